@@ -1,0 +1,112 @@
+use chrono::{DateTime, Utc};
+
+use crate::error::Error;
+use crate::schedule::Schedule;
+use crate::task::{Json, OnceTask, ResourceKey, Task, TaskId, TaskSpec};
+
+/// How large a payload or a result may be, in bytes of JSON: what a Firestore document holds, less what else
+/// is in it.
+pub(crate) const MAX_JSON_BYTES: usize = 1024 * 1024;
+
+/// How much of a wrong id an error shows.
+const SHOWN_CHARACTERS: usize = 60;
+
+/// A task before it is created, its type erased.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct Draft {
+    id: TaskId,
+    kind: &'static str,
+    resource_key: Option<ResourceKey>,
+    payload: Json,
+    schedule: Schedule,
+}
+
+impl Draft {
+    /// What is to be stored for a task.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored.
+    pub fn of<T: OnceTask>(task: &T) -> Result<Self, Error> {
+        let id = task.id();
+        check_id(&id)?;
+        let refuse = |reason: String| Error::InvalidTask {
+            id: id.clone(),
+            reason,
+        };
+        let payload = Json::of(task)
+            .map_err(|error| refuse(format!("its payload cannot be written as JSON: {error}")))?;
+        if !payload.is_object() {
+            return Err(refuse(
+                "its payload is not an object: a task is a struct with named fields".into(),
+            ));
+        }
+        let bytes = payload.as_str().len();
+        if bytes > MAX_JSON_BYTES {
+            return Err(refuse(format!(
+                "its payload has {bytes} bytes, and {MAX_JSON_BYTES} is the limit; store the data elsewhere and its address here"
+            )));
+        }
+        let resource_key = task.resource_key();
+        if let Some(key) = resource_key
+            .as_ref()
+            .filter(|key| key.as_str().len() > ResourceKey::MAX_BYTES)
+        {
+            let (bytes, limit) = (key.as_str().len(), ResourceKey::MAX_BYTES);
+            return Err(refuse(format!(
+                "its resource key has {bytes} bytes, and {limit} is the limit"
+            )));
+        }
+        Ok(Self {
+            kind: T::KIND,
+            resource_key,
+            payload,
+            schedule: task.schedule(),
+            id,
+        })
+    }
+
+    /// The task, created at this instant.
+    pub(crate) fn into_task(self, now: DateTime<Utc>) -> Result<Task, Error> {
+        let (wait_until, recurrence) = match self.schedule {
+            Schedule::Now => (now, None),
+            Schedule::At(at) => (at, None),
+            Schedule::Recurring(rule) => {
+                let rule = rule.anchored_at(now);
+                let first = rule.first().ok_or_else(|| Error::InvalidTask {
+                    id: self.id.clone(),
+                    reason: format!("its rule `{rule}` never occurs"),
+                })?;
+                (first, Some(rule))
+            }
+        };
+        let spec = TaskSpec {
+            id: self.id,
+            kind: self.kind.to_owned(),
+            payload: self.payload,
+            resource_key: self.resource_key,
+            created_at: now,
+            recurrence,
+            occurrence: None,
+        };
+        Ok(Task::new(spec, wait_until))
+    }
+}
+
+fn check_id(id: &TaskId) -> Result<(), Error> {
+    let text = id.as_str();
+    let reason = match text.len() {
+        0 => "it is empty".to_owned(),
+        bytes if bytes > TaskId::MAX_BYTES => format!(
+            "it has {bytes} bytes, and {} is the limit; write a digest of the long part instead: `{{field:hash}}`",
+            TaskId::MAX_BYTES
+        ),
+        _ => return Ok(()),
+    };
+    let mut shown: String = text.chars().take(SHOWN_CHARACTERS).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    Err(Error::InvalidId { id: shown, reason })
+}

@@ -1,0 +1,223 @@
+use std::any::{Any, TypeId, type_name};
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::runtime::Held;
+use crate::task::{ResourceKey, TaskId};
+
+/// What a handler may know about its call, and say while it runs.
+#[derive(Clone)]
+pub struct Context(pub(crate) Arc<Call>);
+
+/// One call of a handler.
+pub(crate) struct Call {
+    pub(crate) ids: Vec<TaskId>,
+    pub(crate) resource_key: Option<ResourceKey>,
+    pub(crate) attempt: u32,
+    pub(crate) client: Client,
+    pub(crate) states: Arc<States>,
+    pub(crate) stop: CancellationToken,
+    /// The claim, if the call is made by a runtime.
+    pub(crate) held: Option<Arc<Held>>,
+}
+
+impl Context {
+    /// The id of the task; `None` in a call with several.
+    #[must_use]
+    pub fn id(&self) -> Option<&TaskId> {
+        match &self.0.ids[..] {
+            [id] => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The resource key of the task, or of all the tasks of a group.
+    #[must_use]
+    pub fn resource_key(&self) -> Option<&ResourceKey> {
+        self.0.resource_key.as_ref()
+    }
+
+    /// The number of this attempt, counted from one; of a group, the highest.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// The client of the worker that runs the handler.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    /// Ends when the handler should stop: its task was cancelled or deleted, its lease is about to end or is
+    /// lost, or the worker shuts down and its grace is over.
+    ///
+    /// A cancelled task's handler may go on; in the other cases it is dropped soon afterwards, at its next
+    /// `.await`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping this future changes nothing.
+    ///
+    /// ```
+    /// use oncetask::Context;
+    ///
+    /// async fn handler(cx: &Context) -> oncetask::Result {
+    ///     tokio::select! {
+    ///         () = cx.cancelled() => Err("stopped half-way".into()),
+    ///         done = work() => Ok(done),
+    ///     }
+    /// }
+    /// # async fn work() {}
+    /// ```
+    pub async fn cancelled(&self) {
+        self.0.stop.cancelled().await;
+    }
+
+    /// Whether [`cancelled`](Self::cancelled) has ended.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.stop.is_cancelled()
+    }
+
+    /// Says how far the handler is: a fraction from 0 to 1, and what it is doing.
+    ///
+    /// Cheap to call often: the newest is stored, at most once a second, and read back with
+    /// [`Client::get`]. It is lost with the attempt if the attempt is.
+    pub fn progress(&self, fraction: f64, message: impl Into<String>) {
+        if let Some(held) = &self.0.held {
+            held.say(fraction.clamp(0.0, 1.0), message.into());
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("ids", &self.0.ids)
+            .field("resource_key", &self.0.resource_key)
+            .field("attempt", &self.0.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Application state, given to [`Builder::state`](crate::Builder::state) and taken by handlers.
+///
+/// ```
+/// use oncetask::State;
+///
+/// #[derive(Clone)]
+/// struct Mailer;
+///
+/// impl Mailer {
+///     async fn send(&self, to: &str) {}
+/// }
+///
+/// async fn handler(to: String, mailer: State<Mailer>) {
+///     mailer.send(&to).await;
+/// }
+/// # let _ = handler(String::new(), State(Mailer));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct State<S>(pub S);
+
+impl<S> Deref for State<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.0
+    }
+}
+
+/// A parameter of a handler other than the task.
+///
+/// Implement it for what handlers of yours take again and again:
+///
+/// ```
+/// use oncetask::handler::{FromContext, Needs};
+/// use oncetask::{Context, State};
+///
+/// #[derive(Clone)]
+/// struct Pool;
+///
+/// struct Connection(Pool);
+///
+/// impl FromContext for Connection {
+///     fn from_context(cx: &Context) -> Self {
+///         Self(State::<Pool>::from_context(cx).0)
+///     }
+///
+///     fn needs(needs: &mut Needs) {
+///         needs.state::<Pool>(); // so that a missing pool is found at start-up
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a parameter of a handler",
+    label = "this handler has a parameter of type `{Self}`",
+    note = "after the task, a handler takes owned values: `Context`, `Client` or `State<S>`, where `S` is application state"
+)]
+pub trait FromContext: Sized + Send + 'static {
+    /// Takes the value out of the context.
+    fn from_context(cx: &Context) -> Self;
+
+    /// Lists the states that must be there, so that a missing one is found at start-up.
+    fn needs(_needs: &mut Needs) {}
+}
+
+impl FromContext for Context {
+    fn from_context(cx: &Context) -> Self {
+        cx.clone()
+    }
+}
+
+impl FromContext for Client {
+    fn from_context(cx: &Context) -> Self {
+        cx.client().clone()
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> FromContext for State<S> {
+    fn from_context(cx: &Context) -> Self {
+        let state = cx.0.states.get::<S>().cloned();
+        Self(state.expect("a state that `needs` lists is checked at start-up"))
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.state::<S>();
+    }
+}
+
+/// The states that a handler needs.
+#[derive(Debug, Default)]
+pub struct Needs(pub(crate) Vec<(TypeId, &'static str)>);
+
+impl Needs {
+    /// Adds a state.
+    pub fn state<S: 'static>(&mut self) {
+        self.0.push((TypeId::of::<S>(), type_name::<S>()));
+    }
+}
+
+/// The states that the application gave, by type.
+#[derive(Default)]
+pub(crate) struct States(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
+
+impl States {
+    pub(crate) fn insert<S: Send + Sync + 'static>(&mut self, state: S) {
+        self.0.insert(TypeId::of::<S>(), Box::new(state));
+    }
+
+    pub(crate) fn get<S: 'static>(&self) -> Option<&S> {
+        self.0.get(&TypeId::of::<S>())?.downcast_ref()
+    }
+
+    pub(crate) fn contains(&self, id: TypeId) -> bool {
+        self.0.contains_key(&id)
+    }
+}

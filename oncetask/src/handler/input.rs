@@ -1,0 +1,75 @@
+use std::ops::Deref;
+
+use crate::task::{OnceTask, TaskId};
+
+/// A task with what the store knows about it.
+#[derive(Clone, Debug)]
+pub struct Job<T> {
+    /// The task's payload.
+    pub task: T,
+    /// The task's id.
+    pub id: TaskId,
+    /// The number of this attempt, counted from one.
+    pub attempt: u32,
+}
+
+impl<T> Deref for Job<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.task
+    }
+}
+
+/// The first parameter of a handler of `T`.
+#[diagnostic::on_unimplemented(
+    message = "a handler of `{T}` cannot take `{Self}` as its first parameter",
+    label = "the first parameter of this handler is `{Self}`",
+    note = "the first parameter is the task by value: `{T}` (`self`, not `&self`) or `Job<{T}>`",
+    note = "or every pending task of a resource key: `Vec<{T}>` or `Vec<Job<{T}>>`"
+)]
+pub trait TaskInput<T>: Sized + Send + 'static {
+    /// Whether the handler takes every pending task of a resource key.
+    const GROUPED: bool;
+
+    #[doc(hidden)]
+    fn from_jobs(jobs: Vec<Job<T>>) -> Self;
+}
+
+impl<T: OnceTask> TaskInput<T> for T {
+    const GROUPED: bool = false;
+
+    fn from_jobs(jobs: Vec<Job<T>>) -> Self {
+        only(jobs).task
+    }
+}
+
+impl<T: OnceTask> TaskInput<T> for Job<T> {
+    const GROUPED: bool = false;
+
+    fn from_jobs(jobs: Vec<Job<T>>) -> Self {
+        only(jobs)
+    }
+}
+
+impl<T: OnceTask> TaskInput<T> for Vec<T> {
+    const GROUPED: bool = true;
+
+    fn from_jobs(jobs: Vec<Job<T>>) -> Self {
+        jobs.into_iter().map(|job| job.task).collect()
+    }
+}
+
+impl<T: OnceTask> TaskInput<T> for Vec<Job<T>> {
+    const GROUPED: bool = true;
+
+    fn from_jobs(jobs: Vec<Job<T>>) -> Self {
+        jobs
+    }
+}
+
+fn only<T>(jobs: Vec<Job<T>>) -> Job<T> {
+    jobs.into_iter()
+        .next()
+        .expect("a handler is called with at least one task")
+}

@@ -1,0 +1,21 @@
+//! What a handler may be: any `async fn` whose first parameter is the task.
+//!
+//! The types here show up in signatures and error messages; what a program names is at the crate's root.
+
+mod callable;
+mod config;
+mod context;
+mod deliver;
+mod error;
+mod input;
+mod output;
+
+pub use self::callable::{Callable, Extract, HandlerFuture};
+pub use self::config::HandlerConfig;
+pub(crate) use self::context::{Call, States};
+pub use self::context::{Context, FromContext, Needs, State};
+pub(crate) use self::deliver::{Delivered, HandlerFn, Taken};
+pub use self::deliver::{Delivery, Handler, deliver, is_grouped, needs};
+pub use self::error::{HandlerError, Result, ResultExt, Signal};
+pub use self::input::{Job, TaskInput};
+pub use self::output::{HandlerFailure, HandlerOutput, Outcome, Reply};

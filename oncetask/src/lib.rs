@@ -1,0 +1,38 @@
+//! oncetask
+
+mod client;
+mod clock;
+mod error;
+pub mod handler;
+mod registry;
+mod runtime;
+pub mod schedule;
+pub mod store;
+pub mod task;
+
+pub use crate::client::{Client, Created, Creation, Tasks};
+pub use crate::clock::Clock;
+pub use crate::error::{Error, StartError, StoreError, StoreErrorKind};
+pub use crate::handler::{
+    Context, Handler, HandlerConfig, HandlerError, Job, Outcome, Result, ResultExt, Signal, State,
+};
+pub use crate::registry::{Location, TaskType};
+pub use crate::runtime::{Builder, builder, run};
+pub use crate::schedule::{Recurrence, Retry, Schedule};
+pub use crate::store::{Filter, Order};
+pub use crate::task::transition::Change;
+pub use crate::task::{AttemptError, Ending, OnceTask, Progress, ResourceKey, Status, Task, TaskId};
+
+#[doc(inline)]
+pub use oncetask_macros::OnceTask;
+
+/// What the expansion of `#[derive(OnceTask)]` refers to. Not public API.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::client::Draft;
+    pub use crate::handler::{HandlerConfig, deliver, is_grouped, needs};
+    pub use crate::registry::{Discovered, Handled, HandlerDefinition, TaskType};
+    pub use crate::schedule::{Recurrence, Recurs, Retry, RunAt, Schedule};
+    pub use crate::task::{IdBuilder, OnceTask, Payload, ResourceKey, TaskId};
+    pub use inventory;
+}

@@ -1,0 +1,9 @@
+//! When tasks run: instants, rules, and how failed tasks are retried.
+
+mod instant;
+mod recurrence;
+mod retry;
+
+pub use self::instant::{RunAt, Schedule};
+pub use self::recurrence::{Recurrence, Recurs};
+pub use self::retry::Retry;

@@ -1,0 +1,274 @@
+//! A store in this process's memory.
+
+mod shelf;
+
+use std::collections::HashMap;
+use std::future::ready;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+
+use self::shelf::Shelf;
+use super::{
+    Action, Answer, Bell, Claim, ClaimRequest, Claimed, Cursor, Filter, Finish, Insert, Interest, Order,
+    Page, Query, Renewal, Renewed, Store, Watch,
+};
+use crate::task::transition::{self, Change, LeaseLost};
+use crate::task::{Task, TaskId};
+
+/// Keeps tasks in this process's memory: for tests and for trying things out. It forgets them when the
+/// process ends, and is otherwise held to everything that the other stores are.
+///
+/// ```
+/// use oncetask::Client;
+/// use oncetask::store::MemoryStore;
+///
+/// let store = MemoryStore::new("TEST");
+/// let client = Client::new(store.clone()); // clones share their tasks
+/// # let _ = client;
+/// ```
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    env: String,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    shelves: Mutex<HashMap<String, Shelf>>,
+    bell: Bell,
+}
+
+impl MemoryStore {
+    /// An empty store, and the handle on one environment of it.
+    #[must_use]
+    pub fn new(env: impl Into<String>) -> Self {
+        Self {
+            env: env.into(),
+            shared: Arc::default(),
+        }
+    }
+
+    /// Another environment of the same store.
+    #[must_use]
+    pub fn in_env(&self, env: impl Into<String>) -> Self {
+        Self {
+            env: env.into(),
+            shared: self.shared.clone(),
+        }
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, HashMap<String, Shelf>> {
+        // A panic while the lock was held is a bug of ours; the tasks are still worth more than none.
+        self.shared.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with this environment's tasks. Nothing awaits here: every method is done at once.
+    fn with<'a, T: Send + 'a>(&self, act: impl FnOnce(&mut Shelf) -> T) -> Answer<'a, T> {
+        let answer = act(self.shelves().entry(self.env.clone()).or_default());
+        Box::pin(ready(Ok(answer)))
+    }
+
+    fn elsewhere(&self, id: &TaskId) -> bool {
+        self.shelves()
+            .iter()
+            .any(|(env, shelf)| *env != self.env && shelf.get(id).is_some())
+    }
+}
+
+impl Store for MemoryStore {
+    fn address(&self) -> &str {
+        "memory:"
+    }
+
+    fn env(&self) -> &str {
+        &self.env
+    }
+
+    fn create(&self, tasks: Vec<Task>) -> Answer<'_, Vec<Insert>> {
+        let kinds: Vec<_> = tasks.iter().map(|task| task.spec.kind.clone()).collect();
+        let answer = self.with(|shelf| {
+            let insert = |task| match shelf.insert(task) {
+                Ok(()) => Insert::New,
+                Err(stored) => Insert::Existing(Box::new(stored.clone())),
+            };
+            tasks.into_iter().map(insert).collect()
+        });
+        ring_due(&self.shared.bell, kinds);
+        answer
+    }
+
+    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Task>>> {
+        self.with(|shelf| ids.iter().map(|id| shelf.get(id).cloned()).collect())
+    }
+
+    fn query(&self, query: Query) -> Answer<'_, Page> {
+        self.with(|shelf| page(shelf, &query))
+    }
+
+    fn count(&self, filter: Filter, now: DateTime<Utc>) -> Answer<'_, u64> {
+        self.with(|shelf| shelf.tasks().filter(|task| filter.matches(task, now)).count() as u64)
+    }
+
+    fn kinds(&self) -> Answer<'_, Vec<String>> {
+        self.with(|shelf| {
+            let mut kinds: Vec<_> = shelf.tasks().map(|task| task.spec.kind.clone()).collect();
+            kinds.sort_unstable();
+            kinds.dedup();
+            kinds
+        })
+    }
+
+    fn claim(&self, request: ClaimRequest) -> Answer<'_, Claimed> {
+        let ClaimRequest { owner, now, wants } = request;
+        self.with(|shelf| {
+            let claim = |(place, want)| shelf.claim(place, want, &owner, now);
+            let claims: Vec<Claim> = wants.iter().enumerate().flat_map(claim).collect();
+            let next_due = wants.iter().map(|want| shelf.next_due(&want.kinds)).collect();
+            Claimed { claims, next_due }
+        })
+    }
+
+    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
+        self.with(|shelf| {
+            renewals
+                .into_iter()
+                .map(|renewal| renew(shelf, renewal, now))
+                .collect()
+        })
+    }
+
+    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> Answer<'_, Vec<Result<(), LeaseLost>>> {
+        let mut kinds = Vec::new();
+        let mut ended = Vec::new();
+        let answer = self.with(|shelf| {
+            let mut finish = |finish: Finish| {
+                let id = finish.id.clone();
+                self::finish(shelf, finish, now)?;
+                let task = shelf.get(&id).ok_or(LeaseLost)?;
+                kinds.push(task.spec.kind.clone());
+                if task.is_done() {
+                    ended.push(id);
+                }
+                Ok(())
+            };
+            finishes.into_iter().map(&mut finish).collect()
+        });
+        ring_due(&self.shared.bell, kinds);
+        ended.iter().for_each(|id| self.shared.bell.ended(id));
+        answer
+    }
+
+    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> Answer<'_, Vec<Change>> {
+        let mut kinds = Vec::new();
+        let mut changed = Vec::new();
+        let mut changes = Vec::with_capacity(ids.len());
+        for id in ids {
+            let change = {
+                let mut shelves = self.shelves();
+                let shelf = shelves.entry(self.env.clone()).or_default();
+                kinds.extend(shelf.get(&id).map(|task| task.spec.kind.clone()));
+                change(shelf, &id, &action, now)
+            };
+            let change = match change {
+                Some(change) => change,
+                None if self.elsewhere(&id) => Change::OtherEnvironment,
+                None => Change::NotFound,
+            };
+            if change == Change::Applied {
+                changed.push(id);
+            }
+            changes.push(change);
+        }
+        if matches!(action, Action::Cancel | Action::Delete) {
+            self.shared.bell.stopped(&changed);
+            changed.iter().for_each(|id| self.shared.bell.ended(id));
+        }
+        ring_due(&self.shared.bell, kinds);
+        Box::pin(ready(Ok(changes)))
+    }
+
+    fn watch(&self, interest: Interest) -> Watch {
+        self.shared.bell.watch(interest)
+    }
+}
+
+fn ring_due(bell: &Bell, mut kinds: Vec<String>) {
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds.iter().for_each(|kind| bell.due(kind));
+}
+
+fn renew(shelf: &mut Shelf, renewal: Renewal, now: DateTime<Utc>) -> Renewed {
+    let Renewal {
+        id,
+        token,
+        until,
+        progress,
+    } = renewal;
+    let renewed = shelf.update(&id, |task| {
+        let held = transition::renew(&mut task.state, token, until, progress, now);
+        held.map(|()| task.state.cancelled_at.is_some())
+    });
+    match renewed {
+        None => Renewed::Gone,
+        Some(Err(LeaseLost)) => Renewed::Lost,
+        Some(Ok(false)) => Renewed::Held,
+        Some(Ok(true)) => Renewed::Cancelled,
+    }
+}
+
+fn finish(shelf: &mut Shelf, finish: Finish, now: DateTime<Utc>) -> Result<(), LeaseLost> {
+    let Finish {
+        id,
+        token,
+        verdict,
+        cleanup,
+        spawn,
+    } = finish;
+    let finished = shelf.update(&id, |task| {
+        transition::finish(&mut task.state, token, verdict, cleanup, now)
+    });
+    finished.unwrap_or(Err(LeaseLost))?;
+    for task in spawn {
+        // An occurrence that exists already was spawned before.
+        let _ = shelf.insert(task);
+    }
+    Ok(())
+}
+
+fn change(shelf: &mut Shelf, id: &TaskId, action: &Action, now: DateTime<Utc>) -> Option<Change> {
+    match action {
+        Action::Cancel => shelf.update(id, |task| transition::cancel(task, now)),
+        Action::Reset => shelf.update(id, |task| transition::reset(task, now)),
+        Action::Follow { rule, next } => shelf.update(id, |task| transition::follow(task, rule, *next)),
+        Action::Delete => shelf.remove(id).map(|_| Change::Applied),
+    }
+}
+
+fn page(shelf: &Shelf, query: &Query) -> Page {
+    let Query {
+        filter,
+        after,
+        limit,
+        now,
+    } = query;
+    let newest_first = filter.order == Order::NewestFirst;
+    let beyond = |task: &Task| {
+        after
+            .as_ref()
+            .is_none_or(|after| (Cursor::of(task) < *after) == newest_first && Cursor::of(task) != *after)
+    };
+    let mut tasks: Vec<_> = shelf
+        .tasks()
+        .filter(|task| beyond(task) && filter.matches(task, *now))
+        .collect();
+    tasks.sort_unstable_by_key(|task| Cursor::of(task));
+    if newest_first {
+        tasks.reverse();
+    }
+    let more = tasks.len() > *limit;
+    let tasks: Vec<Task> = tasks.into_iter().take(*limit).cloned().collect();
+    let next = tasks.last().filter(|_| more).map(Cursor::of);
+    Page { tasks, next }
+}

@@ -1,0 +1,99 @@
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// A JSON value, kept as its text: what tasks carry and handlers return.
+///
+/// Text travels from the caller to the file and to the handler without being taken apart on the way.
+///
+/// ```
+/// use oncetask::task::Json;
+///
+/// let json = Json::of(&vec![1, 2])?;
+/// assert_eq!(json.as_str(), "[1,2]");
+/// assert_eq!(json.read::<Vec<u8>>()?, [1, 2]);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Json(String);
+
+impl Json {
+    /// The JSON of a value.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be written as JSON: a map whose keys are not strings, or a `Serialize` that fails.
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        serde_json::to_string(value).map(Self)
+    }
+
+    /// Takes text that must be JSON.
+    ///
+    /// # Errors
+    ///
+    /// When it is not.
+    pub fn parse(text: impl Into<String>) -> Result<Self, serde_json::Error> {
+        let text = text.into();
+        serde_json::from_str::<serde::de::IgnoredAny>(&text)?;
+        Ok(Self(text))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The value as a type of yours.
+    ///
+    /// # Errors
+    ///
+    /// When the JSON is not what the type expects; the error names the path to the place.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        let mut input = serde_json::Deserializer::from_str(&self.0);
+        serde_path_to_error::deserialize(&mut input).map_err(|error| {
+            let path = error.path().to_string();
+            let inner = error.into_inner();
+            if path == "." {
+                inner
+            } else {
+                serde::de::Error::custom(format!("`{path}`: {inner}"))
+            }
+        })
+    }
+
+    /// The value, taken apart.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        serde_json::from_str(&self.0).expect("the text was checked or written by us")
+    }
+
+    pub(crate) fn is_object(&self) -> bool {
+        self.0.trim_start().starts_with('{')
+    }
+
+    /// Text from a store of ours, which wrote it as JSON.
+    pub(crate) fn trusted(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<Value> for Json {
+    fn from(value: Value) -> Self {
+        Self(value.to_string())
+    }
+}
