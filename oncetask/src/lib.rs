@@ -1,4 +1,4 @@
-//! oncetask
+#![doc = include_str!("../README.md")]
 
 mod client;
 mod clock;
