@@ -1,4 +1,4 @@
-//! oncetask
+#![doc = include_str!("../README.md")]
 
 mod client;
 mod clock;
@@ -17,7 +17,7 @@ pub use crate::handler::{
     Context, Handler, HandlerConfig, HandlerError, Job, Outcome, Result, ResultExt, Signal, State,
 };
 pub use crate::registry::{Location, TaskType};
-pub use crate::runtime::{Builder, builder, run};
+pub use crate::runtime::{Builder, Worker, builder, run};
 pub use crate::schedule::{Recurrence, Retry, Schedule};
 pub use crate::store::{Filter, Order};
 pub use crate::task::transition::Change;

@@ -5,5 +5,5 @@ mod recurrence;
 mod retry;
 
 pub use self::instant::{RunAt, Schedule};
-pub use self::recurrence::{Recurrence, Recurs};
+pub use self::recurrence::{Missed, Recurrence, Recurs};
 pub use self::retry::Retry;

@@ -20,6 +20,16 @@ impl Recurrence {
     pub fn first(&self) -> Option<DateTime<Utc>> {
         None
     }
+    /// Whether the other is this rule.
+    #[must_use]
+    pub fn is_same_rule(&self, other: &Self) -> bool {
+        self == other
+    }
+    /// Missed.
+    #[must_use]
+    pub fn missed_policy(&self) -> Missed {
+        Missed::One
+    }
     /// With a start.
     #[must_use]
     pub fn anchored_at(&self, _at: DateTime<Utc>) -> Self {
@@ -31,6 +41,20 @@ impl fmt::Display for Recurrence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.rule)
     }
+}
+
+/// Missed.
+#[derive(Clone, Copy, Debug)]
+pub enum Missed {
+    /// One.
+    One,
+    /// All.
+    All {
+        /// Max.
+        max: u32,
+    },
+    /// None.
+    Skip,
 }
 
 /// The type of a field marked `#[recurrence]`.
