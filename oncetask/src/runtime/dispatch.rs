@@ -36,6 +36,19 @@ struct Room {
     due: Option<DateTime<Utc>>,
 }
 
+/// A slot that is taken. It is free again when this is dropped, whatever happened.
+struct Slot {
+    place: usize,
+    free: mpsc::UnboundedSender<usize>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // The dispatcher outlives its calls.
+        let _ = self.free.send(self.place);
+    }
+}
+
 struct Dispatcher {
     engine: Arc<Engine>,
     rooms: Vec<Room>,
@@ -159,11 +172,16 @@ impl Dispatcher {
                 tasks: claim.tasks,
                 sent,
             };
-            let (engine, free) = (self.engine.clone(), self.free.clone());
+            let (engine, slot) = (
+                self.engine.clone(),
+                Slot {
+                    place,
+                    free: self.free.clone(),
+                },
+            );
             self.calls.spawn(async move {
                 execute::execute(&engine, assignment).await;
-                // The dispatcher outlives its calls.
-                let _ = free.send(place);
+                drop(slot);
             });
         }
         (got_nothing && self.rooms.iter().any(Room::wants)).then_some(LOST_RACE)

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::lease::Hold;
-use super::panics::{Caught, Panic};
+use super::panics::{self, Caught, Panic};
 use super::verdict::{later, outcomes, verdict};
 use super::{Engine, recur};
-use crate::handler::{Call, Context, Delivered, Delivery, HandlerError, HandlerFn, Reply};
+use crate::handler::{Call, Context, Delivered, Delivery, HandlerError, HandlerFn, Reply, Taken};
 use crate::registry::Runnable;
 use crate::schedule::Retry;
 use crate::store::{ClaimedTask, Finish};

@@ -146,7 +146,10 @@ impl Store for MemoryStore {
                 let id = finish.id.clone();
                 self::finish(shelf, finish, now)?;
                 let task = shelf.get(&id).ok_or(LeaseLost)?;
-                kinds.push(task.spec.kind.clone());
+                // It is due again, or others of its key are, or it has spawned.
+                if !task.is_done() || task.spec.resource_key.is_some() || task.spec.recurrence.is_some() {
+                    kinds.push(task.spec.kind.clone());
+                }
                 if task.is_done() {
                     ended.push(id);
                 }
