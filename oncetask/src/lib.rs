@@ -30,9 +30,9 @@ pub use oncetask_macros::OnceTask;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::client::Draft;
-    pub use crate::handler::{HandlerConfig, deliver, is_grouped, needs};
+    pub use crate::handler::{HandlerConfig, NoCancel, NoRun, deliver, is_grouped, needs};
     pub use crate::registry::{Discovered, Handled, HandlerDefinition, TaskType};
-    pub use crate::schedule::{Recurrence, Recurs, Retry, RunAt, Schedule};
-    pub use crate::task::{IdBuilder, OnceTask, Payload, ResourceKey, TaskId};
+    pub use crate::schedule::{Recurs, Retry, RunAt, Schedule};
+    pub use crate::task::{IdBuilder, Payload, ResourceKey, TaskId};
     pub use inventory;
 }
