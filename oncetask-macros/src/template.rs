@@ -100,7 +100,10 @@ pub(crate) fn parse(template: &LitStr, of: &Struct<'_>) -> Result<Vec<Part>> {
     }
     if source.is_empty() {
         let example = example(of);
-        errors.at(template, format!("the template is empty; write one like `\"{example}\"`"));
+        errors.at(
+            template,
+            format!("the template is empty; write one like `\"{example}\"`"),
+        );
     }
     errors.finish(Some(parts))
 }

@@ -62,7 +62,10 @@ pub(super) fn check(attr: HandlerAttr) -> Result<Handler> {
         && !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&lease)
     {
         let [shortest, longest, lease] = [SHORTEST_LEASE, LONGEST_LEASE, lease].map(show);
-        errors.at_span(span, format!("a lease lasts from {shortest} to {longest}, not {lease}"));
+        errors.at_span(
+            span,
+            format!("a lease lasts from {shortest} to {longest}, not {lease}"),
+        );
     }
     let span = attr.span;
     let run = match attr.run {

@@ -16,7 +16,12 @@ pub(super) fn check(of: &Struct<'_>) -> Result<Names> {
     let mut errors = Errors::default();
     let given = of.attrs.task.as_ref().and_then(|task| task.kind.clone());
     let kind = given.unwrap_or_else(|| LitStr::new(&of.ident.unraw().to_string(), of.ident.span()));
-    let aliases = of.attrs.task.as_ref().map(|task| task.aliases.clone()).unwrap_or_default();
+    let aliases = of
+        .attrs
+        .task
+        .as_ref()
+        .map(|task| task.aliases.clone())
+        .unwrap_or_default();
     if let Some(task) = &of.attrs.task
         && task.is_empty
     {
@@ -31,7 +36,10 @@ pub(super) fn check(of: &Struct<'_>) -> Result<Names> {
         if let Err(reason) = check_name(&text, "alias") {
             errors.at(alias, reason);
         } else if text == kind.value() {
-            errors.at(alias, format!("`{text}` is the kind itself; an alias is a name it had before"));
+            errors.at(
+                alias,
+                format!("`{text}` is the kind itself; an alias is a name it had before"),
+            );
         } else if aliases[..index].iter().any(|other| other.value() == text) {
             errors.at(alias, format!("the alias `{text}` is given twice"));
         }

@@ -58,17 +58,19 @@ impl Task {
         let schedule = errors.ok(schedule::check(&of));
         let handler = errors.ok(of.attrs.handler.take().map(handler::check).transpose());
         let parts = names.zip(id).zip(resource_key).zip(schedule).zip(handler);
-        let task = parts.map(|((((names, id), resource_key), (schedule, at_start)), handler)| Self {
-            krate: krate(&of.attrs),
-            ident: input.ident.clone(),
-            kind: names.kind,
-            aliases: names.aliases,
-            id,
-            resource_key,
-            schedule,
-            at_start,
-            handler,
-        });
+        let task = parts.map(
+            |((((names, id), resource_key), (schedule, at_start)), handler)| Self {
+                krate: krate(&of.attrs),
+                ident: input.ident.clone(),
+                kind: names.kind,
+                aliases: names.aliases,
+                id,
+                resource_key,
+                schedule,
+                at_start,
+                handler,
+            },
+        );
         errors.finish(task)
     }
 }
@@ -136,7 +138,10 @@ fn parse_fields<'a>(fields: &'a Fields, errors: &mut Errors) -> Vec<Field<'a>> {
             errors.at_span(span, format!("`#[{name}]` belongs on the struct"));
         }
         let span = field.ty.span();
-        let member = field.ident.clone().map_or(Member::Unnamed(Index { index, span }), Member::Named);
+        let member = field
+            .ident
+            .clone()
+            .map_or(Member::Unnamed(Index { index, span }), Member::Named);
         parsed.push(Field {
             member,
             ty: &field.ty,

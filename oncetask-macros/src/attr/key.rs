@@ -62,9 +62,7 @@ fn parse_form(input: ParseStream, is_id: bool, expected: &str) -> Result<KeyForm
         return input.parse().map(KeyForm::Template);
     }
     let fork = input.fork();
-    let key: Ident = fork
-        .parse()
-        .map_err(|error| Error::new(error.span(), expected))?;
+    let key: Ident = fork.parse().map_err(|error| Error::new(error.span(), expected))?;
     match key.to_string().as_str() {
         "hash" => input.parse::<Ident>().map(|_| KeyForm::Hash),
         "content" if is_id => input.parse::<Ident>().map(|_| KeyForm::Content),

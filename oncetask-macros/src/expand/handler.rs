@@ -52,7 +52,10 @@ pub(super) fn expand(task: &Task, handler: &Handler) -> TokenStream {
 
 /// What `Self::run` and `Self::cancel` stand for where the type has none: an error that says so.
 fn imports(krate: &Path, handler: &Handler) -> TokenStream {
-    let run = handler.run.by_default.then(|| quote!(use #krate::__private::NoRun as _;));
+    let run = handler
+        .run
+        .by_default
+        .then(|| quote!(use #krate::__private::NoRun as _;));
     let cancel = handler.cancel.as_ref().filter(|cancel| cancel.by_default);
     let cancel = cancel.map(|_| quote!(use #krate::__private::NoCancel as _;));
     quote!(#run #cancel)
@@ -79,7 +82,8 @@ fn checks(task: &Task, handler: &Handler) -> Option<TokenStream> {
     }
     if task.resource_key.is_none() {
         let grouped = grouped(run);
-        let message = format!("this handler takes a `Vec`, but `{ident}` has no `#[resource_key]` to group by");
+        let message =
+            format!("this handler takes a `Vec`, but `{ident}` has no `#[resource_key]` to group by");
         checks.extend(quote_spanned!(run=> ::core::assert!(!#grouped, #message);));
     }
     if let Some(max_group) = &handler.max_group {
@@ -92,11 +96,17 @@ fn checks(task: &Task, handler: &Handler) -> Option<TokenStream> {
 }
 
 fn config(krate: &Path, handler: &Handler) -> TokenStream {
-    let retry = handler.retry.as_ref().map(|retry| setter("retry", &retry.expand(krate)));
+    let retry = handler
+        .retry
+        .as_ref()
+        .map(|retry| setter("retry", &retry.expand(krate)));
     let cancel_retry = handler.cancel_retry.as_ref();
     let cancel_retry = cancel_retry.map(|retry| setter("cancel_retry", &retry.expand(krate)));
     let lease = handler.lease.as_ref().map(|lease| setter("lease", lease));
-    let concurrency = handler.concurrency.as_ref().map(|count| setter("concurrency", count));
+    let concurrency = handler
+        .concurrency
+        .as_ref()
+        .map(|count| setter("concurrency", count));
     let max_group = handler.max_group.as_ref().map(|count| setter("max_group", count));
     quote!(#krate::__private::HandlerConfig::DEFAULT #retry #cancel_retry #lease #concurrency #max_group)
 }

@@ -25,7 +25,11 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
 
 fn expand(task: &Task) -> TokenStream {
     let Task {
-        krate, ident, kind, aliases, ..
+        krate,
+        ident,
+        kind,
+        aliases,
+        ..
     } = task;
     let aliases = (!aliases.is_empty()).then(|| {
         quote! {
@@ -35,7 +39,10 @@ fn expand(task: &Task) -> TokenStream {
     let id = key::id(task);
     let resource_key = key::resource_key(task);
     let schedule = schedule::expand(task);
-    let handler = task.handler.as_ref().map(|handler| handler::expand(task, handler));
+    let handler = task
+        .handler
+        .as_ref()
+        .map(|handler| handler::expand(task, handler));
     let registration = registration(task);
     quote! {
         const _: () = {
@@ -61,7 +68,9 @@ fn registration(task: &Task) -> TokenStream {
     } else {
         quote!(unhandled)
     };
-    let at_start = task.at_start.then(|| quote!(.at_start(|| #krate::__private::Draft::of(&#ident {}))));
+    let at_start = task
+        .at_start
+        .then(|| quote!(.at_start(|| #krate::__private::Draft::of(&#ident {}))));
     quote! {
         #krate::__private::inventory::submit! {
             #krate::__private::Discovered(

@@ -81,9 +81,14 @@ fn parse(text: &str) -> std::result::Result<Duration, String> {
             return Err(format!("`{number}` has no unit; {example}"));
         }
         let Some((_, millis)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-            return Err(format!("`{unit}` is none of the units `d`, `h`, `m`, `s` and `ms`"));
+            return Err(format!(
+                "`{unit}` is none of the units `d`, `h`, `m`, `s` and `ms`"
+            ));
         };
-        let part = number.parse().ok().and_then(|number: u64| number.checked_mul(*millis));
+        let part = number
+            .parse()
+            .ok()
+            .and_then(|number: u64| number.checked_mul(*millis));
         let sum = |(total, part): (Duration, u64)| total.checked_add(Duration::from_millis(part));
         total = total.zip(part).and_then(sum);
         rest = after;
@@ -129,7 +134,18 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "15", "m", "1.5h", "1h 30m", "15M", "1µs", "-1s", "366d", "99999999999999999999s"] {
+        for text in [
+            "",
+            "15",
+            "m",
+            "1.5h",
+            "1h 30m",
+            "15M",
+            "1µs",
+            "-1s",
+            "366d",
+            "99999999999999999999s",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -10,7 +10,9 @@ pub(crate) fn function(input: &Input<'_>) -> Result<ExprPath> {
     let path = input.value_with(|stream| Ok(parse(stream)))?;
     path.map_err(|Wrong { error, what }| {
         let message = match what {
-            What::Quoted(path) => format!("expected the path of a function, without quotes: `{key} = {path}`"),
+            What::Quoted(path) => {
+                format!("expected the path of a function, without quotes: `{key} = {path}`")
+            }
             What::Closure => format!(
                 "expected the path of a function, as in `{key} = Self::{key}`; \
                  a closure is given to the builder: `oncetask::builder().handler(Handler::new(..))`"

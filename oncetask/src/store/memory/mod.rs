@@ -77,7 +77,7 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn address(&self) -> &str {
+    fn address(&self) -> &'static str {
         "memory:"
     }
 
@@ -158,7 +158,9 @@ impl Store for MemoryStore {
             finishes.into_iter().map(&mut finish).collect()
         });
         ring_due(&self.shared.bell, kinds);
-        ended.iter().for_each(|id| self.shared.bell.ended(id));
+        for id in &ended {
+            self.shared.bell.ended(id);
+        }
         answer
     }
 
@@ -185,7 +187,9 @@ impl Store for MemoryStore {
         }
         if matches!(action, Action::Cancel | Action::Delete) {
             self.shared.bell.stopped(&changed);
-            changed.iter().for_each(|id| self.shared.bell.ended(id));
+            for id in &changed {
+                self.shared.bell.ended(id);
+            }
         }
         ring_due(&self.shared.bell, kinds);
         Box::pin(ready(Ok(changes)))
@@ -199,7 +203,9 @@ impl Store for MemoryStore {
 fn ring_due(bell: &Bell, mut kinds: Vec<String>) {
     kinds.sort_unstable();
     kinds.dedup();
-    kinds.iter().for_each(|kind| bell.due(kind));
+    for kind in &kinds {
+        bell.due(kind);
+    }
 }
 
 fn renew(shelf: &mut Shelf, renewal: Renewal, now: DateTime<Utc>) -> Renewed {
