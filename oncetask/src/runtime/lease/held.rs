@@ -31,7 +31,7 @@ pub(crate) struct Held {
     /// How long the lease is stored for at a time.
     heartbeat: Duration,
     state: Mutex<State>,
-    keeper: Weak<Table>,
+    pub(super) keeper: Weak<Table>,
 }
 
 #[derive(Debug)]
