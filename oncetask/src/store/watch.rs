@@ -106,10 +106,12 @@ impl Bell {
         }
     }
 
-    /// This task has ended.
+    /// This task may have ended. Who waits for it goes on waiting, for a task that was only cancelled ends
+    /// later, and one that was reset ends again.
     pub fn ended(&self, id: &TaskId) {
-        let watches = lock(&self.subscribers).tasks.remove(id);
-        for watch in watches.iter().flatten().filter_map(Weak::upgrade) {
+        let subscribers = lock(&self.subscribers);
+        let watches = subscribers.tasks.get(id).into_iter().flatten();
+        for watch in watches.filter_map(Weak::upgrade) {
             watch.rung.notify_one();
         }
     }

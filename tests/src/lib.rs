@@ -1,0 +1,3 @@
+//! What every store of oncetask must keep true, and the integration tests of the library.
+
+pub mod conformance;
