@@ -18,7 +18,7 @@ pub use crate::handler::{
 };
 pub use crate::registry::{Location, TaskType};
 pub use crate::runtime::{Builder, Worker, builder, run};
-pub use crate::schedule::{Recurrence, Retry, Schedule};
+pub use crate::schedule::{Gap, Missed, Overlap, Recurrence, RecurrenceError, Retry, Schedule, preview};
 pub use crate::store::{Filter, Order};
 pub use crate::task::transition::Change;
 pub use crate::task::{AttemptError, Ending, OnceTask, Progress, ResourceKey, Status, Task, TaskId};
@@ -32,7 +32,7 @@ pub mod __private {
     pub use crate::client::Draft;
     pub use crate::handler::{HandlerConfig, NoCancel, NoRun, deliver, is_grouped, needs};
     pub use crate::registry::{Discovered, Handled, HandlerDefinition, TaskType};
-    pub use crate::schedule::{Recurs, Retry, RunAt, Schedule};
+    pub use crate::schedule::{Gap, Missed, Overlap, Recurrence, Recurs, Retry, RunAt, Schedule};
     pub use crate::task::{IdBuilder, Payload, ResourceKey, TaskId};
     pub use inventory;
 }

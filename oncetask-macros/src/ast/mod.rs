@@ -7,9 +7,7 @@ mod schedule;
 
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
-use syn::{
-    Data, DeriveInput, Error, ExprPath, Fields, Ident, Index, LitStr, Member, Path, Result, Type, parse_quote,
-};
+use syn::{Data, DeriveInput, Error, Fields, Ident, Index, LitStr, Member, Path, Result, Type, parse_quote};
 
 pub(crate) use self::handler::{Function, Handler};
 pub(crate) use self::key::{Id, ResourceKey};

@@ -11,7 +11,7 @@ use syn::{Attribute, Error, ExprPath, Ident, Result};
 
 pub(crate) use self::handler::{CancelForm, HandlerAttr};
 pub(crate) use self::key::{KeyAttr, KeyForm};
-pub(crate) use self::schedule::{Missed, RecurrenceAttr, RecurrenceForm, Rule, RunAtAttr, RunAtForm};
+pub(crate) use self::schedule::{RecurrenceAttr, RecurrenceForm, Rule, RunAtAttr, RunAtForm};
 pub(crate) use self::task::TaskAttr;
 use crate::errors::Errors;
 use crate::options::Input;

@@ -1,5 +1,6 @@
+use oncetask_recurrence::{Gap, Missed, Overlap};
 use proc_macro2::Span;
-use syn::parse::{Parse, ParseStream};
+use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
 use syn::{Attribute, Error, ExprPath, Ident, LitStr, Meta, Result, Token, bracketed};
@@ -7,8 +8,7 @@ use syn::{Attribute, Error, ExprPath, Ident, LitStr, Meta, Result, Token, bracke
 use super::{parse_end, parse_with};
 use crate::errors::Errors;
 use crate::options::{Input, Options};
-use crate::suggest::hint;
-use crate::value::{Count, choice};
+use crate::value::{choice, positive};
 
 /// `#[run_at]`
 pub(crate) struct RunAtAttr {
@@ -53,17 +53,8 @@ pub(crate) struct Rule {
     pub(crate) exdates: Vec<LitStr>,
     pub(crate) rdates: Vec<LitStr>,
     pub(crate) missed: Option<Missed>,
-    /// `Skip` or `Shift`
-    pub(crate) gap: Option<&'static str>,
-    /// `First` or `Both`
-    pub(crate) overlap: Option<&'static str>,
-}
-
-#[derive(Clone)]
-pub(crate) enum Missed {
-    One,
-    All(Count),
-    Skip,
+    pub(crate) gap: Option<Gap>,
+    pub(crate) overlap: Option<Overlap>,
 }
 
 pub(super) fn parse_run_at(attr: &Attribute, errors: &mut Errors) -> RunAtAttr {
@@ -134,9 +125,14 @@ fn parse_rule(input: ParseStream, at_start: &mut Option<Span>, errors: &mut Erro
             "dtstart" => rule.dtstart = Some(input.text("2026-01-05T09:00:00")?),
             "exdates" => rule.exdates = parse_dates(&input)?,
             "rdates" => rule.rdates = parse_dates(&input)?,
-            "missed" => rule.missed = Some(input.value()?),
-            "gap" => rule.gap = Some(choice(&input, &[("skip", "Skip"), ("shift", "Shift")])?),
-            "overlap" => rule.overlap = Some(choice(&input, &[("first", "First"), ("both", "Both")])?),
+            "missed" => rule.missed = Some(input.value_with(parse_missed)?),
+            "gap" => rule.gap = Some(choice(&input, &[("skip", Gap::Skip), ("shift", Gap::Shift)])?),
+            "overlap" => {
+                rule.overlap = Some(choice(
+                    &input,
+                    &[("first", Overlap::First), ("both", Overlap::Both)],
+                )?)
+            }
             _ => {
                 *at_start = Some(input.key().span());
                 input.alone()?;
@@ -176,21 +172,16 @@ fn parse_dates(input: &Input<'_>) -> Result<Vec<LitStr>> {
     Ok(dates.into_iter().collect())
 }
 
-impl Parse for Missed {
-    fn parse(input: ParseStream) -> Result<Self> {
-        let expected = "expected `one`, `all(max = N)` or `skip`";
-        let word: Ident = input
-            .parse()
-            .map_err(|error| Error::new(error.span(), expected))?;
-        match word.to_string().as_str() {
-            "one" => Ok(Self::One),
-            "skip" => Ok(Self::Skip),
-            "all" => parse_all(&word, input),
-            wrong => {
-                let hint = hint(wrong, ["one", "all", "skip"], "there are");
-                Err(Error::new_spanned(&word, format!("{expected}; {hint}")))
-            }
-        }
+fn parse_missed(input: ParseStream) -> Result<Missed> {
+    let expected = "expected `one`, `all(max = N)` or `skip`";
+    let word: Ident = input
+        .parse()
+        .map_err(|error| Error::new(error.span(), expected))?;
+    match word.to_string().as_str() {
+        "one" => Ok(Missed::One),
+        "skip" => Ok(Missed::Skip),
+        "all" => parse_all(&word, input),
+        _ => Err(Error::new_spanned(&word, expected)),
     }
 }
 
@@ -199,14 +190,12 @@ fn parse_all(word: &Ident, input: ParseStream) -> Result<Missed> {
     let mut max = None;
     let mut options = Options::new(&["max"], &mut errors);
     options.parse_arguments(input, |input| {
-        max = Some(input.value()?);
+        max = Some(input.value_with(positive)?);
         Ok(())
     })?;
     if !options.mentions("max") {
-        errors.at(
-            word,
-            "`all` needs a limit, for a worker may have been away for long: `all(max = 100)`",
-        );
+        let message = "`all` needs a limit, for workers may have been away for long: `all(max = 100)`";
+        errors.at(word, message);
     }
-    errors.finish(max.map(Missed::All))
+    errors.finish(max.map(|max| Missed::All { max }))
 }

@@ -8,7 +8,7 @@ mod retry;
 use syn::parse::ParseStream;
 use syn::{Error, Expr, Ident, Result};
 
-pub(crate) use self::count::Count;
+pub(crate) use self::count::{Count, positive};
 pub(crate) use self::duration::{DurationValue, show};
 pub(crate) use self::function::function;
 pub(crate) use self::retry::Retry;
@@ -16,10 +16,7 @@ use crate::options::Input;
 use crate::suggest::list;
 
 /// One of these words, and what it stands for.
-pub(crate) fn choice(
-    input: &Input<'_>,
-    words: &'static [(&'static str, &'static str)],
-) -> Result<&'static str> {
+pub(crate) fn choice<T: Copy>(input: &Input<'_>, words: &[(&'static str, T)]) -> Result<T> {
     let names = words.iter().map(|(word, _)| *word);
     let expected = format!("expected {}", list(names, "or"));
     let word = input.value_with(|stream| Ok(stream.parse::<Ident>().map_err(|error| error.span())))?;

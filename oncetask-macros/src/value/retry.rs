@@ -111,7 +111,7 @@ impl Policy {
             "base" => self.base = Some(input.value()?),
             "max" => self.max = Some(input.value()?),
             "factor" => self.factor = Some(input.value_with(factor)?),
-            _ => self.full_jitter = choice(input, &[("full", "full"), ("none", "none")])? == "full",
+            _ => self.full_jitter = choice(input, &[("full", true), ("none", false)])?,
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use super::shutdown::Worker;
 use crate::client::{Client, Created};
 use crate::error::{Error, StartError};
 use crate::registry::{self, Runnable, TaskType};
+use crate::schedule::is_same_rule;
 use crate::store::Action;
 use crate::task::Task;
 
@@ -112,7 +113,7 @@ async fn follow(client: &Client, stored: &Task, rule: &crate::Recurrence) -> Res
         .spec
         .recurrence
         .as_ref()
-        .filter(|old| !rule.is_same_rule(old))
+        .filter(|old| !is_same_rule(rule, old))
     else {
         return Ok(());
     };
