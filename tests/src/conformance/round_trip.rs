@@ -26,7 +26,7 @@ rules!("round_trip":
 
 /// JSON that is easily damaged on the way into a database and back.
 const JSON: &[&str] = &[
-    r#"{}"#,
+    "{}",
     r#"{"null":null,"true":true,"false":false,"empty":"","list":[],"map":{}}"#,
     r#"{"deep":{"er":{"and":{"deeper":[{"still":[{"more":1}]}]}}}}"#,
     r#"{"lists":[[1,2],[[3],[]],[[[4]]]]}"#,

@@ -278,9 +278,9 @@ impl Queue {
 
     pub(super) async fn renew_all(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Vec<Renewed> {
         let asked = renewals.len();
-        let renewed = answered(self.0.renew(renewals, now).await);
-        assert_eq!(renewed.len(), asked, "one answer for each renewal");
-        renewed
+        let answers = answered(self.0.renew(renewals, now).await);
+        assert_eq!(answers.len(), asked, "one answer for each renewal");
+        answers
     }
 
     pub(super) async fn cancel(&self, id: &str, now: DateTime<Utc>) -> Change {
