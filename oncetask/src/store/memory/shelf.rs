@@ -156,7 +156,7 @@ impl Shelf {
         };
         let Some(due) = task.state.due() else { return };
         let (kind, created_at) = (&task.spec.kind, task.spec.created_at);
-        match &task.spec.resource_key {
+        match task.spec.held_key() {
             None => {
                 let queue = self.queues.entry(kind.clone()).or_default();
                 queue.insert((due, created_at, *seq), Slot::Task(id.clone()));
@@ -180,7 +180,7 @@ impl Shelf {
             return Some(());
         };
         let (kind, created_at) = (&task.spec.kind, task.spec.created_at);
-        match &task.spec.resource_key {
+        match task.spec.held_key() {
             None => {
                 self.queues.get_mut(kind)?.remove(&(due, created_at, *seq));
             }
