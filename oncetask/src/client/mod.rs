@@ -83,7 +83,7 @@ impl Client {
         let client = match url {
             StoreUrl::Memory => Self::new(MemoryStore::new(env)),
             #[cfg(feature = "sqlite")]
-            StoreUrl::Sqlite(_) => Self::new(MemoryStore::new(env)),
+            StoreUrl::Sqlite(file) => Self::new(store::SqliteStore::open(file, env).await?),
             #[cfg(not(feature = "sqlite"))]
             StoreUrl::Sqlite(_) => {
                 return Err(Error::Config {

@@ -142,6 +142,18 @@ impl Bell {
             .collect();
         kinds.into_iter().collect()
     }
+
+    /// The tasks whose end somebody waits for.
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        expect(
+            dead_code,
+            reason = "only a store that other processes write to looks for them"
+        )
+    )]
+    pub(crate) fn tasks(&self) -> Vec<TaskId> {
+        lock(&self.subscribers).tasks.keys().cloned().collect()
+    }
 }
 
 impl Subscribers {
