@@ -152,7 +152,9 @@ async fn everybody_who_watches_is_rung(scene: Scene) {
         queue.watch_task("a"),
         queue.watch_kind(KIND),
     ];
+    // The end of a task is news for who waits for it, a new one for who watches its kind.
     assert_eq!(queue.finish_one(complete(&held), at(1)).await, Ok(()));
+    queue.create([task("b")]).await;
     for watch in &mut watches {
         rung(watch).await;
     }
