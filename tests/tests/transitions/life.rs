@@ -329,7 +329,7 @@ fn what_has_not_ended_is_not_reset() {
 }
 
 fn rule(text: &str) -> Recurrence {
-    serde_json::from_value(serde_json::json!({ "rule": text })).expect("a rule")
+    Recurrence::new(text).expect("a rule").anchored_at(at(0))
 }
 
 fn generator() -> Task {
