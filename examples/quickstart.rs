@@ -62,7 +62,10 @@ struct Charge {
 impl Charge {
     async fn run(self, story: State<Story>) {
         let others = story.charging.fetch_add(1, Ordering::SeqCst);
-        story.tell(&format!("💶 {} ct from {}, beside {others} other charges of it", self.cents, self.account));
+        story.tell(&format!(
+            "💶 {} ct from {}, beside {others} other charges of it",
+            self.cents, self.account
+        ));
         tokio::time::sleep(Duration::from_millis(300)).await; // the work
         story.charging.fetch_sub(1, Ordering::SeqCst);
     }
@@ -79,7 +82,11 @@ async fn main() -> Result<(), oncetask::Error> {
     let again = create_tasks(&client).await?;
     println!();
 
-    let worker = oncetask::builder().client(client.clone()).state(story.clone()).start().await?;
+    let worker = oncetask::builder()
+        .client(client.clone())
+        .state(story.clone())
+        .start()
+        .await?;
     for id in IDS {
         // Whoever waits is woken when the task ends; it may well fail.
         let _ = client.wait(&TaskId::new(id)).await;
@@ -89,9 +96,14 @@ async fn main() -> Result<(), oncetask::Error> {
     report(&client).await?;
     let runs = story.runs.load(Ordering::SeqCst);
     match (again, runs) {
-        (true, 0) => println!("\nEverything was done before, so nothing ran again. Start over: rm {}", path.display()),
+        (true, 0) => println!(
+            "\nEverything was done before, so nothing ran again. Start over: rm {}",
+            path.display()
+        ),
         (true, _) => println!("\n{runs} runs: what an earlier run of this program had left undone."),
-        (false, _) => println!("\n{runs} runs. Run this program again: it finds the file, and nothing runs twice."),
+        (false, _) => {
+            println!("\n{runs} runs. Run this program again: it finds the file, and nothing runs twice.")
+        }
     }
     Ok(())
 }
@@ -109,7 +121,10 @@ const IDS: [&str; 7] = [
 /// Creates the tasks; returns whether they were there before.
 async fn create_tasks(client: &Client) -> Result<bool, oncetask::Error> {
     let email = |to: &str| SendEmail { to: to.to_owned() };
-    let charge = |cents| Charge { account: "ada".to_owned(), cents };
+    let charge = |cents| Charge {
+        account: "ada".to_owned(),
+        cents,
+    };
     let at = Utc::now() + TimeDelta::seconds(2);
 
     let first = client.create(email("ada@example.com")).await?;
@@ -117,7 +132,14 @@ async fn create_tasks(client: &Client) -> Result<bool, oncetask::Error> {
     show(&client.create(email("ada@example.com")).await?); // the same task
     show(&client.create(email("bob@example.com")).await?);
     show(&client.create(email("nobody")).await?);
-    show(&client.create(Remind { about: "the milk".to_owned(), at }).await?);
+    show(
+        &client
+            .create(Remind {
+                about: "the milk".to_owned(),
+                at,
+            })
+            .await?,
+    );
     for created in client.create_all([charge(100), charge(200), charge(300)]).await? {
         show(&created?);
     }
@@ -135,14 +157,26 @@ fn show(created: &Creation) {
 async fn report(client: &Client) -> Result<(), oncetask::Error> {
     println!();
     for id in IDS {
-        let Some(task) = client.get(&id.into()).await? else { continue };
+        let Some(task) = client.get(&id.into()).await? else {
+            continue;
+        };
         let status = task.status(Utc::now());
         let last = match status {
-            Status::Completed => task.state.result.as_ref().map_or_else(String::new, ToString::to_string),
-            _ => task.errors().last().map_or_else(String::new, |error| error.error.clone()),
+            Status::Completed => task
+                .state
+                .result
+                .as_ref()
+                .map_or_else(String::new, ToString::to_string),
+            _ => task
+                .errors()
+                .last()
+                .map_or_else(String::new, |error| error.error.clone()),
         };
         let created = task.spec.created_at.to_rfc3339_opts(SecondsFormat::Secs, true);
-        println!("  {id:24} {status:9} attempts: {}  created: {created}  {last}", task.attempts());
+        println!(
+            "  {id:24} {status:9} attempts: {}  created: {created}  {last}",
+            task.attempts()
+        );
     }
     Ok(())
 }
@@ -157,7 +191,11 @@ struct Story {
 
 impl Story {
     fn new() -> Self {
-        Self { began: Instant::now(), runs: Arc::default(), charging: Arc::default() }
+        Self {
+            began: Instant::now(),
+            runs: Arc::default(),
+            charging: Arc::default(),
+        }
     }
 
     fn tell(&self, line: &str) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use oncetask::Client;
-use oncetask::store::{Durability, MemoryStore, SqliteOptions};
+use oncetask::store::{Durability, MemoryStore, SqliteStore};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -23,9 +23,17 @@ pub(crate) const CASES: &str = "create, create_all, drain, latency, idle, grow";
 impl Options {
     pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, Error> {
         let case = arguments.next().ok_or_else(|| format!("which case? {CASES}"))?;
-        let mut options = Self { case, store: "sqlite".to_owned(), tasks: 20_000, concurrency: None, file: None };
+        let mut options = Self {
+            case,
+            store: "sqlite".to_owned(),
+            tasks: 20_000,
+            concurrency: None,
+            file: None,
+        };
         while let Some(name) = arguments.next() {
-            let value = arguments.next().ok_or_else(|| format!("`{name}` needs a value"))?;
+            let value = arguments
+                .next()
+                .ok_or_else(|| format!("`{name}` needs a value"))?;
             match name.as_str() {
                 "--store" => options.store = value,
                 "--tasks" => options.tasks = value.parse()?,
@@ -54,7 +62,10 @@ impl Place {
         // Beside the build, not in /tmp, which may be memory: the figures are about a disk.
         let here = std::env::current_exe()?;
         let folder = here.parent().ok_or("the program has no folder")?;
-        Ok(Self { folder: tempfile::tempdir_in(folder)?, store: options.store.clone() })
+        Ok(Self {
+            folder: tempfile::tempdir_in(folder)?,
+            store: options.store.clone(),
+        })
     }
 
     pub(crate) fn file(&self) -> PathBuf {
@@ -67,13 +78,15 @@ impl Place {
 }
 
 pub(crate) async fn open(store: &str, file: PathBuf) -> Result<Client, Error> {
-    let sqlite = |durability| SqliteOptions::new(file).durability(durability);
+    let sqlite = |durability| SqliteStore::options(file).durability(durability);
     Ok(match store {
         "memory" => Client::new(MemoryStore::new("BENCH")),
         "sqlite" => Client::new(sqlite(Durability::Full).open("BENCH").await?),
         "sqlite-normal" => Client::new(sqlite(Durability::Normal).open("BENCH").await?),
         other => {
-            return Err(format!("there is no store `{other}`; there are memory, sqlite and sqlite-normal").into());
+            return Err(
+                format!("there is no store `{other}`; there are memory, sqlite and sqlite-normal").into(),
+            );
         }
     })
 }

@@ -31,7 +31,12 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn of(options: &Options, case: &str, tasks: usize) -> Self {
-        Self { case: case.to_owned(), store: options.store.clone(), tasks, ..Self::default() }
+        Self {
+            case: case.to_owned(),
+            store: options.store.clone(),
+            tasks,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn rate(mut self, tasks: usize, took: Duration) -> Self {
@@ -41,7 +46,11 @@ impl Line {
 
     pub(crate) fn times(mut self, mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
-        let at = |part: usize| times.get((times.len() * part / 100).min(times.len().saturating_sub(1))).copied();
+        let at = |part: usize| {
+            times
+                .get((times.len() * part / 100).min(times.len().saturating_sub(1)))
+                .copied()
+        };
         self.p50_ms = at(50).map(millis);
         self.p99_ms = at(99).map(millis);
         self
@@ -80,13 +89,22 @@ impl Usage {
         // The fields after the program's name, which may have blanks in it.
         let fields: Vec<f64> = stat
             .rsplit_once(')')
-            .map(|(_, rest)| rest.split_whitespace().map(|field| field.parse().unwrap_or(0.0)).collect())
+            .map(|(_, rest)| {
+                rest.split_whitespace()
+                    .map(|field| field.parse().unwrap_or(0.0))
+                    .collect()
+            })
             .unwrap_or_default();
         let ticks: f64 = fields.iter().skip(11).take(2).sum();
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-        let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        let rss = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
         let rss_kb: f64 = rss.and_then(|rss| rss.trim().parse().ok()).unwrap_or(0.0);
-        Self { cpu_s: ticks / TICKS_PER_SECOND, rss_mb: rss_kb / 1024.0 }
+        Self {
+            cpu_s: ticks / TICKS_PER_SECOND,
+            rss_mb: rss_kb / 1024.0,
+        }
     }
 }
 

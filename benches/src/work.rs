@@ -17,7 +17,10 @@ pub(crate) struct Noop {
 
 impl Noop {
     pub(crate) fn new(number: usize) -> Self {
-        Self { number, text: "a payload of about a hundred bytes, as most have: an address, a subject".to_owned() }
+        Self {
+            number,
+            text: "a payload of about a hundred bytes, as most have: an address, a subject".to_owned(),
+        }
     }
 }
 
@@ -50,6 +53,11 @@ pub(crate) async fn worker(
         async move { count.one_more(tasks) }
     });
     let config = HandlerConfig::DEFAULT.concurrency(u32::try_from(concurrency)?);
-    let worker = oncetask::builder().client(client.clone()).only(&[]).handler(handler.config(config)).start().await?;
+    let worker = oncetask::builder()
+        .client(client.clone())
+        .only(&[])
+        .handler(handler.config(config))
+        .start()
+        .await?;
     Ok((worker, count))
 }

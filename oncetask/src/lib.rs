@@ -3,6 +3,7 @@
 mod client;
 mod clock;
 mod error;
+pub mod guide;
 pub mod handler;
 mod registry;
 mod runtime;

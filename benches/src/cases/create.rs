@@ -11,10 +11,16 @@ use crate::work::Noop;
 
 /// Each task in a call of its own, from 1 caller and from 100.
 pub(crate) async fn one_by_one(options: &Options) -> Result {
-    let callers = options.concurrency.map_or_else(|| vec![1, 100], |callers| vec![callers]);
+    let callers = options
+        .concurrency
+        .map_or_else(|| vec![1, 100], |callers| vec![callers]);
     for callers in callers {
         // One caller waits for the disk each time.
-        let tasks = if callers == 1 { options.tasks / 10 } else { options.tasks };
+        let tasks = if callers == 1 {
+            options.tasks / 10
+        } else {
+            options.tasks
+        };
         let place = Place::new(options)?;
         let client = place.client().await?;
         let before = Usage::of_this_process();
@@ -69,7 +75,10 @@ pub(crate) async fn all(options: &Options) -> Result {
 pub(crate) async fn fill(client: &Client, numbers: std::ops::Range<usize>, call: usize) -> Result {
     let mut numbers = numbers.peekable();
     while numbers.peek().is_some() {
-        for created in client.create_all(numbers.by_ref().take(call).map(Noop::new)).await? {
+        for created in client
+            .create_all(numbers.by_ref().take(call).map(Noop::new))
+            .await?
+        {
             created?;
         }
     }

@@ -11,7 +11,9 @@ use crate::report::{Line, Usage};
 use crate::work::worker;
 
 pub(crate) async fn drain(options: &Options) -> Result {
-    let concurrencies = options.concurrency.map_or_else(|| vec![1, 10, 100], |one| vec![one]);
+    let concurrencies = options
+        .concurrency
+        .map_or_else(|| vec![1, 10, 100], |one| vec![one]);
     for concurrency in concurrencies {
         let place = Place::new(options)?;
         let client = place.client().await?;

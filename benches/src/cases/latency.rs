@@ -30,7 +30,9 @@ pub(crate) async fn latency(options: &Options) -> Result {
     let worker = start(&client, sender).await?;
     let times = measure(&client, tasks, &mut waits).await?;
     worker.shutdown().await;
-    let mut line = Line::of(options, "latency", tasks).times(times).used(before, Usage::of_this_process());
+    let mut line = Line::of(options, "latency", tasks)
+        .times(times)
+        .used(before, Usage::of_this_process());
     line.note = Some("same process".to_owned());
     line.print()?;
     if options.store == "memory" {
@@ -41,7 +43,9 @@ pub(crate) async fn latency(options: &Options) -> Result {
     let times = measure(&client, tasks, &mut waits).await;
     child.kill()?;
     child.wait()?;
-    let mut line = Line::of(options, "latency", tasks).times(times?).used(before, Usage::of_this_process());
+    let mut line = Line::of(options, "latency", tasks)
+        .times(times?)
+        .used(before, Usage::of_this_process());
     line.note = Some("another process".to_owned());
     line.print()?;
     Ok(())
@@ -115,7 +119,12 @@ async fn start(client: &Client, sender: mpsc::UnboundedSender<Duration>) -> Resu
         async {}
     });
     let handler = handler.config(HandlerConfig::DEFAULT.concurrency(10));
-    Ok(oncetask::builder().client(client.clone()).only(&[]).handler(handler).start().await?)
+    Ok(oncetask::builder()
+        .client(client.clone())
+        .only(&[])
+        .handler(handler)
+        .start()
+        .await?)
 }
 
 fn nanos() -> i64 {

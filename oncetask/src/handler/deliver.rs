@@ -55,7 +55,7 @@ where
     let mut jobs = Vec::with_capacity(delivery.tasks.len());
     let mut unreadable = Vec::new();
     for (place, Delivered { id, attempt, payload }) in delivery.tasks.into_iter().enumerate() {
-        match payload.read() {
+        match payload.read_payload() {
             Ok(task) => jobs.push(Job { task, id, attempt }),
             Err(error) => unreadable.push((place, error.to_string())),
         }

@@ -90,6 +90,12 @@ impl HandlerError {
         self.signal
     }
 
+    /// The error itself, if it is of this type: for a retry policy that looks closer.
+    #[must_use]
+    pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.source.downcast_ref()
+    }
+
     /// The error and what caused it, in one line: what is stored.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.source.to_string();

@@ -8,9 +8,9 @@ use crate::error::{Error, StartError};
 use crate::handler::{Handler, States};
 use crate::registry::{self, TaskType};
 
-const HEARTBEAT: Duration = Duration::from_secs(60);
+const HEARTBEAT: Duration = Duration::from_mins(1);
 const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(100);
-const LONGEST_HEARTBEAT: Duration = Duration::from_secs(60 * 60);
+const LONGEST_HEARTBEAT: Duration = Duration::from_hours(1);
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Runs every task type of this program that has a handler, until SIGINT or SIGTERM, then ends gracefully.
@@ -113,14 +113,10 @@ impl Builder {
     ///
     /// Everything that is wrong with the task types, at once.
     ///
-    /// ```
+    /// ```standalone_crate
     /// # #[derive(Clone)] struct Mailer;
-    /// #[test]
-    /// # fn hidden() {}
-    /// fn the_worker_starts() {
-    ///     oncetask::builder().state(Mailer).check().unwrap();
-    /// }
-    /// # the_worker_starts();
+    /// // In a function marked `#[test]`:
+    /// oncetask::builder().state(Mailer).check().unwrap();
     /// ```
     pub fn check(&self) -> Result<(), StartError> {
         registry::check(&self.types(), &self.handlers, &self.states)

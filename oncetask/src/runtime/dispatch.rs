@@ -18,7 +18,7 @@ use crate::registry::Runnable;
 use crate::store::{ClaimRequest, Claimed, Interest, Rung, Want};
 
 /// The longest sleep before the clock is read again: the computer's clock may have been set meanwhile.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 /// How long to leave the queue alone when others took everything that was due.
@@ -34,6 +34,19 @@ struct Room {
     look: bool,
     /// When the next task is due, as far as is known.
     due: Option<DateTime<Utc>>,
+}
+
+/// A slot that is taken. It is free again when this is dropped, whatever happened.
+struct Slot {
+    place: usize,
+    free: mpsc::UnboundedSender<usize>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // The dispatcher outlives its calls.
+        let _ = self.free.send(self.place);
+    }
 }
 
 struct Dispatcher {
@@ -95,11 +108,11 @@ impl Dispatcher {
         while !draining.is_cancelled() {
             self.take_freed();
             let pause = if self.rooms.iter().any(Room::wants) {
-                self.claim().await
+                let Some(pause) = self.claim().await else { continue };
+                pause
             } else {
                 self.until_due()
             };
-            let Some(pause) = pause else { continue };
             tokio::select! {
                 () = draining.cancelled() => {}
                 rung = watch.rung(), if self.failures == 0 => self.rung(&rung),
@@ -159,18 +172,23 @@ impl Dispatcher {
                 tasks: claim.tasks,
                 sent,
             };
-            let (engine, free) = (self.engine.clone(), self.free.clone());
+            let (engine, slot) = (
+                self.engine.clone(),
+                Slot {
+                    place,
+                    free: self.free.clone(),
+                },
+            );
             self.calls.spawn(async move {
                 execute::execute(&engine, assignment).await;
-                // The dispatcher outlives its calls.
-                let _ = free.send(place);
+                drop(slot);
             });
         }
         (got_nothing && self.rooms.iter().any(Room::wants)).then_some(LOST_RACE)
     }
 
     /// How long to sleep until the next task is due for which there is room.
-    fn until_due(&self) -> Option<Duration> {
+    fn until_due(&self) -> Duration {
         let now = self.engine.client.clock().now();
         let due = self
             .rooms
@@ -178,10 +196,10 @@ impl Dispatcher {
             .filter(|room| room.free > 0)
             .filter_map(|room| room.due)
             .min();
-        Some(due.map_or(LONGEST_SLEEP, |due| {
-            // A due instant in the past sleeps not at all.
+        // What is due already is not slept for.
+        due.map_or(LONGEST_SLEEP, |due| {
             (due - now).to_std().unwrap_or_default().min(LONGEST_SLEEP)
-        }))
+        })
     }
 
     fn look_at_due(&mut self) {

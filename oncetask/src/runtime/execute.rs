@@ -7,10 +7,10 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::lease::Hold;
-use super::panics::{Caught, Panic};
+use super::panics::{self, Caught, Panic};
 use super::verdict::{later, outcomes, verdict};
 use super::{Engine, recur};
-use crate::handler::{Call, Context, Delivered, Delivery, HandlerError, HandlerFn, Reply};
+use crate::handler::{Call, Context, Delivered, Delivery, HandlerError, HandlerFn, Reply, Taken};
 use crate::registry::Runnable;
 use crate::schedule::Retry;
 use crate::store::{ClaimedTask, Finish};
@@ -125,18 +125,22 @@ async fn call(
     (handler, retry): (&HandlerFn, &Retry),
     hold: &Hold,
 ) -> Vec<Verdict> {
-    let taken = handler(delivery(engine, tasks, phase, hold));
+    let (span, began) = (span(tasks, phase), Instant::now());
     let now = engine.client.clock().now();
     let mut verdicts: Vec<Option<Verdict>> = tasks.iter().map(|_| None).collect();
-    for (place, error) in taken.unreadable {
-        verdicts[place] = Some(defer(&tasks[place], &error, now));
-    }
-    let span = span(tasks, phase);
-    let Some(call) = taken.call else {
-        return verdicts.into_iter().flatten().collect();
+    // Reading a payload is the user's code too.
+    let end = match panics::catch(|| handler(delivery(engine, tasks, phase, hold))) {
+        Err(panic) => End::Panicked(panic),
+        Ok(Taken { unreadable, call }) => {
+            for (place, error) in unreadable {
+                verdicts[place] = Some(defer(&tasks[place], &error, now));
+            }
+            let Some(call) = call else {
+                return verdicts.into_iter().flatten().collect();
+            };
+            run(engine, call, hold).instrument(span.clone()).await
+        }
     };
-    let began = Instant::now();
-    let end = run(engine, call, hold).instrument(span.clone()).await;
     let _in_span = span.enter();
     log_end(&end, began.elapsed());
     let waiting: Vec<_> = (0..tasks.len())
@@ -145,9 +149,9 @@ async fn call(
     let now = engine.client.clock().now();
     let replies = match end {
         End::GivenBack => {
-            waiting
-                .iter()
-                .for_each(|place| verdicts[*place] = Some(Verdict::Release));
+            for place in &waiting {
+                verdicts[*place] = Some(Verdict::Release);
+            }
             Vec::new()
         }
         End::Replied(reply) => outcomes(reply, waiting.len()),
@@ -271,7 +275,7 @@ fn log_verdict(task: &Task, verdict: Verdict) -> Verdict {
     let (id, kind) = (task.id(), task.kind());
     match &verdict {
         Verdict::Retry { at, error } => {
-            tracing::warn!(%id, kind, %error, %at, "the attempt failed; another follows")
+            tracing::warn!(%id, kind, %error, %at, "the attempt failed; another follows");
         }
         Verdict::Fail { error } => tracing::error!(%id, kind, %error, "failed"),
         Verdict::Cancel { reason } => tracing::info!(%id, kind, %reason, "cancelled by its handler"),

@@ -47,3 +47,9 @@ struct Engine {
     /// Handlers that still run are dropped and their claims given back.
     giving_back: CancellationToken,
 }
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.keeper.close();
+    }
+}

@@ -47,16 +47,20 @@ impl<F: Future + Unpin> Future for Caught<F> {
     type Output = Result<F::Output, Panic>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let nested = POLLING.replace(true);
-        // The future is not polled again after a panic, so nobody sees what it left half-done.
-        let polled = panic::catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.0).poll(cx)));
-        POLLING.set(nested);
-        match polled {
+        match catch(|| Pin::new(&mut self.0).poll(cx)) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(payload) => Poll::Ready(Err(panic(&*payload))),
+            Err(panic) => Poll::Ready(Err(panic)),
         }
     }
+}
+
+/// Calls what the user wrote. After a panic it is not called again, so nobody sees what it left half-done.
+pub(super) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
+    let nested = POLLING.replace(true);
+    let called = panic::catch_unwind(AssertUnwindSafe(call));
+    POLLING.set(nested);
+    called.map_err(|payload| panic(&*payload))
 }
 
 fn panic(payload: &(dyn Any + Send)) -> Panic {

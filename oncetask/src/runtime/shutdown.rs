@@ -51,9 +51,9 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        // The engine goes when the last call has: until then leases are kept, and handlers stopped in time.
         self.engine.draining.cancel();
-        self.dispatcher.abort();
-        self.engine.keeper.close();
+        self.engine.giving_back.cancel();
     }
 }
 
