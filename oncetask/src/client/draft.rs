@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::error::Error;
-use crate::schedule::Schedule;
+use crate::schedule::{Recurrence, Schedule};
 use crate::task::{Json, OnceTask, ResourceKey, Task, TaskId, TaskSpec};
 
 /// How large a payload or a result may be, in bytes of JSON: what a Firestore document holds, less what else
@@ -65,6 +65,14 @@ impl Draft {
             schedule: task.schedule(),
             id,
         })
+    }
+
+    /// The rule of a generator.
+    pub(crate) fn rule(&self) -> Option<&Recurrence> {
+        match &self.schedule {
+            Schedule::Recurring(rule) => Some(rule),
+            Schedule::Now | Schedule::At(_) => None,
+        }
     }
 
     /// The task, created at this instant.

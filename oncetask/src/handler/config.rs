@@ -24,10 +24,8 @@ impl HandlerConfig {
     /// minutes, one call at a time, groups of up to 100.
     pub const DEFAULT: Self = Self {
         retry: Retry::exponential(),
-        cancel_retry: Retry::exponential()
-            .max_attempts(5)
-            .max(Duration::from_secs(10 * 60)),
-        lease: Duration::from_secs(10 * 60),
+        cancel_retry: Retry::exponential().max_attempts(5).max(Duration::from_mins(10)),
+        lease: Duration::from_mins(10),
         concurrency: 1,
         max_group: 100,
     };

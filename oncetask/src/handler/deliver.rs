@@ -154,7 +154,7 @@ impl Handler {
             assert!(
                 !F::First::GROUPED,
                 "a cancellation handler takes one task, not a `Vec`"
-            )
+            );
         };
         self.cleanup = Some((T::KIND, erase::<T, F, Args>(handler)));
         self.needs.push(F::Rest::needs);

@@ -8,6 +8,7 @@ mod context;
 mod deliver;
 mod error;
 mod input;
+mod missing;
 mod output;
 
 pub use self::callable::{Callable, Extract, HandlerFuture};
@@ -18,4 +19,5 @@ pub(crate) use self::deliver::{Delivered, HandlerFn, Taken};
 pub use self::deliver::{Delivery, Handler, deliver, is_grouped, needs};
 pub use self::error::{HandlerError, Result, ResultExt, Signal};
 pub use self::input::{Job, TaskInput};
+pub use self::missing::{HasCancel, HasRun, NoCancel, NoRun};
 pub use self::output::{HandlerFailure, HandlerOutput, Outcome, Reply};

@@ -51,7 +51,7 @@ impl Retry {
     pub const fn exponential() -> Self {
         Self::new(Backoff::Exponential {
             base: Duration::from_secs(1),
-            max: Duration::from_secs(5 * 60),
+            max: Duration::from_mins(5),
             factor: 2.0,
         })
     }

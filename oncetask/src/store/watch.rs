@@ -106,7 +106,8 @@ impl Bell {
         }
     }
 
-    /// This task has ended.
+    /// This task may have ended. Who waits for it goes on waiting, for a task that was only cancelled ends
+    /// later, and one that was reset ends again.
     pub fn ended(&self, id: &TaskId) {
         let subscribers = lock(&self.subscribers);
         let watches = subscribers.tasks.get(id).into_iter().flatten();

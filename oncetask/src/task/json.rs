@@ -65,9 +65,13 @@ impl Json {
     }
 
     /// The value, taken apart.
+    ///
+    /// # Panics
+    ///
+    /// Never: the text was checked, or written by this library.
     #[must_use]
     pub fn value(&self) -> Value {
-        serde_json::from_str(&self.0).expect("the text was checked or written by us")
+        serde_json::from_str(&self.0).expect("the text was checked, or written by this library")
     }
 
     pub(crate) fn is_object(&self) -> bool {

@@ -232,6 +232,15 @@ impl Task {
     }
 }
 
+impl TaskSpec {
+    /// The resource key that a claim of the task holds. A generator holds none: it has its occurrences' key
+    /// but does no work itself, and must not wait for theirs.
+    #[must_use]
+    pub fn held_key(&self) -> Option<&ResourceKey> {
+        self.resource_key.as_ref().filter(|_| self.recurrence.is_none())
+    }
+}
+
 impl TaskState {
     /// The state of a task that was just created.
     #[must_use]

@@ -301,8 +301,8 @@ pub fn follow(task: &mut Task, rule: &Recurrence, next: DateTime<Utc>) -> Change
 /// How long a task waits whose payload no worker could read `deferrals` times before.
 #[must_use]
 pub fn deferral(deferrals: u32) -> Duration {
-    const MINUTE: Duration = Duration::from_secs(60);
-    const HOUR: Duration = Duration::from_secs(60 * 60);
+    const MINUTE: Duration = Duration::from_mins(1);
+    const HOUR: Duration = Duration::from_hours(1);
     MINUTE.saturating_mul(2_u32.saturating_pow(deferrals)).min(HOUR)
 }
 
