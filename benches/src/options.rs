@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use oncetask::Client;
-use oncetask::store::{Durability, MemoryStore, SqliteOptions};
+use oncetask::store::{Durability, MemoryStore, SqliteStore};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -78,7 +78,7 @@ impl Place {
 }
 
 pub(crate) async fn open(store: &str, file: PathBuf) -> Result<Client, Error> {
-    let sqlite = |durability| SqliteOptions::new(file).durability(durability);
+    let sqlite = |durability| SqliteStore::options(file).durability(durability);
     Ok(match store {
         "memory" => Client::new(MemoryStore::new("BENCH")),
         "sqlite" => Client::new(sqlite(Durability::Full).open("BENCH").await?),

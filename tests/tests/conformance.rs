@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
-use oncetask::store::{MemoryStore, Store};
+use oncetask::store::{MemoryStore, SqliteStore, Store};
+use tempfile::TempDir;
 use tests::conformance::{Case, Harness, Opening, cases};
 use tokio::runtime;
 
@@ -20,8 +21,25 @@ fn memory() -> Memory {
     Memory(MemoryStore::new("unused"))
 }
 
+/// A file of its own, which every handle opens anew.
+struct Sqlite(TempDir);
+
+impl Harness for Sqlite {
+    fn open<'a>(&'a self, env: &'a str) -> Opening<'a> {
+        let file = self.0.path().join("tasks.db");
+        Box::pin(async move {
+            let store = SqliteStore::open(file, env).await.expect("the file opens");
+            Arc::new(store) as Arc<dyn Store>
+        })
+    }
+}
+
+fn sqlite() -> Sqlite {
+    Sqlite(tempfile::tempdir().expect("a folder"))
+}
+
 fn main() -> ExitCode {
-    let trials = on("memory", memory).collect();
+    let trials = on("memory", memory).chain(on("sqlite", sqlite)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

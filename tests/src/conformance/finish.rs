@@ -36,15 +36,15 @@ async fn verdict(queue: &Queue, verdict: Verdict, seconds: i64) -> oncetask::Tas
     task
 }
 
-fn done(seconds: i64, how: Ending) -> Option<Done> {
-    Some(Done { at: at(seconds), how })
+fn done(seconds: i64, how: Ending) -> Done {
+    Done { at: at(seconds), how }
 }
 
 async fn complete_stores_the_result(scene: Scene) {
     let queue = scene.queue().await;
     let result = Json::parse(r#"{"sent":true}"#).expect("JSON");
     let task = verdict(&queue, Verdict::Complete(Some(result.clone())), 5).await;
-    assert_eq!(task.state.done, done(5, Ending::Completed));
+    assert_eq!(task.state.done, Some(done(5, Ending::Completed)));
     assert_eq!(task.state.result, Some(result));
     assert_eq!((task.attempts(), task.errors().len()), (1, 0));
     queue.assert_idle(at(1000)).await;
@@ -80,7 +80,7 @@ async fn fail_is_the_end(scene: Scene) {
         5,
     )
     .await;
-    assert_eq!(task.state.done, done(5, Ending::Failed));
+    assert_eq!(task.state.done, Some(done(5, Ending::Failed)));
     assert_eq!(task.errors()[0].error, "broken");
     queue.assert_idle(at(1000)).await;
 }
@@ -95,7 +95,7 @@ async fn cancel_is_the_end_without_cleanup(scene: Scene) {
         5,
     )
     .await;
-    assert_eq!(task.state.done, done(5, Ending::Cancelled));
+    assert_eq!(task.state.done, Some(done(5, Ending::Cancelled)));
     assert_eq!(task.state.cancelled_at, Some(at(5)));
     queue.assert_idle(at(1000)).await;
 }
@@ -122,7 +122,7 @@ async fn cancel_goes_to_cleanup_if_there_is_one(scene: Scene) {
         queue.finish_one(with_cleanup(complete(&cleanup)), at(6)).await,
         Ok(())
     );
-    assert_eq!(queue.task("a").await.state.done, done(6, Ending::Cancelled));
+    assert_eq!(queue.task("a").await.state.done, Some(done(6, Ending::Cancelled)));
 }
 
 fn with_cleanup(finish: Finish) -> Finish {
@@ -178,7 +178,7 @@ async fn exhausted_fails_after_silence(scene: Scene) {
     let held = queue.take(at(60)).await;
     assert_eq!(queue.finish(&held, Verdict::Exhausted, at(60)).await, Ok(()));
     let task = queue.task("a").await;
-    assert_eq!(task.state.done, done(60, Ending::Failed));
+    assert_eq!(task.state.done, Some(done(60, Ending::Failed)));
     assert_eq!((task.attempts(), task.errors().len()), (1, 1));
 }
 
@@ -242,7 +242,7 @@ async fn a_task_cancelled_meanwhile_ends_as_cancelled_and_keeps_its_result(scene
         Ok(())
     );
     let task = queue.task("a").await;
-    assert_eq!(task.state.done, done(5, Ending::Cancelled));
+    assert_eq!(task.state.done, Some(done(5, Ending::Cancelled)));
     assert_eq!(task.state.result, Some(result));
 }
 
@@ -309,7 +309,7 @@ async fn a_cleanup_that_gives_up_leaves_the_task_failed(scene: Scene) {
         Ok(())
     );
     let task = queue.task("a").await;
-    assert_eq!(task.state.done, done(2, Ending::Failed));
+    assert_eq!(task.state.done, Some(done(2, Ending::Failed)));
     assert_eq!(task.state.cancelled_at, Some(at(1)));
     assert_eq!(
         (task.errors()[0].cleanup, &task.errors()[0].error[..]),

@@ -1,11 +1,12 @@
+use oncetask::schedule::{Gap, Missed, Moment, Overlap, parse_tz};
 use oncetask::store::Filter;
 use oncetask::task::transition::{MAX_ERROR_BYTES, Verdict};
 use oncetask::task::{Json, Progress};
-use oncetask::{Status, Task};
+use oncetask::{Recurrence, Status, Task};
 use serde_json::Value;
 
 use super::rules;
-use super::scene::{Queue, Scene, at, complete, extension, ids, millis, room, task, want};
+use super::scene::{Queue, Scene, at, complete, extension, ids, millis, room, rule, task, want};
 
 rules!("round_trip":
     payloads,
@@ -21,12 +22,13 @@ rules!("round_trip":
     the_longest_error,
     many_errors,
     progress,
+    recurrences,
     a_large_payload,
 );
 
 /// JSON that is easily damaged on the way into a database and back.
 const JSON: &[&str] = &[
-    r#"{}"#,
+    "{}",
     r#"{"null":null,"true":true,"false":false,"empty":"","list":[],"map":{}}"#,
     r#"{"deep":{"er":{"and":{"deeper":[{"still":[{"more":1}]}]}}}}"#,
     r#"{"lists":[[1,2],[[3],[]],[[[4]]]]}"#,
@@ -365,6 +367,40 @@ async fn progress(scene: Scene) {
         queue.renew(renewal, at(2)).await;
         assert_eq!(queue.task("a").await.state.progress, Some(said));
     }
+}
+
+async fn recurrences(scene: Scene) {
+    let queue = scene.queue().await;
+    let rules = [
+        rule("FREQ=SECONDLY"),
+        rule("FREQ=MONTHLY;BYDAY=-1FR;COUNT=13"),
+        rule("FREQ=YEARLY;UNTIL=20300101T000000Z").missed(Missed::All { max: 7 }),
+        Recurrence::new("FREQ=WEEKLY;BYDAY=MO,WE;INTERVAL=2")
+            .expect("a rule")
+            .tz(parse_tz("Europe/Berlin").expect("a zone"))
+            .starting_at("2024-03-30T02:30:00".parse().expect("a local time"))
+            .exdates(["2024-04-01T02:30:00", "2024-04-15T00:30:00Z"].map(moment))
+            .rdates(["2024-03-31T02:30:00", "2024-12-24T18:00:00+01:00"].map(moment))
+            .gap(Gap::Shift)
+            .overlap(Overlap::Both)
+            .missed(Missed::Skip),
+    ];
+    for (rule, n) in rules.into_iter().zip(0..) {
+        let id = n.to_string();
+        queue.create([task(&id).following(rule.clone())]).await;
+        let stored = queue.task(&id).await.spec.recurrence.expect("a rule");
+        assert_eq!(stored, rule);
+        assert_eq!(
+            stored.iter_after(at(0)).take(20).collect::<Vec<_>>(),
+            rule.iter_after(at(0)).take(20).collect::<Vec<_>>()
+        );
+        let claimed = queue.take(at(1)).await;
+        assert_eq!(claimed.task.spec.recurrence, Some(rule));
+    }
+}
+
+fn moment(text: &str) -> Moment {
+    text.parse().expect("a moment")
 }
 
 async fn a_large_payload(scene: Scene) {

@@ -79,9 +79,10 @@ pub(super) fn tasks(ids: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<Draft
         .collect()
 }
 
-/// A rule for generators. What it says is no matter here: stores only keep it.
+/// A rule for generators, from the beginning of the story on.
 pub(super) fn rule(text: &str) -> Recurrence {
-    serde_json::from_value(serde_json::json!({ "rule": text })).expect("a rule")
+    let rule = Recurrence::new(text).expect("a rule");
+    rule.anchored_at(at(0))
 }
 
 impl Draft {
@@ -110,8 +111,12 @@ impl Draft {
         self
     }
 
-    pub(super) fn recurring(mut self, text: &str) -> Self {
-        self.spec.recurrence = Some(rule(text));
+    pub(super) fn recurring(self, text: &str) -> Self {
+        self.following(rule(text))
+    }
+
+    pub(super) fn following(mut self, rule: Recurrence) -> Self {
+        self.spec.recurrence = Some(rule);
         self
     }
 
@@ -278,9 +283,9 @@ impl Queue {
 
     pub(super) async fn renew_all(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Vec<Renewed> {
         let asked = renewals.len();
-        let renewed = answered(self.0.renew(renewals, now).await);
-        assert_eq!(renewed.len(), asked, "one answer for each renewal");
-        renewed
+        let answers = answered(self.0.renew(renewals, now).await);
+        assert_eq!(answers.len(), asked, "one answer for each renewal");
+        answers
     }
 
     pub(super) async fn cancel(&self, id: &str, now: DateTime<Utc>) -> Change {
