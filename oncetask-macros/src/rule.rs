@@ -1,9 +1,45 @@
-//! Recurrence rules.
+//! Recurrence rules, read by the crate that follows them at run time.
 
-use syn::Result;
+use oncetask_recurrence::{Argument, Draft, RecurrenceError};
+use syn::{LitStr, Result};
 
 use crate::attr::Rule;
+use crate::errors::Errors;
 
-pub(crate) fn check(_rule: &Rule) -> Result<()> {
-    Ok(())
+/// Reports whatever would fail, or never happen, at run time.
+pub(crate) fn check(rule: &Rule) -> Result<()> {
+    let text = rule.text.value();
+    let [tz, dtstart] = [&rule.tz, &rule.dtstart].map(|text| text.as_ref().map(LitStr::value));
+    let [exdates, rdates] = [&rule.exdates, &rule.rdates].map(|dates| values(dates));
+    let draft = Draft {
+        rule: &text,
+        tz: tz.as_deref(),
+        dtstart: dtstart.as_deref(),
+        exdates: exdates.iter().map(String::as_str).collect(),
+        rdates: rdates.iter().map(String::as_str).collect(),
+        gap: rule.gap.unwrap_or_default(),
+        overlap: rule.overlap.unwrap_or_default(),
+        missed: rule.missed.unwrap_or_default(),
+    };
+    let mut errors = Errors::default();
+    for error in draft.read().err().into_iter().flatten() {
+        errors.at(place(rule, &error), error.reason());
+    }
+    errors.finish(Some(()))
+}
+
+fn values(dates: &[LitStr]) -> Vec<String> {
+    dates.iter().map(LitStr::value).collect()
+}
+
+/// The literal that is wrong.
+fn place<'a>(rule: &'a Rule, error: &RecurrenceError) -> &'a LitStr {
+    let place = match error.argument() {
+        Argument::TimeZone => rule.tz.as_ref(),
+        Argument::Start => rule.dtstart.as_ref(),
+        Argument::Exdate(index) => rule.exdates.get(index),
+        Argument::Rdate(index) => rule.rdates.get(index),
+        _ => None,
+    };
+    place.unwrap_or(&rule.text)
 }

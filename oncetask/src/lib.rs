@@ -1,8 +1,9 @@
-//! oncetask
+#![doc = include_str!("../README.md")]
 
 mod client;
 mod clock;
 mod error;
+pub mod guide;
 pub mod handler;
 mod registry;
 mod runtime;
@@ -17,8 +18,8 @@ pub use crate::handler::{
     Context, Handler, HandlerConfig, HandlerError, Job, Outcome, Result, ResultExt, Signal, State,
 };
 pub use crate::registry::{Location, TaskType};
-pub use crate::runtime::{Builder, builder, run};
-pub use crate::schedule::{Recurrence, Retry, Schedule};
+pub use crate::runtime::{Builder, Worker, builder, run};
+pub use crate::schedule::{Gap, Missed, Overlap, Recurrence, RecurrenceError, Retry, Schedule, preview};
 pub use crate::store::{Filter, Order};
 pub use crate::task::transition::Change;
 pub use crate::task::{AttemptError, Ending, OnceTask, Progress, ResourceKey, Status, Task, TaskId};
@@ -30,9 +31,9 @@ pub use oncetask_macros::OnceTask;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::client::Draft;
-    pub use crate::handler::{HandlerConfig, deliver, is_grouped, needs};
+    pub use crate::handler::{HandlerConfig, NoCancel, NoRun, clean_up, deliver, is_grouped, needs};
     pub use crate::registry::{Discovered, Handled, HandlerDefinition, TaskType};
-    pub use crate::schedule::{Recurrence, Recurs, Retry, RunAt, Schedule};
-    pub use crate::task::{IdBuilder, OnceTask, Payload, ResourceKey, TaskId};
+    pub use crate::schedule::{Gap, Missed, Overlap, Recurrence, Recurs, Retry, RunAt, Schedule};
+    pub use crate::task::{IdBuilder, Payload, ResourceKey, TaskId};
     pub use inventory;
 }

@@ -229,7 +229,9 @@ fn missing_states(types: &[TaskType], given: &[Handler], states: &States) -> Vec
     let mut problems = Vec::new();
     for (owner, needs) in own.chain(given) {
         let mut needed = Needs::default();
-        needs.iter().for_each(|needs| needs(&mut needed));
+        for needs in needs {
+            needs(&mut needed);
+        }
         let mut missing: Vec<_> = needed
             .0
             .into_iter()

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::error::Error;
-use crate::schedule::Schedule;
+use crate::schedule::{Recurrence, Schedule};
 use crate::task::{Json, OnceTask, ResourceKey, Task, TaskId, TaskSpec};
 
 /// How large a payload or a result may be, in bytes of JSON: what a Firestore document holds, less what else
@@ -35,11 +35,11 @@ impl Draft {
             id: id.clone(),
             reason,
         };
-        let payload = Json::of(task)
+        let payload = Json::payload_of(task)
             .map_err(|error| refuse(format!("its payload cannot be written as JSON: {error}")))?;
         if !payload.is_object() {
             return Err(refuse(
-                "its payload is not an object: a task is a struct with named fields".into(),
+                "its payload is not a JSON object: give the struct named fields".into(),
             ));
         }
         let bytes = payload.as_str().len();
@@ -65,6 +65,14 @@ impl Draft {
             schedule: task.schedule(),
             id,
         })
+    }
+
+    /// The rule of a generator.
+    pub(crate) fn rule(&self) -> Option<&Recurrence> {
+        match &self.schedule {
+            Schedule::Recurring(rule) => Some(rule),
+            Schedule::Now | Schedule::At(_) => None,
+        }
     }
 
     /// The task, created at this instant.

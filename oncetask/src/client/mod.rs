@@ -83,7 +83,7 @@ impl Client {
         let client = match url {
             StoreUrl::Memory => Self::new(MemoryStore::new(env)),
             #[cfg(feature = "sqlite")]
-            StoreUrl::Sqlite(_) => Self::new(MemoryStore::new(env)),
+            StoreUrl::Sqlite(file) => Self::new(store::SqliteStore::open(file, env).await?),
             #[cfg(not(feature = "sqlite"))]
             StoreUrl::Sqlite(_) => {
                 return Err(Error::Config {
@@ -157,11 +157,7 @@ impl Client {
     pub(crate) async fn create_draft(&self, draft: Draft) -> Result<Creation, Error> {
         let task = draft.into_task(self.now())?;
         let inserts = self.store.create(vec![task.clone()]).await?;
-        inserts
-            .into_iter()
-            .map(|insert| creation(task.clone(), insert))
-            .next()
-            .expect("one answer for one task")
+        creation(task, answer(inserts.into_iter().next()))
     }
 
     /// Stores tasks, any number, each as [`create`](Self::create) does: one outcome for each, in order. One
@@ -188,7 +184,7 @@ impl Client {
             .filter_map(|task| task.as_ref().ok().cloned())
             .collect();
         let mut inserts = self.store.create(valid).await?.into_iter();
-        let mut outcome = |task| creation(task, inserts.next().expect("one answer for each task"));
+        let mut outcome = |task| creation(task, answer(inserts.next()));
         Ok(tasks
             .into_iter()
             .map(|task| task.and_then(&mut outcome))
@@ -229,7 +225,6 @@ impl Client {
     }
 
     /// The tasks that a filter lets through: a stream, which fetches page after page.
-    #[must_use]
     pub fn list(&self, filter: Filter) -> Tasks {
         Tasks::new(self.clone(), filter)
     }
@@ -349,7 +344,7 @@ impl Client {
 
     async fn change_one(&self, id: &TaskId, action: Action) -> Result<Change, Error> {
         let changes = self.change([id.clone()], action).await?;
-        Ok(changes.into_iter().next().expect("one answer for one id"))
+        Ok(answer(changes.into_iter().next()))
     }
 
     async fn change(
@@ -395,6 +390,11 @@ impl Client {
             };
         }
     }
+}
+
+/// What a store says of one of those that it was asked for.
+fn answer<T>(answer: Option<T>) -> T {
+    answer.expect("a store answers for each that it is asked for")
 }
 
 fn creation(task: Task, insert: Insert) -> Result<Creation, Error> {

@@ -89,6 +89,36 @@ impl HandlerError {
     pub fn signal(&self) -> Signal {
         self.signal
     }
+
+    /// The error itself, if it is of this type: for a retry policy that looks closer.
+    #[must_use]
+    pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.source.downcast_ref()
+    }
+
+    /// The error and what caused it, in one line: what is stored.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.source.to_string();
+        let mut cause = self.source.source();
+        while let Some(error) = cause {
+            let error_text = error.to_string();
+            // Many errors print their cause themselves.
+            if !text.ends_with(&error_text) {
+                text.push_str(": ");
+                text.push_str(&error_text);
+            }
+            cause = error.source();
+        }
+        text
+    }
+
+    /// The same once more, for another task of the same call.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            signal: self.signal,
+            source: self.chain().into(),
+        }
+    }
 }
 
 impl<E: Into<BoxError>> From<E> for HandlerError {

@@ -1,64 +1,55 @@
-//! Runtime.
-use crate::error::{Error, StartError};
-use crate::handler::{Handler, States};
-use crate::registry::{self, TaskType};
+//! What carries stored tasks to their ends: one module for each moving part.
+//!
+//! ```text
+//!  store ──claims──▶ dispatch ──a call each──▶ execute ──verdicts──▶ complete ──▶ store
+//!                       ▲                        │  ▲
+//!                       └──── a slot is free ────┘  └── stop ── lease (a thread of its own) ──renewals──▶ store
+//! ```
 
-/// Held.
-#[derive(Debug)]
-pub(crate) struct Held;
-impl Held {
-    pub(crate) fn say(&self, _f: f64, _m: String) {}
+mod builder;
+mod complete;
+mod dispatch;
+mod execute;
+mod lease;
+mod panics;
+mod recur;
+mod shutdown;
+mod start;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+pub use self::builder::{Builder, builder, run};
+use self::complete::Completer;
+pub(crate) use self::lease::Held;
+use self::lease::Keeper;
+pub use self::shutdown::Worker;
+use crate::client::Client;
+use crate::handler::States;
+use crate::registry::Runnable;
+
+/// What the parts of one worker share.
+struct Engine {
+    client: Client,
+    states: Arc<States>,
+    runnables: Vec<Runnable>,
+    /// The worker's name in the leases that it holds.
+    owner: String,
+    /// How long a lease is stored for at a time.
+    heartbeat: Duration,
+    keeper: Keeper,
+    completer: Completer,
+    /// No new claims.
+    draining: CancellationToken,
+    /// Handlers that still run are dropped and their claims given back.
+    giving_back: CancellationToken,
 }
 
-/// Runs.
-/// # Errors
-/// On start.
-pub async fn run() -> Result<(), Error> {
-    builder().run().await
-}
-
-/// Builder.
-#[must_use]
-pub fn builder() -> Builder {
-    Builder {
-        states: States::default(),
-        handlers: Vec::new(),
-    }
-}
-
-/// Builder.
-#[must_use = "call `.run()`"]
-pub struct Builder {
-    states: States,
-    handlers: Vec<Handler>,
-}
-
-impl Builder {
-    /// Adds a handler of a task type that has none of its own in this program.
-    pub fn handler(mut self, handler: Handler) -> Self {
-        self.handlers.push(handler);
-        self
-    }
-    /// Gives handlers a state: each takes it as `State<S>`.
-    pub fn state<S: Clone + Send + Sync + 'static>(mut self, state: S) -> Self {
-        self.states.insert(state);
-        self
-    }
-    /// Checks.
-    /// # Errors
-    /// When.
-    pub fn check(&self) -> Result<(), StartError> {
-        registry::check(
-            &TaskType::discovered().copied().collect::<Vec<_>>(),
-            &self.handlers,
-            &self.states,
-        )
-    }
-    /// Runs.
-    /// # Errors
-    /// When.
-    pub async fn run(self) -> Result<(), Error> {
-        self.check()?;
-        Ok(())
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.keeper.close();
     }
 }

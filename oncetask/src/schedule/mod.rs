@@ -5,5 +5,9 @@ mod recurrence;
 mod retry;
 
 pub use self::instant::{RunAt, Schedule};
-pub use self::recurrence::{Recurrence, Recurs};
+pub(crate) use self::recurrence::is_same_rule;
+pub use self::recurrence::{
+    Argument, Gap, Missed, Moment, Occurrences, Overlap, Recurrence, RecurrenceError, Recurs, Tz, parse_tz,
+    preview, preview_after,
+};
 pub use self::retry::Retry;

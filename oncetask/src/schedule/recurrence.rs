@@ -1,37 +1,9 @@
-use std::fmt;
+use super::Schedule;
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-
-/// A rule by which a task recurs, as in RFC 5545.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recurrence {
-    rule: String,
-}
-
-impl Recurrence {
-    /// The first occurrence after an instant.
-    #[must_use]
-    pub fn after(&self, _at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        None
-    }
-    /// The first occurrence.
-    #[must_use]
-    pub fn first(&self) -> Option<DateTime<Utc>> {
-        None
-    }
-    /// With a start.
-    #[must_use]
-    pub fn anchored_at(&self, _at: DateTime<Utc>) -> Self {
-        self.clone()
-    }
-}
-
-impl fmt::Display for Recurrence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.rule)
-    }
-}
+pub use oncetask_recurrence::{
+    Argument, Gap, Missed, Moment, Occurrences, Overlap, Recurrence, RecurrenceError, Tz, parse_tz, preview,
+    preview_after,
+};
 
 /// The type of a field marked `#[recurrence]`.
 #[diagnostic::on_unimplemented(
@@ -41,17 +13,45 @@ impl fmt::Display for Recurrence {
 )]
 pub trait Recurs {
     /// The schedule this recurrence stands for.
-    fn schedule(&self) -> crate::Schedule;
+    fn schedule(&self) -> Schedule;
 }
 
+#[diagnostic::do_not_recommend]
 impl Recurs for Recurrence {
-    fn schedule(&self) -> crate::Schedule {
-        crate::Schedule::Recurring(self.clone())
+    fn schedule(&self) -> Schedule {
+        Schedule::Recurring(self.clone())
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Recurs for Option<Recurrence> {
-    fn schedule(&self) -> crate::Schedule {
-        self.as_ref().map_or(crate::Schedule::Now, Recurs::schedule)
+    fn schedule(&self) -> Schedule {
+        self.as_ref().map_or(Schedule::Now, Recurs::schedule)
+    }
+}
+
+/// Whether a stored recurrence is the one in the code. Where the code gives no start, the stored one has the
+/// instant at which it was created.
+pub(crate) fn is_same_rule(code: &Recurrence, stored: &Recurrence) -> bool {
+    match (code.dtstart(), stored.dtstart()) {
+        (None, Some(start)) => code.clone().starting_at(start) == *stored,
+        _ => code == stored,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_without_a_start_is_the_stored_one_whenever_that_began() {
+        let daily = Recurrence::new("FREQ=DAILY").unwrap();
+        let stored = daily.anchored_at("2026-01-05T09:30:15.25Z".parse().unwrap());
+        assert!(is_same_rule(&daily, &stored));
+        let started = daily.clone().starting_at("2026-01-05T08:00:00".parse().unwrap());
+        assert!(!is_same_rule(&started, &stored));
+        assert!(!is_same_rule(&daily.clone().missed(Missed::Skip), &stored));
+        let weekly = Recurrence::new("FREQ=WEEKLY").unwrap();
+        assert!(!is_same_rule(&weekly, &stored));
     }
 }

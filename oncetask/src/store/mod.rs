@@ -24,7 +24,7 @@ pub use self::filter::{Cursor, Filter, Order, Page, Query};
 pub use self::firestore::{FirestoreOptions, FirestoreStore, Usage};
 pub use self::memory::MemoryStore;
 #[cfg(feature = "sqlite")]
-//pub use self::sqlite::{Durability, SqliteStore};
+pub use self::sqlite::{Durability, SqliteOptions, SqliteStore};
 pub use self::url::{DEFAULT_ENV, StoreUrl, env_from_environment};
 pub use self::watch::{Bell, Interest, Rung, Watch};
 use crate::error::StoreError;

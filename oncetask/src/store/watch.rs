@@ -106,10 +106,12 @@ impl Bell {
         }
     }
 
-    /// This task has ended.
+    /// This task may have ended. Who waits for it goes on waiting, for a task that was only cancelled ends
+    /// later, and one that was reset ends again.
     pub fn ended(&self, id: &TaskId) {
-        let watches = lock(&self.subscribers).tasks.remove(id);
-        for watch in watches.iter().flatten().filter_map(Weak::upgrade) {
+        let subscribers = lock(&self.subscribers);
+        let watches = subscribers.tasks.get(id).into_iter().flatten();
+        for watch in watches.filter_map(Weak::upgrade) {
             watch.rung.notify_one();
         }
     }
@@ -139,6 +141,18 @@ impl Bell {
             .flat_map(|watch| watch.kinds.clone())
             .collect();
         kinds.into_iter().collect()
+    }
+
+    /// The tasks whose end somebody waits for.
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        expect(
+            dead_code,
+            reason = "only a store that other processes write to looks for them"
+        )
+    )]
+    pub(crate) fn tasks(&self) -> Vec<TaskId> {
+        lock(&self.subscribers).tasks.keys().cloned().collect()
     }
 }
 

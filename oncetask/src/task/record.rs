@@ -207,7 +207,7 @@ impl Task {
     ///
     /// When the payload is not what the type expects.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        self.spec.payload.read()
+        self.spec.payload.read_payload()
     }
 
     /// What the handler returned, as a type of yours; `None` before it has.
@@ -229,6 +229,15 @@ impl Task {
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.state.attempts
+    }
+}
+
+impl TaskSpec {
+    /// The resource key that a claim of the task holds. A generator holds none: it has its occurrences' key
+    /// but does no work itself, and must not wait for theirs.
+    #[must_use]
+    pub fn held_key(&self) -> Option<&ResourceKey> {
+        self.resource_key.as_ref().filter(|_| self.recurrence.is_none())
     }
 }
 

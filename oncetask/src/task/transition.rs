@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::record::whole_millis_up;
+use super::record::{whole_millis, whole_millis_up};
 use super::{AttemptError, Done, Ending, Json, Lease, LeaseToken, Progress, Task, TaskState};
 use crate::schedule::Recurrence;
 
@@ -122,6 +122,8 @@ pub fn next_phase(state: &TaskState) -> Phase {
 /// add up: that is how a reader tells a task that failed from one that completed. The claims of a generator
 /// are no attempts.
 pub fn claim(task: &mut Task, lease: Lease, now: DateTime<Utc>) -> bool {
+    let now = whole_millis(now);
+    let until = whole_millis(lease.until);
     let counts = task.spec.recurrence.is_none();
     let state = &mut task.state;
     let silent = state.lease.take().filter(|_| counts);
@@ -138,7 +140,7 @@ pub fn claim(task: &mut Task, lease: Lease, now: DateTime<Utc>) -> bool {
     if counts {
         *attempts(state, lease.phase) += 1;
     }
-    state.lease = Some(lease);
+    state.lease = Some(Lease { until, ..lease });
     silent.is_some()
 }
 
@@ -159,9 +161,10 @@ pub fn renew(
     if lease.until <= now {
         return Err(LeaseLost);
     }
-    lease.until = until.unwrap_or(lease.until);
-    if progress.is_some() {
-        state.progress = progress;
+    lease.until = until.map_or(lease.until, whole_millis);
+    if let Some(progress) = progress {
+        let at = whole_millis(progress.at);
+        state.progress = Some(Progress { at, ..progress });
     }
     Ok(())
 }
@@ -182,6 +185,7 @@ pub fn finish(
     now: DateTime<Utc>,
 ) -> Result<(), LeaseLost> {
     let phase = held(state, token)?.phase;
+    let now = whole_millis(now);
     state.lease = None;
     let ending = apply(state, phase, verdict, now);
     let ending = match (phase, state.cancelled_at) {
@@ -252,6 +256,7 @@ fn apply(state: &mut TaskState, phase: Phase, verdict: Verdict, now: DateTime<Ut
 /// Accepts a cancellation. A task that waits becomes due at once, for its cleanup; a task that runs is left
 /// to its worker; a generator has nothing to clean up and ends here.
 pub fn cancel(task: &mut Task, now: DateTime<Utc>) -> Change {
+    let now = whole_millis(now);
     let state = &mut task.state;
     if state.done.is_some_and(|done| done.how != Ending::Cancelled) {
         return Change::AlreadyDone;
@@ -278,7 +283,7 @@ pub fn reset(task: &mut Task, now: DateTime<Utc>) -> Change {
         return Change::NotDone;
     }
     let next = match &task.spec.recurrence {
-        None => Some(now),
+        None => Some(whole_millis(now)),
         Some(rule) => rule.after(now),
     };
     let Some(next) = next else { return Change::NotDone };
@@ -301,8 +306,8 @@ pub fn follow(task: &mut Task, rule: &Recurrence, next: DateTime<Utc>) -> Change
 /// How long a task waits whose payload no worker could read `deferrals` times before.
 #[must_use]
 pub fn deferral(deferrals: u32) -> Duration {
-    const MINUTE: Duration = Duration::from_secs(60);
-    const HOUR: Duration = Duration::from_secs(60 * 60);
+    const MINUTE: Duration = Duration::from_mins(1);
+    const HOUR: Duration = Duration::from_hours(1);
     MINUTE.saturating_mul(2_u32.saturating_pow(deferrals)).min(HOUR)
 }
 

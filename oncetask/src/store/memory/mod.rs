@@ -77,7 +77,7 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn address(&self) -> &str {
+    fn address(&self) -> &'static str {
         "memory:"
     }
 
@@ -146,7 +146,10 @@ impl Store for MemoryStore {
                 let id = finish.id.clone();
                 self::finish(shelf, finish, now)?;
                 let task = shelf.get(&id).ok_or(LeaseLost)?;
-                kinds.push(task.spec.kind.clone());
+                // It is due again, or others of its key are, or it has spawned.
+                if !task.is_done() || task.spec.resource_key.is_some() || task.spec.recurrence.is_some() {
+                    kinds.push(task.spec.kind.clone());
+                }
                 if task.is_done() {
                     ended.push(id);
                 }
@@ -155,7 +158,9 @@ impl Store for MemoryStore {
             finishes.into_iter().map(&mut finish).collect()
         });
         ring_due(&self.shared.bell, kinds);
-        ended.iter().for_each(|id| self.shared.bell.ended(id));
+        for id in &ended {
+            self.shared.bell.ended(id);
+        }
         answer
     }
 
@@ -182,7 +187,9 @@ impl Store for MemoryStore {
         }
         if matches!(action, Action::Cancel | Action::Delete) {
             self.shared.bell.stopped(&changed);
-            changed.iter().for_each(|id| self.shared.bell.ended(id));
+            for id in &changed {
+                self.shared.bell.ended(id);
+            }
         }
         ring_due(&self.shared.bell, kinds);
         Box::pin(ready(Ok(changes)))
@@ -196,7 +203,9 @@ impl Store for MemoryStore {
 fn ring_due(bell: &Bell, mut kinds: Vec<String>) {
     kinds.sort_unstable();
     kinds.dedup();
-    kinds.iter().for_each(|kind| bell.due(kind));
+    for kind in &kinds {
+        bell.due(kind);
+    }
 }
 
 fn renew(shelf: &mut Shelf, renewal: Renewal, now: DateTime<Utc>) -> Renewed {

@@ -8,8 +8,8 @@ use crate::store::{Claim, ClaimedTask, Want};
 use crate::task::transition::{self, Phase};
 use crate::task::{Lease, LeaseToken, ResourceKey, Task, TaskId};
 
-/// A place in a queue: when it is due, and the place in the order of creation.
-type Place = (DateTime<Utc>, u64);
+/// A place in a queue: when it is due, when it was created, and the place in the order of arrival.
+type Place = (DateTime<Utc>, DateTime<Utc>, u64);
 
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
@@ -79,14 +79,14 @@ impl Shelf {
 
     /// When the next task of these kinds may be claimed.
     pub(super) fn next_due(&self, kinds: &[String]) -> Option<DateTime<Utc>> {
-        self.head(kinds).map(|(_, (due, _), _)| due)
+        self.head(kinds).map(|(_, (due, ..), _)| due)
     }
 
     /// Claims what is due, as a [`Want`] says.
     pub(super) fn claim(&mut self, place: usize, want: &Want, owner: &str, now: DateTime<Utc>) -> Vec<Claim> {
         let mut claims = Vec::new();
         while claims.len() < want.claims {
-            let Some((kind, (due, _), slot)) = self.head(&want.kinds) else {
+            let Some((kind, (due, ..), slot)) = self.head(&want.kinds) else {
                 break;
             };
             if due > now {
@@ -119,7 +119,7 @@ impl Shelf {
         let waiting = &self.keys[kind][key].tasks;
         let mut due = waiting
             .iter()
-            .map(|(_, seq)| &self.tasks[&self.ids[seq]].1)
+            .map(|(.., seq)| &self.tasks[&self.ids[seq]].1)
             .filter(|task| transition::is_due(&task.state, now));
         let Some(first) = due.next() else {
             return Vec::new();
@@ -155,16 +155,16 @@ impl Shelf {
             return;
         };
         let Some(due) = task.state.due() else { return };
-        let kind = &task.spec.kind;
-        match &task.spec.resource_key {
+        let (kind, created_at) = (&task.spec.kind, task.spec.created_at);
+        match task.spec.held_key() {
             None => {
                 let queue = self.queues.entry(kind.clone()).or_default();
-                queue.insert((due, *seq), Slot::Task(id.clone()));
+                queue.insert((due, created_at, *seq), Slot::Task(id.clone()));
             }
             Some(key) => {
                 let keys = self.keys.entry(kind.clone()).or_default();
                 let queue = keys.entry(key.clone()).or_default();
-                queue.tasks.insert((task.state.wait_until, *seq));
+                queue.tasks.insert((task.state.wait_until, created_at, *seq));
                 if task.state.lease.is_some() {
                     queue.leased.insert(*seq);
                 }
@@ -179,14 +179,14 @@ impl Shelf {
         let Some(due) = task.state.due() else {
             return Some(());
         };
-        let kind = &task.spec.kind;
-        match &task.spec.resource_key {
+        let (kind, created_at) = (&task.spec.kind, task.spec.created_at);
+        match task.spec.held_key() {
             None => {
-                self.queues.get_mut(kind)?.remove(&(due, *seq));
+                self.queues.get_mut(kind)?.remove(&(due, created_at, *seq));
             }
             Some(key) => {
                 let queue = self.keys.get_mut(kind)?.get_mut(key)?;
-                queue.tasks.remove(&(task.state.wait_until, *seq));
+                queue.tasks.remove(&(task.state.wait_until, created_at, *seq));
                 queue.leased.remove(seq);
                 let (kind, key) = (kind.clone(), key.clone());
                 self.place_key(&kind, &key);
@@ -206,7 +206,7 @@ impl Shelf {
         if let Some(place) = queue.place.take() {
             slots.remove(&place);
         }
-        let Some((first, seq)) = queue.tasks.first() else {
+        let Some((first, created_at, seq)) = queue.tasks.first() else {
             keys.remove(key);
             return;
         };
@@ -214,7 +214,7 @@ impl Shelf {
             .leased
             .iter()
             .filter_map(|seq| self.tasks[&self.ids[seq]].1.state.due());
-        let place = (leases.max().unwrap_or(*first), *seq);
+        let place = (leases.max().unwrap_or(*first), *created_at, *seq);
         slots.insert(place, Slot::Key(key.clone()));
         queue.place = Some(place);
     }

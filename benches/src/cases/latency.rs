@@ -1,0 +1,132 @@
+//! How long a task waits: from before its creation to its handler.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use chrono::Utc;
+use oncetask::{Client, Handler, HandlerConfig, OnceTask, Worker};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::Result;
+use crate::options::{Options, Place, open};
+use crate::report::{Line, Usage};
+
+/// Says when it was created, in nanoseconds by the computer's clock.
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("stamp:{created}")]
+struct Stamp {
+    created: i64,
+}
+
+/// Creates a task every few milliseconds, run in this process and in another one.
+pub(crate) async fn latency(options: &Options) -> Result {
+    let tasks = options.tasks.min(1000);
+    let place = Place::new(options)?;
+    let client = place.client().await?;
+    let before = Usage::of_this_process();
+    let (sender, mut waits) = mpsc::unbounded_channel();
+    let worker = start(&client, sender).await?;
+    let times = measure(&client, tasks, &mut waits).await?;
+    worker.shutdown().await;
+    let mut line = Line::of(options, "latency", tasks)
+        .times(times)
+        .used(before, Usage::of_this_process());
+    line.note = Some("same process".to_owned());
+    line.print()?;
+    if options.store == "memory" {
+        return Ok(());
+    }
+    let (mut child, mut waits) = spawn(options, &place)?;
+    let before = Usage::of_this_process();
+    let times = measure(&client, tasks, &mut waits).await;
+    child.kill()?;
+    child.wait()?;
+    let mut line = Line::of(options, "latency", tasks)
+        .times(times?)
+        .used(before, Usage::of_this_process());
+    line.note = Some("another process".to_owned());
+    line.print()?;
+    Ok(())
+}
+
+/// Creates tasks one after the other, each when the one before has begun.
+async fn measure(
+    client: &Client,
+    tasks: usize,
+    waits: &mut mpsc::UnboundedReceiver<Duration>,
+) -> Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    // The first one waits for the worker to start.
+    for number in 0..=tasks {
+        client.create(Stamp { created: nanos() }).await?;
+        let wait = waits.recv().await.ok_or("the worker ended")?;
+        if number > 0 {
+            times.push(wait);
+        }
+        tokio::time::sleep(Duration::from_millis(5 + fastrand_millis(number))).await;
+    }
+    Ok(times)
+}
+
+/// Keeps the creations from falling into step with whatever looks at intervals.
+fn fastrand_millis(number: usize) -> u64 {
+    (number as u64).wrapping_mul(7919) % 23
+}
+
+/// What another process does for [`latency`]: it prints how long each task waited, in nanoseconds.
+pub(crate) async fn worker(options: &Options) -> Result {
+    let file = options.file.clone().ok_or("which file?")?;
+    let client = open(&options.store, file).await?;
+    let (sender, mut waits) = mpsc::unbounded_channel();
+    let _worker = start(&client, sender).await?;
+    while let Some(wait) = waits.recv().await {
+        print(wait);
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the other process reads it")]
+fn print(wait: Duration) {
+    println!("{}", wait.as_nanos());
+}
+
+fn spawn(options: &Options, place: &Place) -> Result<(Child, mpsc::UnboundedReceiver<Duration>)> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["latency-worker", "--store", &options.store, "--file"])
+        .arg(place.file())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let (sender, waits) = mpsc::unbounded_channel();
+    let output = child.stdout.take().ok_or("no output")?;
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(std::result::Result::ok) {
+            let Ok(nanos) = line.parse() else { continue };
+            if sender.send(Duration::from_nanos(nanos)).is_err() {
+                return;
+            }
+        }
+    });
+    Ok((child, waits))
+}
+
+async fn start(client: &Client, sender: mpsc::UnboundedSender<Duration>) -> Result<Worker> {
+    let handler = Handler::new(move |stamp: Stamp| {
+        let wait = Duration::from_nanos(u64::try_from(nanos() - stamp.created).unwrap_or(0));
+        // Who measures may have seen enough.
+        let _ = sender.send(wait);
+        async {}
+    });
+    let handler = handler.config(HandlerConfig::DEFAULT.concurrency(10));
+    Ok(oncetask::builder()
+        .client(client.clone())
+        .only(&[])
+        .handler(handler)
+        .start()
+        .await?)
+}
+
+fn nanos() -> i64 {
+    Utc::now().timestamp_nanos_opt().unwrap_or(0)
+}

@@ -1,0 +1,29 @@
+//! The cases: one file each.
+
+mod create;
+mod drain;
+mod grow;
+mod idle;
+mod latency;
+mod list;
+mod recurrence;
+
+use crate::options::{CASES, Options};
+
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+pub(crate) async fn run(options: &Options) -> Result {
+    match options.case.as_str() {
+        "create" => create::one_by_one(options).await,
+        "create_all" => create::all(options).await,
+        "drain" => drain::drain(options).await,
+        "latency" => latency::latency(options).await,
+        "latency-worker" => latency::worker(options).await,
+        "idle" => idle::idle(options).await,
+        "idle-worker" => idle::worker(options).await,
+        "list" => list::list(options).await,
+        "recurrence" => recurrence::recurrence(options),
+        "grow" => grow::grow(options).await,
+        other => Err(format!("there is no case `{other}`; there are {CASES}").into()),
+    }
+}

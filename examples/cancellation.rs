@@ -1,0 +1,91 @@
+//! Cancelling a task that runs: its handler is told, and its cleanup handler has the last word.
+//!
+//! `cargo run --example cancellation`
+
+use std::time::Duration;
+
+use oncetask::{Client, Context, Ending, Error, OnceTask};
+use serde::{Deserialize, Serialize};
+
+/// Copies a file, page by page. Cancelled, it stops at the next page, and what it copied is removed.
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("copy:{file}")]
+#[handler(cancel, cancel_retry = exponential(max_attempts = 5, base = "200ms"), lease = "1h")]
+struct Copy {
+    file: String,
+}
+
+const PAGES: u32 = 100;
+
+impl Copy {
+    async fn run(self, cx: Context) -> oncetask::Result<u32> {
+        for page in 1..=PAGES {
+            tokio::select! {
+                () = cx.cancelled() => return Err(format!("stopped at page {page}").into()),
+                () = copy_page() => cx.progress(f64::from(page) / f64::from(PAGES), format!("page {page}")),
+            }
+        }
+        Ok(PAGES)
+    }
+
+    /// Runs after `run` has ended, never beside it, and until it succeeds or its own retries are used up.
+    async fn cancel(self, cx: Context) -> oncetask::Result {
+        println!("  cleanup of {}, attempt {}", self.file, cx.attempt());
+        if cx.attempt() == 1 {
+            return Err("the disk is busy".into());
+        }
+        println!("  the copied pages are removed");
+        Ok(())
+    }
+}
+
+async fn copy_page() {
+    tokio::time::sleep(Duration::from_millis(40)).await; // the work
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let client = Client::in_memory();
+    let worker = oncetask::builder().client(client.clone()).start().await?;
+    let id = Copy {
+        file: "atlas.pdf".to_owned(),
+    }
+    .enqueue(&client)
+    .await?
+    .id;
+
+    // A person who watches, and changes their mind.
+    let mut interval = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        interval.tick().await;
+        let Some(task) = client.get(&id).await? else {
+            continue;
+        };
+        let Some(progress) = task.state.progress else {
+            continue;
+        };
+        println!("  {:3.0} %  {}", progress.fraction * 100.0, progress.message);
+        if progress.fraction > 0.2 {
+            break;
+        }
+    }
+    println!("  cancel: {:?}", client.cancel(&id).await?);
+    println!("  again:  {:?}", client.cancel(&id).await?);
+
+    match client.wait(&id).await {
+        Err(Error::Unsuccessful {
+            how: Ending::Cancelled,
+            errors,
+            ..
+        }) => {
+            println!("  it ended as cancelled, and remembers:");
+            for error in errors {
+                let who = if error.cleanup { "cleanup" } else { "handler" };
+                println!("    {who}, attempt {}: {}", error.attempt, error.error);
+            }
+        }
+        other => println!("  it ended otherwise: {other:?}"),
+    }
+    worker.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! One call for all pending tasks of a resource key: what piled up for a user is sent as one digest.
+//!
+//! `cargo run --example grouped`
+
+use oncetask::{Client, Job, OnceTask, Outcome, TaskId};
+use serde::{Deserialize, Serialize};
+
+/// Something that happened to a user. The handler takes a `Vec`: every pending one of a user, by due time.
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("notice:{user}:{number}")]
+#[resource_key("user:{user}")]
+#[handler(run = send_digest, max_group = 5, concurrency = 2)]
+struct Notice {
+    user: String,
+    number: u32,
+    text: String,
+}
+
+/// One outcome for each, in order: a notice that cannot be sent does not hold up the others.
+async fn send_digest(notices: Vec<Job<Notice>>) -> oncetask::Result<Vec<Outcome>> {
+    let user = &notices[0].user;
+    println!("  one mail to {user} with {} notices:", notices.len());
+    let outcome = |notice: &Job<Notice>| {
+        println!(
+            "    {}. {} (attempt {})",
+            notice.number, notice.text, notice.attempt
+        );
+        if notice.number == 3 && notice.attempt == 1 {
+            Outcome::error("its picture is missing")
+        } else {
+            Outcome::done("sent")
+        }
+    };
+    Ok(notices.iter().map(outcome).collect())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), oncetask::Error> {
+    let client = Client::in_memory();
+    let notice = |user: &str, number| Notice {
+        user: user.to_owned(),
+        number,
+        text: format!("event {number}"),
+    };
+    let mut notices: Vec<_> = (1..=7).map(|number| notice("ada", number)).collect();
+    notices.extend((1..=2).map(|number| notice("bob", number)));
+    let ids: Vec<TaskId> = notices.iter().map(OnceTask::id).collect();
+    for created in client.create_all(notices).await? {
+        created?;
+    }
+
+    let worker = oncetask::builder().client(client.clone()).start().await?;
+    for id in &ids {
+        client.wait(id).await?;
+    }
+    worker.shutdown().await;
+    println!("\n  {} notices, all done.", ids.len());
+    Ok(())
+}

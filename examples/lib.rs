@@ -1,0 +1,1 @@
+//! Programs to start from: each is a file of this folder, run with `cargo run --example NAME`.

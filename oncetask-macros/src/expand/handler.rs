@@ -1,0 +1,116 @@
+//! The handler, its types erased.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens as _, quote, quote_spanned};
+use syn::spanned::Spanned as _;
+use syn::{Ident, Path};
+
+use super::span::private;
+use crate::ast::{Function, Handler, Task};
+
+pub(super) fn expand(task: &Task, handler: &Handler) -> TokenStream {
+    let Task { krate, ident, .. } = task;
+    let config = config(krate, handler);
+    let imports = imports(krate, handler);
+    let checks = checks(task, handler);
+    // A function of the user's may have these names.
+    let [delivery, needs] = ["delivery", "needs"].map(|name| Ident::new(name, Span::mixed_site()));
+    let closure = |deliver: &str, Function { path, span, .. }: &Function| {
+        let (private, deliver) = (private(krate, *span), Ident::new(deliver, *span));
+        quote_spanned!(*span=> |#delivery| #private::#deliver::<Self, _, _>(#path, #delivery))
+    };
+    let needed = |Function { path, span, .. }: &Function| {
+        let private = private(krate, *span);
+        quote_spanned!(*span=> #private::needs(&#path, #needs);)
+    };
+    let grouped = is_grouped(krate, &handler.run);
+    let run = closure("deliver", &handler.run);
+    let needs_run = needed(&handler.run);
+    let cancel = match handler.cancel.as_ref().map(|cancel| closure("clean_up", cancel)) {
+        Some(cancel) => quote!(::core::option::Option::Some(#cancel)),
+        None => quote!(::core::option::Option::None),
+    };
+    let needs_cancel = handler.cancel.as_ref().map(needed);
+    quote! {
+        #imports
+        #[automatically_derived]
+        impl #krate::__private::Handled for #ident {
+            const HANDLER: #krate::__private::HandlerDefinition = #krate::__private::HandlerDefinition {
+                config: #config,
+                grouped: #grouped,
+                run: #run,
+                cancel: #cancel,
+                needs: |#needs| {
+                    #needs_run
+                    #needs_cancel
+                },
+            };
+            #checks
+        }
+    }
+}
+
+/// What `Self::run` and `Self::cancel` stand for where the type has none: an error that says so.
+fn imports(krate: &Path, handler: &Handler) -> TokenStream {
+    let run = handler
+        .run
+        .by_default
+        .then(|| quote!(use #krate::__private::NoRun as _;));
+    let cancel = handler.cancel.as_ref().filter(|cancel| cancel.by_default);
+    let cancel = cancel.map(|_| quote!(use #krate::__private::NoCancel as _;));
+    quote!(#run #cancel)
+}
+
+fn is_grouped(krate: &Path, Function { path, span, .. }: &Function) -> TokenStream {
+    let private = private(krate, *span);
+    quote_spanned!(*span=> #private::is_grouped::<Self, _, _>(&#path))
+}
+
+/// What needs types to be checked, and is checked with them: not only where the code is generated.
+fn checks(task: &Task, handler: &Handler) -> Option<TokenStream> {
+    let (krate, ident) = (&task.krate, &task.ident);
+    let mut checks = TokenStream::new();
+    let run = handler.run.span;
+    let grouped = |span| {
+        let private = private(krate, span);
+        quote_spanned!(span=> <Self as #private::Handled>::HANDLER.grouped)
+    };
+    if task.resource_key.is_none() {
+        let grouped = grouped(run);
+        let message =
+            format!("this handler takes a `Vec`, but `{ident}` has no `#[resource_key]` to group by");
+        checks.extend(quote_spanned!(run=> ::core::assert!(!#grouped, #message);));
+    }
+    if let Some(max_group) = &handler.max_group {
+        let span = max_group.span();
+        let grouped = grouped(span);
+        let message = "`max_group` is for a handler that takes a `Vec`, and this one takes one task";
+        checks.extend(quote_spanned!(span=> ::core::assert!(#grouped, #message);));
+    }
+    (!checks.is_empty()).then(|| quote!(const CHECKS: () = { #checks };))
+}
+
+fn config(krate: &Path, handler: &Handler) -> TokenStream {
+    let mut config = quote!(#krate::__private::HandlerConfig::DEFAULT);
+    let mut set = |name: &str, value: TokenStream, span: Span| {
+        let (private, name) = (private(krate, span), Ident::new(name, span));
+        // Not a method call: that would begin with `config`, whose place is the derive's.
+        config = quote_spanned!(span=> #private::HandlerConfig::#name(#config, #value));
+    };
+    if let Some(retry) = &handler.retry {
+        set("retry", super::retry::expand(krate, retry), retry.span());
+    }
+    if let Some(retry) = &handler.cancel_retry {
+        set("cancel_retry", super::retry::expand(krate, retry), retry.span());
+    }
+    if let Some(lease) = &handler.lease {
+        set("lease", lease.to_token_stream(), lease.span());
+    }
+    if let Some(concurrency) = &handler.concurrency {
+        set("concurrency", concurrency.to_token_stream(), concurrency.span());
+    }
+    if let Some(max_group) = &handler.max_group {
+        set("max_group", max_group.to_token_stream(), max_group.span());
+    }
+    config
+}

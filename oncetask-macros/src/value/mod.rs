@@ -1,0 +1,42 @@
+//! The values of options.
+
+mod count;
+mod duration;
+mod function;
+mod retry;
+
+use syn::parse::ParseStream;
+use syn::{Error, Expr, Ident, Result};
+
+pub(crate) use self::count::{Count, positive};
+pub(crate) use self::duration::{DurationValue, show};
+pub(crate) use self::function::function;
+pub(crate) use self::retry::{Attempts, Policy, Retry};
+use crate::options::Input;
+use crate::suggest::list;
+
+/// One of these words, and what it stands for.
+pub(crate) fn choice<T: Copy>(input: &Input<'_>, words: &[(&'static str, T)]) -> Result<T> {
+    let names = words.iter().map(|(word, _)| *word);
+    let expected = format!("expected {}", list(names, "or"));
+    let word = input.value_with(|stream| Ok(stream.parse::<Ident>().map_err(|error| error.span())))?;
+    let word = word.map_err(|span| Error::new(span, &expected))?;
+    let found = words.iter().find(|(name, _)| word == *name);
+    found
+        .map(|(_, meaning)| *meaning)
+        .ok_or_else(|| Error::new_spanned(&word, expected))
+}
+
+/// An expression that may stand in a constant.
+fn expression(input: ParseStream, expected: &str) -> Result<Expr> {
+    let start = input.span();
+    let refused = || Error::new(start, expected);
+    // The parser's own errors speak of the parser.
+    let expr: Expr = input.parse().map_err(|_| refused())?;
+    // A word of ours that is not one: no constant begins with a small letter.
+    let is_word = |name: &Ident| name.to_string().starts_with(char::is_lowercase);
+    match &expr {
+        Expr::Path(path) if path.path.get_ident().is_some_and(is_word) => Err(refused()),
+        _ => Ok(expr),
+    }
+}

@@ -1,0 +1,56 @@
+//! The days of one period as a set, one bit each.
+
+/// A set of days, counted from the first of the period: a year at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DayBits([u64; 6]);
+
+impl DayBits {
+    pub(crate) fn insert(&mut self, day: u32) {
+        self.0[(day / 64) as usize] |= 1 << (day % 64);
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+
+    /// The first day of the set that is not before this one.
+    pub(crate) fn at_or_after(&self, day: u32) -> Option<u32> {
+        let start = (day / 64) as usize;
+        let here = self.0.get(start)? & (u64::MAX << (day % 64));
+        std::iter::once(here)
+            .chain(self.0[start + 1..].iter().copied())
+            .zip(day / 64..)
+            .find(|(word, _)| *word != 0)
+            .map(|(word, index)| index * 64 + word.trailing_zeros())
+    }
+
+    /// The day that has `rank` others of the set before it.
+    pub(crate) fn nth(&self, mut rank: u32) -> Option<u32> {
+        for (word, index) in self.0.iter().zip(0..) {
+            if rank < word.count_ones() {
+                return Some(index * 64 + select(*word, rank));
+            }
+            rank -= word.count_ones();
+        }
+        None
+    }
+
+    /// The days from `first` on, counted from there, as many as `length` at most.
+    pub(crate) fn slice(&self, first: u32, length: u32) -> Self {
+        let mut part = Self::default();
+        let mut day = self.at_or_after(first);
+        while let Some(found) = day.filter(|day| *day < first + length) {
+            part.insert(found - first);
+            day = self.at_or_after(found + 1);
+        }
+        part
+    }
+}
+
+/// The position of the set bit that has `rank` others below it.
+pub(crate) fn select(mut word: u64, rank: u32) -> u32 {
+    for _ in 0..rank {
+        word &= word.wrapping_sub(1);
+    }
+    word.trailing_zeros()
+}

@@ -1,0 +1,86 @@
+//! Days and seconds of the proleptic Gregorian calendar, as plain numbers.
+
+/// Days since 0001-01-01, a Monday.
+pub(crate) type Day = i32;
+
+/// Seconds since 0001-01-01T00:00:00, of a local time or of an instant.
+pub(crate) type Second = i64;
+
+pub(crate) const DAY: Second = 86_400;
+
+/// After 400 years the calendar repeats, weekdays included.
+pub(crate) const CYCLE_YEARS: i32 = 400;
+pub(crate) const CYCLE_DAYS: Day = 146_097;
+
+/// The last year that RFC 5545 can write down.
+pub(crate) const LAST_YEAR: i32 = 9999;
+
+/// The first moment after the last year.
+pub(crate) const END: Second = 3_652_059 * DAY;
+
+/// The seconds from the year 1 to 1970.
+pub(crate) const UNIX_EPOCH: Second = 719_162 * DAY;
+
+const MONTH_LENGTHS: [u32; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+/// A calendar year, and where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Year {
+    pub(crate) number: i32,
+    pub(crate) first: Day,
+}
+
+impl Year {
+    pub(crate) fn new(number: i32) -> Self {
+        let past = number - 1;
+        let leap_days = past.div_euclid(4) - past.div_euclid(100) + past.div_euclid(400);
+        Self {
+            number,
+            first: 365 * past + leap_days,
+        }
+    }
+
+    pub(crate) fn of(day: Day) -> Self {
+        let within = day.rem_euclid(CYCLE_DAYS);
+        // The last of four centuries, and of four years, is a day longer than the others.
+        let century = (within / 36_524).min(3);
+        let rest = within - century * 36_524;
+        let (fours, rest) = (rest / 1461, rest % 1461);
+        let year = (rest / 365).min(3);
+        Self::new(day.div_euclid(CYCLE_DAYS) * CYCLE_YEARS + century * 100 + fours * 4 + year + 1)
+    }
+
+    pub(crate) fn next(self) -> Self {
+        Self {
+            number: self.number + 1,
+            first: self.first + self.days(),
+        }
+    }
+
+    pub(crate) fn is_leap(self) -> bool {
+        is_leap(self.number)
+    }
+
+    pub(crate) fn days(self) -> Day {
+        365 + Day::from(self.is_leap())
+    }
+}
+
+/// A month of a year of this length: the first of its days, counted from the new year, and how many it has.
+pub(crate) fn month_span(leap: bool, month: u32) -> (u32, u32) {
+    let first = (1..month).map(|month| month_length(leap, month)).sum();
+    (first, month_length(leap, month))
+}
+
+pub(crate) fn month_length(leap: bool, month: u32) -> u32 {
+    MONTH_LENGTHS[(month - 1) as usize] + u32::from(leap && month == 2)
+}
+
+/// Days since the last Monday, from 0 to 6.
+pub(crate) fn weekday(day: Day) -> i32 {
+    day.rem_euclid(7)
+}
+
+pub(crate) fn is_leap(year: i32) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}

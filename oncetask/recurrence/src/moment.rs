@@ -1,0 +1,81 @@
+//! Moments as users write them, and as the engine counts them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, SubsecRound, TimeZone, Utc};
+
+use crate::local::civil::{Second, UNIX_EPOCH};
+
+/// A single date of a recurrence: a local time of its zone, or an instant.
+///
+/// As text, `2026-12-25T09:00:00` is a local time, and `2026-12-25T09:00:00Z` or `2026-12-25T09:00:00+01:00`
+/// an instant.
+///
+/// # Examples
+///
+/// ```
+/// use oncetask_recurrence::Moment;
+///
+/// let local: Moment = "2026-12-25T09:00:00".parse()?;
+/// assert!(matches!(local, Moment::Local(_)));
+/// let instant: Moment = "2026-12-25T09:00:00+01:00".parse()?;
+/// assert_eq!(instant.to_string(), "2026-12-25T08:00:00Z");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// What the clocks of the recurrence's zone show.
+    Local(NaiveDateTime),
+    /// The same everywhere.
+    Instant(DateTime<Utc>),
+}
+
+impl From<NaiveDateTime> for Moment {
+    fn from(local: NaiveDateTime) -> Self {
+        Self::Local(local.trunc_subsecs(0))
+    }
+}
+
+impl<Z: TimeZone> From<DateTime<Z>> for Moment {
+    fn from(instant: DateTime<Z>) -> Self {
+        Self::Instant(instant.to_utc().trunc_subsecs(0))
+    }
+}
+
+impl FromStr for Moment {
+    type Err = chrono::ParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse::<NaiveDateTime>() {
+            Ok(local) => Ok(local.into()),
+            Err(error) => DateTime::parse_from_rfc3339(text)
+                .map(Self::from)
+                .map_err(|_| error),
+        }
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(local) => write!(f, "{}", local.format(LOCAL)),
+            Self::Instant(instant) => f.write_str(&instant.to_rfc3339_opts(SecondsFormat::Secs, true)),
+        }
+    }
+}
+
+/// How local times are written.
+pub(crate) const LOCAL: &str = "%Y-%m-%dT%H:%M:%S";
+
+pub(crate) fn local_to_second(local: NaiveDateTime) -> Second {
+    local.and_utc().timestamp() + UNIX_EPOCH
+}
+
+pub(crate) fn instant_to_second(instant: DateTime<Utc>) -> Second {
+    instant.timestamp() + UNIX_EPOCH
+}
+
+pub(crate) fn second_to_instant(second: Second) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(second.checked_sub(UNIX_EPOCH)?, 0)
+}

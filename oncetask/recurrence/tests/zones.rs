@@ -1,0 +1,159 @@
+//! At every change of clocks from 2020 to 2035, in every zone of the database, with every policy: a daily and
+//! an hourly rule occur exactly when the wall clock says so. What it says is found by looking at it every
+//! five minutes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike, Utc};
+use chrono_tz::TZ_VARIANTS;
+use oncetask_recurrence::{Gap, Overlap, Recurrence, Tz};
+
+const POLICIES: [(Gap, Overlap); 4] = [
+    (Gap::Skip, Overlap::First),
+    (Gap::Skip, Overlap::Both),
+    (Gap::Shift, Overlap::First),
+    (Gap::Shift, Overlap::Both),
+];
+
+fn instant(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn offset(tz: Tz, instant: DateTime<Utc>) -> i32 {
+    tz.offset_from_utc_datetime(&instant.naive_utc())
+        .fix()
+        .local_minus_utc()
+}
+
+/// The first instants of each new offset.
+fn changes(tz: Tz) -> Vec<DateTime<Utc>> {
+    let step = TimeDelta::hours(3);
+    let end = instant("2036-01-01T00:00:00Z");
+    let mut changes = Vec::new();
+    let mut from = instant("2020-01-01T00:00:00Z");
+    while from < end {
+        if offset(tz, from) != offset(tz, from + step) {
+            let minutes = (1..=180).map(|minutes| from + TimeDelta::minutes(minutes));
+            changes.extend(
+                minutes
+                    .into_iter()
+                    .find(|minute| offset(tz, *minute) != offset(tz, from)),
+            );
+        }
+        from += step;
+    }
+    changes
+}
+
+/// Two days around a change, as a person sees them who looks at the clock.
+struct Watched {
+    shown: BTreeMap<NaiveDateTime, Vec<DateTime<Utc>>>,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    offset_before: i32,
+}
+
+impl Watched {
+    fn new(tz: Tz, change: DateTime<Utc>) -> Self {
+        let past_five = TimeDelta::seconds(change.timestamp() % 300);
+        let (from, to) = (
+            change - past_five - TimeDelta::days(2),
+            change - past_five + TimeDelta::days(2),
+        );
+        let mut shown = BTreeMap::<_, Vec<_>>::new();
+        let mut now = from;
+        while now < to {
+            shown
+                .entry(now.with_timezone(&tz).naive_local())
+                .or_default()
+                .push(now);
+            now += TimeDelta::minutes(5);
+        }
+        let offset_before = offset(tz, change - TimeDelta::seconds(1));
+        Self {
+            shown,
+            from,
+            to,
+            offset_before,
+        }
+    }
+
+    /// The instants that stand for the local times of a rule.
+    fn expected(
+        &self,
+        matches: impl Fn(NaiveDateTime) -> bool,
+        gap: Gap,
+        overlap: Overlap,
+    ) -> Vec<DateTime<Utc>> {
+        let mut expected = BTreeSet::new();
+        let first = *self.shown.first_key_value().unwrap().0;
+        let last = *self.shown.last_key_value().unwrap().0;
+        let five_minutes = |local: &NaiveDateTime| Some(*local + TimeDelta::minutes(5));
+        let every = std::iter::successors(Some(first), five_minutes).take_while(|local| *local <= last);
+        for local in every.filter(|local| matches(*local)) {
+            match self.shown.get(&local) {
+                Some(instants) if overlap == Overlap::Both => expected.extend(instants),
+                Some(instants) => expected.extend(instants.first()),
+                None if gap == Gap::Shift => {
+                    expected.insert(local.and_utc() - TimeDelta::seconds(self.offset_before.into()));
+                }
+                None => {}
+            }
+        }
+        // A time shifted over the end of the view is not in it.
+        expected
+            .into_iter()
+            .filter(|instant| *instant < self.to)
+            .collect()
+    }
+
+    fn check(&self, tz: Tz, rule: &str, matches: impl Fn(NaiveDateTime) -> bool) {
+        for (gap, overlap) in POLICIES {
+            let recurrence = Recurrence::new(rule)
+                .unwrap()
+                .tz(tz)
+                .starting_at("2019-06-01T00:00:00".parse().unwrap())
+                .gap(gap)
+                .overlap(overlap);
+            let found: Vec<_> = recurrence.occurrences_between(self.from, self.to).collect();
+            let expected = self.expected(&matches, gap, overlap);
+            assert_eq!(found, expected, "{recurrence}, {gap:?}, {overlap:?}");
+            let after = recurrence.iter_after(self.from - TimeDelta::seconds(1));
+            for (occurrence, again) in after.zip(&expected).step_by(11) {
+                assert_eq!(recurrence.after(occurrence - TimeDelta::seconds(1)), Some(*again));
+            }
+        }
+    }
+}
+
+#[test]
+fn rules_follow_the_wall_clock() {
+    let mut checked = 0;
+    for tz in TZ_VARIANTS {
+        for change in changes(tz) {
+            let watched = Watched::new(tz, change);
+            // The times that the change touches, and one that it does not.
+            let local = |seconds| {
+                (change - TimeDelta::seconds(seconds))
+                    .with_timezone(&tz)
+                    .naive_local()
+            };
+            for time in [local(0), local(-1800), local(1800), local(80_000)] {
+                let (hour, minute) = (time.hour(), time.minute() / 5 * 5);
+                watched.check(
+                    tz,
+                    &format!("FREQ=DAILY;BYHOUR={hour};BYMINUTE={minute}"),
+                    |local| (local.hour(), local.minute()) == (hour, minute),
+                );
+            }
+            for minute in [0, 30] {
+                watched.check(tz, &format!("FREQ=HOURLY;BYMINUTE={minute}"), |local| {
+                    local.minute() == minute
+                });
+            }
+            checked += 1;
+        }
+    }
+    println!("{checked} changes of clocks in {} zones", TZ_VARIANTS.len());
+    assert!(checked > 5000);
+}

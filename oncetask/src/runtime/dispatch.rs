@@ -1,0 +1,246 @@
+//! Claims: one dispatcher a process, which knows each handler's free slots and sleeps until there is a reason
+//! to look.
+//!
+//! A reason is: a slot got free, the store rang, or the earliest instant has come at which the store said
+//! that a task would be due. There is no polling; a store that cannot ring polls behind its own bell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
+
+use super::Engine;
+use super::execute::{self, Assignment};
+use crate::registry::Runnable;
+use crate::store::{ClaimRequest, Claimed, Interest, Rung, Want};
+
+/// The longest sleep before the clock is read again: the computer's clock may have been set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+/// How long to leave the queue alone when others took everything that was due.
+const LOST_RACE: Duration = Duration::from_millis(5);
+
+/// What the dispatcher knows of one handler.
+struct Room {
+    kinds: Vec<String>,
+    lease: chrono::TimeDelta,
+    group: usize,
+    free: usize,
+    /// Whether something may be due.
+    look: bool,
+    /// When the next task is due, as far as is known.
+    due: Option<DateTime<Utc>>,
+}
+
+/// A slot that is taken. It is free again when this is dropped, whatever happened.
+struct Slot {
+    place: usize,
+    free: mpsc::UnboundedSender<usize>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // The dispatcher outlives its calls.
+        let _ = self.free.send(self.place);
+    }
+}
+
+struct Dispatcher {
+    engine: Arc<Engine>,
+    rooms: Vec<Room>,
+    calls: TaskTracker,
+    freed: mpsc::UnboundedReceiver<usize>,
+    free: mpsc::UnboundedSender<usize>,
+    failures: u32,
+}
+
+/// Claims and runs tasks until the engine drains, then waits for the calls that are under way.
+pub(super) async fn dispatch(engine: Arc<Engine>) {
+    let (free, freed) = mpsc::unbounded_channel();
+    let rooms = engine
+        .runnables
+        .iter()
+        .map(|runnable| Room::of(runnable, engine.heartbeat))
+        .collect();
+    let calls = TaskTracker::new();
+    let mut dispatcher = Dispatcher {
+        engine,
+        rooms,
+        calls,
+        freed,
+        free,
+        failures: 0,
+    };
+    dispatcher.run().await;
+    dispatcher.calls.close();
+    dispatcher.calls.wait().await;
+}
+
+impl Room {
+    fn of(runnable: &Runnable, heartbeat: Duration) -> Self {
+        let names = std::iter::once(&runnable.kind).chain(runnable.aliases);
+        let group = if runnable.grouped {
+            runnable.config.max_group
+        } else {
+            1
+        };
+        Self {
+            kinds: names.map(ToString::to_string).collect(),
+            lease: chrono::TimeDelta::from_std(runnable.config.lease.min(heartbeat))
+                .expect("a lease lasts a day at most"),
+            group: group as usize,
+            free: runnable.config.concurrency as usize,
+            look: true,
+            due: None,
+        }
+    }
+}
+
+impl Dispatcher {
+    async fn run(&mut self) {
+        let kinds = self.rooms.iter().flat_map(|room| room.kinds.clone()).collect();
+        let mut watch = self.engine.client.store().watch(Interest::Kinds(kinds));
+        let draining = self.engine.draining.clone();
+        while !draining.is_cancelled() {
+            self.take_freed();
+            let pause = if self.rooms.iter().any(Room::wants) {
+                let Some(pause) = self.claim().await else { continue };
+                pause
+            } else {
+                self.until_due()
+            };
+            tokio::select! {
+                () = draining.cancelled() => {}
+                rung = watch.rung(), if self.failures == 0 => self.rung(&rung),
+                Some(place) = self.freed.recv() => self.slot_freed(place),
+                () = sleep(pause) => self.look_at_due(),
+            }
+        }
+    }
+
+    /// Claims for every handler that has room. Returns how long to wait afterwards, if at all.
+    async fn claim(&mut self) -> Option<Duration> {
+        let places: Vec<_> = (0..self.rooms.len())
+            .filter(|place| self.rooms[*place].wants())
+            .collect();
+        let wants = places.iter().map(|place| self.rooms[*place].want()).collect();
+        let now = self.engine.client.clock().now();
+        // Read before the request is sent: see the module `lease`.
+        let sent = Instant::now();
+        let request = ClaimRequest {
+            owner: self.engine.owner.clone(),
+            now,
+            wants,
+        };
+        match self.engine.client.store().claim(request).await {
+            Ok(claimed) => {
+                self.failures = 0;
+                self.claimed(&places, claimed, sent, now)
+            }
+            Err(error) => {
+                let delay = FIRST_RETRY
+                    .saturating_mul(2_u32.saturating_pow(self.failures))
+                    .min(LAST_RETRY);
+                tracing::warn!(%error, ?delay, "no tasks could be claimed; trying again");
+                self.failures += 1;
+                Some(delay.mul_f64(0.5 + fastrand::f64() / 2.0))
+            }
+        }
+    }
+
+    fn claimed(
+        &mut self,
+        places: &[usize],
+        claimed: Claimed,
+        sent: Instant,
+        now: DateTime<Utc>,
+    ) -> Option<Duration> {
+        let got_nothing = claimed.claims.is_empty();
+        for (place, due) in places.iter().zip(claimed.next_due) {
+            self.rooms[*place].due = due;
+            self.rooms[*place].look = due.is_some_and(|due| due <= now);
+        }
+        for claim in claimed.claims {
+            let place = places[claim.want];
+            self.rooms[place].free = self.rooms[place].free.saturating_sub(1);
+            let assignment = Assignment {
+                runnable: place,
+                tasks: claim.tasks,
+                sent,
+            };
+            let (engine, slot) = (
+                self.engine.clone(),
+                Slot {
+                    place,
+                    free: self.free.clone(),
+                },
+            );
+            self.calls.spawn(async move {
+                execute::execute(&engine, assignment).await;
+                drop(slot);
+            });
+        }
+        (got_nothing && self.rooms.iter().any(Room::wants)).then_some(LOST_RACE)
+    }
+
+    /// How long to sleep until the next task is due for which there is room.
+    fn until_due(&self) -> Duration {
+        let now = self.engine.client.clock().now();
+        let due = self
+            .rooms
+            .iter()
+            .filter(|room| room.free > 0)
+            .filter_map(|room| room.due)
+            .min();
+        // What is due already is not slept for.
+        due.map_or(LONGEST_SLEEP, |due| {
+            (due - now).to_std().unwrap_or_default().min(LONGEST_SLEEP)
+        })
+    }
+
+    fn look_at_due(&mut self) {
+        let now = self.engine.client.clock().now();
+        for room in &mut self.rooms {
+            room.look |= room.due.is_some_and(|due| due <= now);
+        }
+    }
+
+    fn rung(&mut self, rung: &Rung) {
+        self.rooms.iter_mut().for_each(|room| room.look = true);
+        if !rung.stopped.is_empty() {
+            self.engine.keeper.stopped(&rung.stopped);
+        }
+    }
+
+    fn take_freed(&mut self) {
+        while let Ok(place) = self.freed.try_recv() {
+            self.slot_freed(place);
+        }
+    }
+
+    fn slot_freed(&mut self, place: usize) {
+        let room = &mut self.rooms[place];
+        // A handler that was busy has not looked for a while.
+        room.look |= room.free == 0;
+        room.free += 1;
+    }
+}
+
+impl Room {
+    fn wants(&self) -> bool {
+        self.look && self.free > 0
+    }
+
+    fn want(&self) -> Want {
+        Want {
+            kinds: self.kinds.clone(),
+            claims: self.free,
+            group: self.group,
+            lease: self.lease,
+        }
+    }
+}

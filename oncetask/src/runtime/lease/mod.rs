@@ -1,0 +1,190 @@
+//! Leases: who holds a claim, until when, and how a worker stops itself when it no longer does.
+//!
+//! # The invariant
+//!
+//! *No handler runs on after the lease that is stored for its task has ended.* Another worker may take the
+//! task from that instant on; a handler that still ran would run beside it. Fencing alone does not help
+//! there: it refuses the late *write*, not the late e-mail.
+//!
+//! So each worker keeps, for every claim, the instant at which the stored lease ends **on its own monotonic
+//! clock**, measured from *before* the claim or its renewal was sent: whatever the network did, the stored
+//! lease ends no earlier than that. From it two earlier instants follow:
+//!
+//! ```text
+//!  sent ────────────── half: extend ────────────── stop ──── drop ── end
+//!   │                        │                       │         │      └ another worker may claim the task
+//!   │                        │                       │         └ the handler's future is dropped
+//!   │                        │                       └ `Context::cancelled()` fires: last words
+//!   │                        └ the keeper asks for another heartbeat, again and again until it is granted
+//!   └ the monotonic clock is read, then the request is sent
+//! ```
+//!
+//! The margin between *stop* and *end* is a tenth of the heartbeat, at most five seconds. A worker that was
+//! frozen wakes up behind *drop*: the handler's next poll compares the clocks first and does not happen.
+//!
+//! The keeper runs on a thread with a runtime of its own, where no handler can starve it. What it cannot do
+//! is stop code that never awaits: a handler that blocks its thread should do so in `spawn_blocking` and
+//! look at [`Context::is_cancelled`](crate::Context::is_cancelled).
+
+mod held;
+mod table;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+pub(crate) use self::held::Held;
+use self::table::Table;
+use crate::client::Client;
+use crate::store::{Renewal, Renewed};
+use crate::task::{LeaseToken, TaskId};
+
+/// Keeps leases. Dropped, it forgets them all.
+#[derive(Clone, Debug)]
+pub(super) struct Keeper {
+    table: Arc<Table>,
+}
+
+impl Keeper {
+    /// Starts the keeper's thread.
+    pub(super) fn start(client: Client) -> std::io::Result<Self> {
+        let table = Arc::new(Table::new(client));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        let keeping = table.clone();
+        std::thread::Builder::new()
+            .name("oncetask-leases".to_owned())
+            .spawn(move || runtime.block_on(keep(&keeping)))?;
+        Ok(Self { table })
+    }
+
+    /// Holds a claim that was sent at `sent`, until the last clone of what this returns is dropped.
+    pub(super) fn hold(
+        &self,
+        tasks: impl IntoIterator<Item = (TaskId, LeaseToken)>,
+        sent: Instant,
+        lease: Duration,
+        heartbeat: Duration,
+    ) -> Hold {
+        let number = self.table.numbers.fetch_add(1, Ordering::Relaxed);
+        let held = Held::new(
+            number,
+            tasks,
+            sent,
+            (lease, heartbeat),
+            Arc::downgrade(&self.table),
+        );
+        let held = Arc::new(held);
+        self.table.insert(held.clone());
+        Hold(held)
+    }
+
+    /// These tasks were cancelled or deleted: tells the handlers that run them.
+    pub(super) fn stopped(&self, ids: &[TaskId]) {
+        let held: Vec<_> = self.table.all();
+        for held in held {
+            for id in ids {
+                held.told(id, Renewed::Cancelled);
+            }
+        }
+    }
+
+    /// Ends the keeper's thread.
+    pub(super) fn close(&self) {
+        self.table.closed.cancel();
+    }
+}
+
+/// A claim that is kept as long as this lives.
+#[derive(Debug)]
+pub(super) struct Hold(pub(super) Arc<Held>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(table) = self.0.keeper.upgrade() {
+            table.remove(self.0.number);
+        }
+    }
+}
+
+/// The keeper's life.
+async fn keep(table: &Arc<Table>) {
+    let renewing = tokio::task::LocalSet::new();
+    let attend = async {
+        loop {
+            let (due, next) = table.due(Instant::now());
+            attend(table, &due);
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = table.changed.notified() => {}
+            }
+        }
+    };
+    tokio::select! {
+        () = renewing.run_until(attend) => {}
+        () = table.closed.cancelled() => {}
+    }
+}
+
+/// Does what these claims need now. Renewals go on beside it: a store that does not answer must not keep
+/// handlers from being stopped.
+fn attend(table: &Arc<Table>, due: &[Arc<Held>]) {
+    let (now, clock) = (Instant::now(), table.client.clock().now());
+    let mut renewals = Vec::new();
+    for held in due {
+        if held.stop_in_time(now) {
+            table.remove(held.number);
+            continue;
+        }
+        renewals.extend(
+            held.renewals(now, clock)
+                .into_iter()
+                .map(|renewal| (held.clone(), renewal)),
+        );
+        table.reschedule(held.number);
+    }
+    if !renewals.is_empty() {
+        tokio::task::spawn_local(renew(table.clone(), renewals, now));
+    }
+}
+
+async fn renew(table: Arc<Table>, renewals: Vec<(Arc<Held>, Renewal)>, sent: Instant) {
+    let (held, renewals): (Vec<_>, Vec<_>) = renewals.into_iter().unzip();
+    let answers = table
+        .client
+        .store()
+        .renew(renewals.clone(), table.client.clock().now())
+        .await;
+    match answers {
+        Ok(answers) => {
+            for ((held, renewal), answer) in held.iter().zip(&renewals).zip(answers) {
+                if matches!(answer, Renewed::Lost | Renewed::Gone) {
+                    tracing::warn!(id = %renewal.id, ?answer, "the lease is lost: its handler is stopped");
+                } else if renewal.until.is_some() {
+                    held.extended(sent);
+                }
+                held.told(&renewal.id, answer);
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, leases = renewals.len(), "the leases could not be extended; trying again");
+            let extended = held
+                .iter()
+                .zip(&renewals)
+                .filter(|(_, renewal)| renewal.until.is_some());
+            for (held, _) in extended {
+                held.renew_again();
+            }
+        }
+    }
+    for held in held {
+        table.reschedule(held.number);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,90 @@
+//! What follows from what a handler said.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::client::MAX_JSON_BYTES;
+use crate::handler::{HandlerError, Outcome, Reply, Signal};
+use crate::schedule::Retry;
+use crate::task::Json;
+use crate::task::transition::Verdict;
+
+/// The verdict on an attempt, counted from one.
+pub(super) fn verdict(
+    outcome: Result<Option<Json>, HandlerError>,
+    attempt: u32,
+    retry: &Retry,
+    now: DateTime<Utc>,
+) -> Verdict {
+    match outcome.and_then(storable) {
+        Ok(result) => Verdict::Complete(result),
+        Err(error) => failure(&error, attempt, retry, now),
+    }
+}
+
+fn failure(error: &HandlerError, attempt: u32, retry: &Retry, now: DateTime<Utc>) -> Verdict {
+    let text = error.chain();
+    let delay = match error.signal() {
+        Signal::Snooze(delay) => {
+            return Verdict::Snooze {
+                at: later(now, delay),
+            };
+        }
+        Signal::Cancel => return Verdict::Cancel { reason: text },
+        Signal::Permanent => None,
+        Signal::RetryAfter(delay) => retry.allows_after(attempt).then_some(delay),
+        Signal::Retry => retry.delay(attempt, error),
+    };
+    match delay {
+        Some(delay) => Verdict::Retry {
+            at: later(now, delay),
+            error: text,
+        },
+        None => Verdict::Fail { error: text },
+    }
+}
+
+/// One outcome for each task of a call, in order.
+pub(super) fn outcomes(reply: Reply, tasks: usize) -> Vec<Result<Option<Json>, HandlerError>> {
+    match reply {
+        Reply::All(Ok(result)) => std::iter::repeat_with(|| Ok(result.clone()))
+            .take(tasks)
+            .collect(),
+        Reply::All(Err(error)) => std::iter::repeat_with(|| Err(error.again()))
+            .take(tasks)
+            .collect(),
+        Reply::Each(outcomes) if outcomes.len() == tasks => {
+            outcomes.into_iter().map(|Outcome(outcome)| outcome).collect()
+        }
+        Reply::Each(outcomes) => {
+            let error = format!(
+                "the handler took {tasks} tasks and returned {} outcomes: there has to be one for each, in order",
+                outcomes.len()
+            );
+            std::iter::repeat_with(|| Err(HandlerError::from(error.clone())))
+                .take(tasks)
+                .collect()
+        }
+    }
+}
+
+/// An instant this long from now, or the last one there is.
+pub(super) fn later(now: DateTime<Utc>, delay: Duration) -> DateTime<Utc> {
+    const LAST: i64 = 253_402_300_799; // the end of the year 9999, the last that every store can write
+    let last = DateTime::from_timestamp(LAST, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let delay = chrono::TimeDelta::from_std(delay).ok();
+    delay
+        .and_then(|delay| now.checked_add_signed(delay))
+        .map_or(last, |at| at.min(last))
+}
+
+/// A result too large for a store would be lost with its task: it fails the attempt instead.
+fn storable(result: Option<Json>) -> Result<Option<Json>, HandlerError> {
+    match result.as_ref().map(|json| json.as_str().len()) {
+        Some(bytes) if bytes > MAX_JSON_BYTES => Err(HandlerError::from(format!(
+            "the result has {bytes} bytes, and {MAX_JSON_BYTES} is the limit; store it elsewhere and return its address"
+        ))),
+        _ => Ok(result),
+    }
+}

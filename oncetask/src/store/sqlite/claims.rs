@@ -1,0 +1,306 @@
+//! Claims: what is due, by due time and then creation.
+
+use std::cmp::Ordering;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::{Connection, Row, params};
+
+use super::names;
+use super::rows::{self, Stored, state_columns, task_columns};
+use super::trouble::Trouble;
+use super::tx::Tx;
+use crate::store::{Claim, ClaimRequest, Claimed, ClaimedTask, Want};
+use crate::task::transition::{self, Phase};
+use crate::task::{Lease, LeaseToken};
+
+/// How long a task is put off that cannot be read.
+const PUT_OFF: TimeDelta = TimeDelta::hours(1);
+
+/// What stands in a queue: a task, or a resource key on behalf of its tasks.
+struct Head {
+    due: i64,
+    seq: i64,
+    slot: Slot,
+}
+
+enum Slot {
+    Task(Box<Stored>),
+    Key(String),
+}
+
+/// A want, and what its kinds are called in this file.
+struct Search<'a> {
+    place: usize,
+    want: &'a Want,
+    kinds: Vec<(i64, &'a str)>,
+    owner: &'a str,
+    now: DateTime<Utc>,
+}
+
+/// Claims what is asked for.
+pub(super) fn claim(tx: &mut Tx<'_>, env: i64, request: &ClaimRequest) -> Result<Claimed, Trouble> {
+    let mut claimed = Claimed::default();
+    let searches = searches(env, request, |env, kind| tx.names.kind(tx.db, env, kind))?;
+    for search in &searches {
+        search.claim(tx, &mut claimed.claims)?;
+    }
+    for search in &searches {
+        tx.place_keys()?;
+        claimed.next_due.push(search.next_due(tx.db)?);
+    }
+    Ok(claimed)
+}
+
+/// What is answered if nothing is due, which takes no lock to find out.
+pub(super) fn nothing_due(
+    db: &Connection,
+    env: &str,
+    request: &ClaimRequest,
+) -> Result<Option<Claimed>, Trouble> {
+    let mut claimed = Claimed::default();
+    let Some(env) = names::env(db, env)? else {
+        claimed.next_due.resize(request.wants.len(), None);
+        return Ok(Some(claimed));
+    };
+    for search in searches(env, request, |env, kind| names::kind(db, env, kind))? {
+        let next_due = search.next_due(db)?;
+        if search.want.claims > 0 && next_due.is_some_and(|due| due <= request.now) {
+            return Ok(None);
+        }
+        claimed.next_due.push(next_due);
+    }
+    Ok(Some(claimed))
+}
+
+/// The first place in the queue of a kind: when it is due, and the task's place.
+pub(super) fn head(db: &Connection, kind: i64) -> rusqlite::Result<Option<(i64, i64)>> {
+    let sql = "
+        SELECT * FROM (SELECT due, seq FROM tasks INDEXED BY queue
+            WHERE kind = ?1 AND due IS NOT NULL AND resource_key IS NULL ORDER BY due, seq LIMIT 1)
+        UNION ALL
+        SELECT * FROM (SELECT due, first FROM keys INDEXED BY key_queue
+            WHERE kind = ?1 ORDER BY due, first LIMIT 1)";
+    let mut statement = db.prepare_cached(sql)?;
+    let heads = statement.query_map([kind], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    heads
+        .collect::<Result<Vec<_>, _>>()
+        .map(|heads| heads.into_iter().min())
+}
+
+fn searches<'a>(
+    env: i64,
+    request: &'a ClaimRequest,
+    mut number: impl FnMut(i64, &'a str) -> rusqlite::Result<Option<i64>>,
+) -> Result<Vec<Search<'a>>, Trouble> {
+    let mut searches = Vec::with_capacity(request.wants.len());
+    for (place, want) in request.wants.iter().enumerate() {
+        let mut kinds = Vec::with_capacity(want.kinds.len());
+        for name in &want.kinds {
+            kinds.extend(number(env, name)?.map(|kind| (kind, name.as_str())));
+        }
+        searches.push(Search {
+            place,
+            want,
+            kinds,
+            owner: &request.owner,
+            now: request.now,
+        });
+    }
+    Ok(searches)
+}
+
+impl Search<'_> {
+    fn claim(&self, tx: &mut Tx<'_>, claims: &mut Vec<Claim>) -> Result<(), Trouble> {
+        let mut room = self.want.claims;
+        let mut progress = true;
+        while room > 0 && progress {
+            tx.place_keys()?;
+            progress = false;
+            let heads = self.heads(tx, room)?;
+            for (kind, head) in heads {
+                let tasks = match head.slot {
+                    Slot::Task(stored) => vec![self.lease(tx, *stored)?],
+                    Slot::Key(key) => self.group(tx, kind, &key)?,
+                };
+                if !tasks.is_empty() {
+                    claims.push(Claim {
+                        want: self.place,
+                        tasks,
+                    });
+                    room -= 1;
+                    progress = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn next_due(&self, db: &Connection) -> Result<Option<DateTime<Utc>>, Trouble> {
+        let mut first = None;
+        for (kind, _) in &self.kinds {
+            let due = head(db, *kind)?.map(|(due, _)| due);
+            first = first.into_iter().chain(due).min();
+        }
+        first.map(rows::at_millis).transpose()
+    }
+
+    /// What is due of all kinds, in order.
+    fn heads(&self, tx: &mut Tx<'_>, room: usize) -> Result<Vec<((i64, &str), Head)>, Trouble> {
+        let mut heads = Vec::new();
+        for kind in &self.kinds {
+            let mut unreadable = Vec::new();
+            let tasks = self.tasks(tx.db, *kind, room, &mut unreadable)?;
+            let again = !unreadable.is_empty();
+            put_off(tx, *kind, None, unreadable, self.now)?;
+            if again {
+                return self.heads(tx, room);
+            }
+            heads.extend(tasks.into_iter().map(|head| (*kind, head)));
+            heads.extend(
+                self.keys(tx.db, kind.0, room)?
+                    .into_iter()
+                    .map(|head| (*kind, head)),
+            );
+        }
+        heads.sort_by(|(_, a), (_, b)| a.place(b));
+        heads.truncate(room);
+        Ok(heads)
+    }
+
+    fn tasks(
+        &self,
+        db: &Connection,
+        kind: (i64, &str),
+        room: usize,
+        unreadable: &mut Vec<(i64, String)>,
+    ) -> Result<Vec<Head>, Trouble> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            task_columns!("?2"),
+            ", t.due FROM tasks t INDEXED BY queue JOIN payloads p USING (seq)
+             WHERE t.kind = ?1 AND t.due <= ?3 AND t.due IS NOT NULL AND t.resource_key IS NULL
+             ORDER BY t.due, t.seq LIMIT ?4"
+        );
+        let mut statement = db.prepare_cached(SQL)?;
+        let limit = i64::try_from(room).unwrap_or(i64::MAX);
+        let mut rows = statement.query(params![kind.0, kind.1, rows::millis(self.now), limit])?;
+        let mut heads = Vec::new();
+        while let Some(row) = rows.next()? {
+            if let Some(stored) = readable(row, unreadable)? {
+                heads.push(Head {
+                    due: row.get("due")?,
+                    seq: stored.seq,
+                    slot: Slot::Task(Box::new(stored)),
+                });
+            }
+        }
+        Ok(heads)
+    }
+
+    fn keys(&self, db: &Connection, kind: i64, room: usize) -> Result<Vec<Head>, Trouble> {
+        let sql = "
+            SELECT due, first, key FROM keys INDEXED BY key_queue
+            WHERE kind = ?1 AND due <= ?2 ORDER BY due, first LIMIT ?3";
+        let mut statement = db.prepare_cached(sql)?;
+        let limit = i64::try_from(room).unwrap_or(i64::MAX);
+        let heads = statement.query_map(params![kind, rows::millis(self.now), limit], |row| {
+            Ok(Head {
+                due: row.get(0)?,
+                seq: row.get(1)?,
+                slot: Slot::Key(row.get(2)?),
+            })
+        })?;
+        Ok(heads.collect::<Result<_, _>>()?)
+    }
+
+    /// The due tasks of a key that one claim takes: several, unless the first is to be cleaned up after.
+    fn group(&self, tx: &mut Tx<'_>, kind: (i64, &str), key: &str) -> Result<Vec<ClaimedTask>, Trouble> {
+        let mut unreadable = Vec::new();
+        let tasks = self.members(tx.db, kind, key, &mut unreadable)?;
+        put_off(tx, kind, Some(key), unreadable, self.now)?;
+        tx.moved(kind.0, Some(key));
+        tasks.into_iter().map(|stored| self.lease(tx, stored)).collect()
+    }
+
+    fn members(
+        &self,
+        db: &Connection,
+        kind: (i64, &str),
+        key: &str,
+        unreadable: &mut Vec<(i64, String)>,
+    ) -> Result<Vec<Stored>, Trouble> {
+        const SQL: &str = concat!(
+            "SELECT ",
+            task_columns!("?2"),
+            " FROM tasks t INDEXED BY members JOIN payloads p USING (seq)
+             WHERE t.kind = ?1 AND t.resource_key = ?3 AND t.ending = 0
+               AND CASE WHEN t.lease_until IS NULL THEN t.wait_until ELSE t.lease_until END <= ?4
+             ORDER BY t.wait_until, t.seq"
+        );
+        let mut statement = db.prepare_cached(SQL)?;
+        let mut rows = statement.query(params![kind.0, kind.1, key, rows::millis(self.now)])?;
+        let mut tasks: Vec<Stored> = Vec::new();
+        while tasks.len() < self.want.group.max(1)
+            && let Some(row) = rows.next()?
+        {
+            let Some(stored) = readable(row, unreadable)? else {
+                continue;
+            };
+            let phase = transition::next_phase(&stored.task.state);
+            if tasks.is_empty() && phase == Phase::Cleanup {
+                return Ok(vec![stored]);
+            }
+            if phase == Phase::Run {
+                tasks.push(stored);
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn lease(&self, tx: &mut Tx<'_>, stored: Stored) -> Result<ClaimedTask, Trouble> {
+        let Stored { seq, mut task, .. } = stored;
+        let lease = Lease {
+            token: LeaseToken::random(),
+            until: self.now + self.want.lease,
+            owner: self.owner.to_owned(),
+            phase: transition::next_phase(&task.state),
+        };
+        let silent = transition::claim(&mut task, lease, self.now);
+        rows::save_claim(tx.db, seq, &task.state)?;
+        Ok(ClaimedTask { task, silent })
+    }
+}
+
+impl Head {
+    fn place(&self, other: &Self) -> Ordering {
+        (self.due, self.seq).cmp(&(other.due, other.seq))
+    }
+}
+
+/// A task, unless it cannot be read: then its place and the reason are kept.
+fn readable(row: &Row<'_>, unreadable: &mut Vec<(i64, String)>) -> Result<Option<Stored>, Trouble> {
+    match rows::stored(row) {
+        Ok(stored) => Ok(Some(stored)),
+        Err(Trouble::Corrupt(why)) => {
+            unreadable.push((row.get(0)?, why));
+            Ok(None)
+        }
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// One bad row never stops a queue.
+fn put_off(
+    tx: &mut Tx<'_>,
+    kind: (i64, &str),
+    key: Option<&str>,
+    unreadable: Vec<(i64, String)>,
+    now: DateTime<Utc>,
+) -> Result<(), Trouble> {
+    for (seq, why) in unreadable {
+        tracing::warn!(kind = kind.1, "{why}; it is put off for an hour");
+        rows::put_off(tx.db, seq, now + PUT_OFF)?;
+        tx.moved(kind.0, key);
+    }
+    Ok(())
+}

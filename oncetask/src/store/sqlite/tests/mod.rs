@@ -1,0 +1,75 @@
+mod agreement;
+mod files;
+mod two;
+mod watching;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tempfile::TempDir;
+
+use super::SqliteStore;
+use crate::store::{ClaimRequest, Claimed, Finish, Store, Want};
+use crate::task::transition::Verdict;
+use crate::task::{Json, ResourceKey, Task, TaskId, TaskSpec};
+
+/// A directory with a file in it, and the store in that.
+async fn store() -> (TempDir, SqliteStore) {
+    let directory = tempfile::tempdir().expect("a directory for the test");
+    let store = SqliteStore::open(directory.path().join("tasks.db"), "TEST").await;
+    (directory, store.expect("a new file is opened"))
+}
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_700_000_000 + seconds, 0).expect("an instant")
+}
+
+fn task(id: &str, kind: &str, key: Option<&str>) -> Task {
+    let spec = TaskSpec {
+        id: TaskId::new(id),
+        kind: kind.to_owned(),
+        payload: Json::parse(format!(r#"{{"id":"{id}"}}"#)).expect("JSON"),
+        resource_key: key.and_then(ResourceKey::new),
+        created_at: at(0),
+        recurrence: None,
+        occurrence: None,
+    };
+    Task::new(spec, at(0))
+}
+
+fn request(kinds: &[&str], claims: usize, now: DateTime<Utc>) -> ClaimRequest {
+    ClaimRequest {
+        owner: "worker".to_owned(),
+        now,
+        wants: vec![Want {
+            kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+            claims,
+            group: 1,
+            lease: TimeDelta::seconds(60),
+        }],
+    }
+}
+
+fn completions(claimed: &Claimed) -> Vec<Finish> {
+    let tasks = claimed.claims.iter().flat_map(|claim| &claim.tasks);
+    tasks
+        .map(|claimed| Finish {
+            id: claimed.task.id().clone(),
+            token: claimed
+                .task
+                .state
+                .lease
+                .as_ref()
+                .expect("a claim has a lease")
+                .token,
+            verdict: Verdict::Complete(None),
+            cleanup: false,
+            spawn: Vec::new(),
+        })
+        .collect()
+}
+
+async fn create(store: &dyn Store, tasks: impl IntoIterator<Item = Task>) {
+    store
+        .create(tasks.into_iter().collect())
+        .await
+        .expect("the tasks are created");
+}

@@ -1,0 +1,194 @@
+//! What other processes do to the file.
+//!
+//! SQLite tells a connection, without reading a page, whether anybody else has committed since it last asked.
+//! That is asked every few milliseconds, only while somebody waits; and when something was committed, the
+//! heads of the queues that somebody waits for are looked at.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::bells::Bells;
+use super::names;
+use super::rows;
+use super::trouble::Trouble;
+use crate::store::Bell;
+use crate::task::TaskId;
+
+/// How long something that another process did may go unseen.
+const EVERY: Duration = Duration::from_millis(20);
+
+/// Tells the watcher when to work.
+#[derive(Debug, Default)]
+pub(super) struct Alarm {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Asleep,
+    Awake,
+    Over,
+}
+
+impl Alarm {
+    /// Somebody waits.
+    pub(super) fn wake(&self) {
+        let mut state = self.lock();
+        if *state == State::Asleep {
+            *state = State::Awake;
+            self.changed.notify_all();
+        }
+    }
+
+    /// The store is closed.
+    pub(super) fn end(&self) {
+        *self.lock() = State::Over;
+        self.changed.notify_all();
+    }
+
+    /// Sleeps until it is time to look. Returns whether it ever is again.
+    fn wait(&self) -> bool {
+        let state = self.lock();
+        let state = match *state {
+            State::Over => state,
+            State::Asleep => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            State::Awake => {
+                let waited = self.changed.wait_timeout(state, EVERY);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        *state != State::Over
+    }
+
+    /// Nobody waits any more.
+    fn sleep(&self, bells: &Bells) {
+        let mut state = self.lock();
+        // Who began to wait before the lock was taken is seen here; who does after it, wakes us.
+        if *state == State::Awake && bells.heard().is_empty() {
+            *state = State::Asleep;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread that looks.
+pub(super) struct Watcher {
+    db: Connection,
+    bells: Arc<Bells>,
+    alarm: Arc<Alarm>,
+    version: i64,
+    /// The last task of `stopped` that was seen.
+    stopped: i64,
+    heads: HashMap<i64, Option<(i64, i64)>>,
+}
+
+impl Watcher {
+    pub(super) fn new(db: Connection, bells: Arc<Bells>, alarm: Arc<Alarm>) -> rusqlite::Result<Self> {
+        let version = version(&db)?;
+        let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'stopped'";
+        let stopped = db.query_row(sql, [], |row| row.get(0))?;
+        Ok(Self {
+            db,
+            bells,
+            alarm,
+            version,
+            stopped,
+            heads: HashMap::new(),
+        })
+    }
+
+    /// Works until the store is closed.
+    pub(super) fn run(mut self) {
+        while self.alarm.wait() {
+            let heard = self.bells.heard();
+            if heard.is_empty() {
+                self.alarm.sleep(&self.bells);
+                continue;
+            }
+            // What could not be read is looked at again the next time.
+            if let Err(trouble) = self.look(&heard) {
+                tracing::debug!(?trouble, "could not look for what other programs did");
+            }
+        }
+    }
+
+    fn look(&mut self, heard: &[(String, Arc<Bell>)]) -> Result<(), Trouble> {
+        let version = version(&self.db)?;
+        if version == self.version {
+            return Ok(());
+        }
+        let stopped = self.newly_stopped()?;
+        for (env, bell) in heard {
+            let Some(env) = names::env(&self.db, env)? else {
+                continue;
+            };
+            self.look_for_due(env, bell)?;
+            self.look_for_stopped(env, bell, &stopped)?;
+            self.look_for_ended(env, bell)?;
+        }
+        self.stopped = stopped.last().map_or(self.stopped, |(at, ..)| *at);
+        self.version = version;
+        Ok(())
+    }
+
+    /// Rings where another task than before is the first to become due.
+    fn look_for_due(&mut self, env: i64, bell: &Bell) -> Result<(), Trouble> {
+        for name in bell.kinds() {
+            let Some(kind) = names::kind(&self.db, env, &name)? else {
+                continue;
+            };
+            let head = super::claims::head(&self.db, kind)?;
+            if self.heads.insert(kind, head) != Some(head) && head.is_some() {
+                bell.due(&name);
+            }
+        }
+        Ok(())
+    }
+
+    fn newly_stopped(&self) -> Result<Vec<(i64, i64, TaskId)>, Trouble> {
+        let sql = "SELECT at, env, id FROM stopped WHERE at > ?1 ORDER BY at";
+        let mut statement = self.db.prepare_cached(sql)?;
+        let stopped = statement.query_map([self.stopped], |row| {
+            Ok((row.get(0)?, row.get(1)?, TaskId::new(row.get::<_, String>(2)?)))
+        })?;
+        Ok(stopped.collect::<Result<_, _>>()?)
+    }
+
+    fn look_for_stopped(&self, env: i64, bell: &Bell, stopped: &[(i64, i64, TaskId)]) -> Result<(), Trouble> {
+        for (_, of, id) in stopped {
+            if *of != env {
+                continue;
+            }
+            // One that was reset, or created again, since then runs as it should.
+            let task = rows::held(&self.db, env, id)?;
+            if task.is_none_or(|task| task.state.cancelled_at.is_some()) {
+                bell.stopped(std::slice::from_ref(id));
+            }
+        }
+        Ok(())
+    }
+
+    fn look_for_ended(&self, env: i64, bell: &Bell) -> Result<(), Trouble> {
+        for id in bell.tasks() {
+            let task = rows::held(&self.db, env, &id)?;
+            if task.is_none_or(|task| task.state.done.is_some()) {
+                bell.ended(&id);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A number that changes when another connection commits.
+fn version(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("PRAGMA data_version")?
+        .query_row([], |row| row.get(0))
+}

@@ -1,0 +1,4 @@
+//! What every store of oncetask must keep true, and the integration tests of the library.
+
+pub mod conformance;
+pub mod journal;

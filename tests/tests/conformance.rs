@@ -1,0 +1,66 @@
+//! The conformance suite on every store of the library: a test for each case, `memory::claim::..`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use oncetask::store::{MemoryStore, SqliteStore, Store};
+use tempfile::TempDir;
+use tests::conformance::{Case, Harness, Opening, cases};
+use tokio::runtime;
+
+struct Memory(MemoryStore);
+
+impl Harness for Memory {
+    fn open<'a>(&'a self, env: &'a str) -> Opening<'a> {
+        Box::pin(async move { Arc::new(self.0.in_env(env)) as Arc<dyn Store> })
+    }
+}
+
+fn memory() -> Memory {
+    Memory(MemoryStore::new("unused"))
+}
+
+/// A file of its own, which every handle opens anew.
+struct Sqlite(TempDir);
+
+impl Harness for Sqlite {
+    fn open<'a>(&'a self, env: &'a str) -> Opening<'a> {
+        let file = self.0.path().join("tasks.db");
+        Box::pin(async move {
+            let store = SqliteStore::open(file, env).await.expect("the file opens");
+            Arc::new(store) as Arc<dyn Store>
+        })
+    }
+}
+
+fn sqlite() -> Sqlite {
+    Sqlite(tempfile::tempdir().expect("a folder"))
+}
+
+fn main() -> ExitCode {
+    let trials = on("memory", memory).chain(on("sqlite", sqlite)).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Every case on a store.
+fn on<H: Harness>(store: &'static str, fresh: fn() -> H) -> impl Iterator<Item = Trial> {
+    let trial = move |case: Case| {
+        Trial::test(format!("{store}::{}", case.name()), move || {
+            play(case, fresh());
+            Ok(())
+        })
+    };
+    cases().into_iter().map(trial)
+}
+
+fn play(case: Case, harness: impl Harness) {
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let runtime = runtime.expect("a runtime can be started");
+    runtime
+        .block_on(async { tokio::spawn(async move { case.run(harness).await }).await })
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+}
