@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use oncetask::Client;
-use oncetask::store::{Durability, MemoryStore, SqliteOptions};
+use oncetask::store::{Durability, MemoryStore, SqliteStore};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -18,7 +18,7 @@ pub(crate) struct Options {
     pub(crate) file: Option<PathBuf>,
 }
 
-pub(crate) const CASES: &str = "create, create_all, drain, latency, idle, grow";
+pub(crate) const CASES: &str = "create, create_all, drain, latency, idle, grow, list, recurrence";
 
 impl Options {
     pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, Error> {
@@ -78,7 +78,7 @@ impl Place {
 }
 
 pub(crate) async fn open(store: &str, file: PathBuf) -> Result<Client, Error> {
-    let sqlite = |durability| SqliteOptions::new(file).durability(durability);
+    let sqlite = |durability| SqliteStore::options(file).durability(durability);
     Ok(match store {
         "memory" => Client::new(MemoryStore::new("BENCH")),
         "sqlite" => Client::new(sqlite(Durability::Full).open("BENCH").await?),

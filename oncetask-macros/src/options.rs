@@ -142,7 +142,7 @@ impl<'a> Options<'a> {
         let key = input.call(Ident::parse_any).map_err(expected)?;
         let name = key.to_string();
         if !self.keys.contains(&name.as_str()) {
-            let hint = hint(&name, keys, "the options are");
+            let hint = hint(&name, keys, "option");
             return Err(Error::new_spanned(
                 &key,
                 format!("there is no option `{name}`; {hint}"),

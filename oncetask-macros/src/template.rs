@@ -6,7 +6,7 @@ use syn::{Error, LitStr, Member, Result};
 
 use crate::ast::{Field, Struct, member_name};
 use crate::errors::Errors;
-use crate::suggest::{hint, list};
+use crate::suggest::{all, hint};
 
 /// A piece of an id or of a resource key.
 pub(crate) enum Part {
@@ -143,10 +143,10 @@ fn value(inner: &str, template: &LitStr, of: &Struct<'_>) -> Result<Value> {
         return error(format!("`{{{inner}}}` names a field, and `{ident}` has none"));
     }
     if name.is_empty() {
-        let names = list(names, "and");
-        return error(format!("`{{{inner}}}` names no field; the fields are {names}"));
+        let fields = all(names, "field");
+        return error(format!("`{{{inner}}}` names no field; {fields}"));
     }
-    let hint = hint(name, names, "the fields are");
+    let hint = hint(name, names, "field");
     error(format!("there is no field `{name}`; {hint}"))
 }
 

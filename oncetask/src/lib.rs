@@ -3,6 +3,7 @@
 mod client;
 mod clock;
 mod error;
+pub mod guide;
 pub mod handler;
 mod registry;
 mod runtime;
@@ -30,7 +31,7 @@ pub use oncetask_macros::OnceTask;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::client::Draft;
-    pub use crate::handler::{HandlerConfig, NoCancel, NoRun, deliver, is_grouped, needs};
+    pub use crate::handler::{HandlerConfig, NoCancel, NoRun, clean_up, deliver, is_grouped, needs};
     pub use crate::registry::{Discovered, Handled, HandlerDefinition, TaskType};
     pub use crate::schedule::{Gap, Missed, Overlap, Recurrence, Recurs, Retry, RunAt, Schedule};
     pub use crate::task::{IdBuilder, Payload, ResourceKey, TaskId};

@@ -193,7 +193,7 @@ fn parse_all(word: &Ident, input: ParseStream) -> Result<Missed> {
         max = Some(input.value_with(positive)?);
         Ok(())
     })?;
-    if !options.mentions("max") {
+    if !options.mentions("max") && errors.is_empty() {
         let message = "`all` needs a limit, for workers may have been away for long: `all(max = 100)`";
         errors.at(word, message);
     }

@@ -1,6 +1,8 @@
 use proc_macro2::Span;
+use syn::parse::ParseStream;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, LitStr, Meta, Path};
+use syn::token::Bracket;
+use syn::{Attribute, Error, LitStr, Meta, Path, Result};
 
 use crate::errors::Errors;
 use crate::options::Options;
@@ -27,8 +29,8 @@ pub(super) fn parse(attr: &Attribute, errors: &mut Errors) -> TaskAttr {
     options.parse_attr(attr, |input| {
         match input.key().to_string().as_str() {
             "kind" => task.kind = Some(input.text("send_email")?),
-            "alias" => task.aliases.push(input.text("OldName")?),
-            _ => task.krate = Some(input.value_with(Path::parse_mod_style)?),
+            "alias" => task.aliases.push(input.value_with(parse_alias)?),
+            _ => task.krate = Some(input.value_with(parse_crate)?),
         }
         Ok(())
     });
@@ -38,4 +40,24 @@ pub(super) fn parse(attr: &Attribute, errors: &mut Errors) -> TaskAttr {
         Meta::NameValue(_) => false,
     };
     task
+}
+
+fn parse_alias(input: ParseStream) -> Result<LitStr> {
+    let expected = if input.peek(Bracket) {
+        "several aliases are given one by one: `alias = \"OldName\", alias = \"OlderName\"`"
+    } else {
+        "expected a string, as in `alias = \"OldName\"`"
+    };
+    input.parse().map_err(|error| Error::new(error.span(), expected))
+}
+
+fn parse_crate(input: ParseStream) -> Result<Path> {
+    let quoted = input.fork().parse::<LitStr>().ok();
+    Path::parse_mod_style(input).map_err(|error| {
+        let message = match quoted {
+            Some(path) => format!("expected a path, without quotes: `crate = {}`", path.value()),
+            None => "expected the path of the library, as in `crate = renamed_oncetask`".to_owned(),
+        };
+        Error::new(error.span(), message)
+    })
 }

@@ -1,7 +1,7 @@
 //! The handler, its types erased.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens as _, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Ident, Path};
 
@@ -15,18 +15,18 @@ pub(super) fn expand(task: &Task, handler: &Handler) -> TokenStream {
     let checks = checks(task, handler);
     // A function of the user's may have these names.
     let [delivery, needs] = ["delivery", "needs"].map(|name| Ident::new(name, Span::mixed_site()));
-    let deliver = |Function { path, span, .. }: &Function| {
-        let private = private(krate, *span);
-        quote_spanned!(*span=> |#delivery| #private::deliver::<Self, _, _>(#path, #delivery))
+    let closure = |deliver: &str, Function { path, span, .. }: &Function| {
+        let (private, deliver) = (private(krate, *span), Ident::new(deliver, *span));
+        quote_spanned!(*span=> |#delivery| #private::#deliver::<Self, _, _>(#path, #delivery))
     };
     let needed = |Function { path, span, .. }: &Function| {
         let private = private(krate, *span);
         quote_spanned!(*span=> #private::needs(&#path, #needs);)
     };
     let grouped = is_grouped(krate, &handler.run);
-    let run = deliver(&handler.run);
+    let run = closure("deliver", &handler.run);
     let needs_run = needed(&handler.run);
-    let cancel = match handler.cancel.as_ref().map(deliver) {
+    let cancel = match handler.cancel.as_ref().map(|cancel| closure("clean_up", cancel)) {
         Some(cancel) => quote!(::core::option::Option::Some(#cancel)),
         None => quote!(::core::option::Option::None),
     };
@@ -75,11 +75,6 @@ fn checks(task: &Task, handler: &Handler) -> Option<TokenStream> {
         let private = private(krate, span);
         quote_spanned!(span=> <Self as #private::Handled>::HANDLER.grouped)
     };
-    if let Some(cancel) = &handler.cancel {
-        let grouped = is_grouped(krate, cancel);
-        let message = "a cleanup handler takes one task, not a `Vec`";
-        checks.extend(quote_spanned!(cancel.span=> ::core::assert!(!#grouped, #message);));
-    }
     if task.resource_key.is_none() {
         let grouped = grouped(run);
         let message =
@@ -96,24 +91,26 @@ fn checks(task: &Task, handler: &Handler) -> Option<TokenStream> {
 }
 
 fn config(krate: &Path, handler: &Handler) -> TokenStream {
-    let retry = handler
-        .retry
-        .as_ref()
-        .map(|retry| setter("retry", &retry.expand(krate)));
-    let cancel_retry = handler.cancel_retry.as_ref();
-    let cancel_retry = cancel_retry.map(|retry| setter("cancel_retry", &retry.expand(krate)));
-    let lease = handler.lease.as_ref().map(|lease| setter("lease", lease));
-    let concurrency = handler
-        .concurrency
-        .as_ref()
-        .map(|count| setter("concurrency", count));
-    let max_group = handler.max_group.as_ref().map(|count| setter("max_group", count));
-    quote!(#krate::__private::HandlerConfig::DEFAULT #retry #cancel_retry #lease #concurrency #max_group)
-}
-
-/// A call that reports its errors where the value is written.
-fn setter(name: &str, value: &impl ToTokens) -> TokenStream {
-    let span = value.span();
-    let name = Ident::new(name, span);
-    quote_spanned!(span=> .#name(#value))
+    let mut config = quote!(#krate::__private::HandlerConfig::DEFAULT);
+    let mut set = |name: &str, value: TokenStream, span: Span| {
+        let (private, name) = (private(krate, span), Ident::new(name, span));
+        // Not a method call: that would begin with `config`, whose place is the derive's.
+        config = quote_spanned!(span=> #private::HandlerConfig::#name(#config, #value));
+    };
+    if let Some(retry) = &handler.retry {
+        set("retry", super::retry::expand(krate, retry), retry.span());
+    }
+    if let Some(retry) = &handler.cancel_retry {
+        set("cancel_retry", super::retry::expand(krate, retry), retry.span());
+    }
+    if let Some(lease) = &handler.lease {
+        set("lease", lease.to_token_stream(), lease.span());
+    }
+    if let Some(concurrency) = &handler.concurrency {
+        set("concurrency", concurrency.to_token_stream(), concurrency.span());
+    }
+    if let Some(max_group) = &handler.max_group {
+        set("max_group", max_group.to_token_stream(), max_group.span());
+    }
+    config
 }

@@ -5,6 +5,7 @@
 
 mod handler;
 mod key;
+mod retry;
 mod schedule;
 mod span;
 

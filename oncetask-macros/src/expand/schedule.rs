@@ -6,21 +6,22 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{ExprPath, Path};
 
-use super::span::{field, private, this};
+use super::span::{Bindings, called, private, respan};
 use crate::ast::{Schedule, Task};
 use crate::attr::Rule;
 
 pub(super) fn expand(task: &Task) -> Option<TokenStream> {
     let krate = &task.krate;
+    let mut bindings = Bindings::default();
     let schedule = match &task.schedule {
         Schedule::Now => return None,
         Schedule::RunAtField(member, span) => {
-            let (private, field) = (private(krate, *span), field(member, *span));
-            quote_spanned!(*span=> #private::RunAt::schedule(&#field))
+            let (private, field) = (private(krate, *span), bindings.field(member, *span));
+            quote_spanned!(*span=> #private::RunAt::schedule(#field))
         }
         Schedule::RecurrenceField(member, span) => {
-            let (private, field) = (private(krate, *span), field(member, *span));
-            quote_spanned!(*span=> #private::Recurs::schedule(&#field))
+            let (private, field) = (private(krate, *span), bindings.field(member, *span));
+            quote_spanned!(*span=> #private::Recurs::schedule(#field))
         }
         Schedule::RunAtWith(path) => with(krate, path, &quote!(RunAt)),
         Schedule::RecurrenceWith(path) => with(krate, path, &quote!(Recurs)),
@@ -29,8 +30,10 @@ pub(super) fn expand(task: &Task) -> Option<TokenStream> {
             quote!(#krate::__private::Schedule::Recurring(#recurrence))
         }
     };
+    let bindings = bindings.statement();
     Some(quote! {
         fn schedule(&self) -> #krate::__private::Schedule {
+            #bindings
             #schedule
         }
     })
@@ -38,8 +41,9 @@ pub(super) fn expand(task: &Task) -> Option<TokenStream> {
 
 fn with(krate: &Path, path: &ExprPath, of: &TokenStream) -> TokenStream {
     let span = path.span();
-    let (private, this) = (private(krate, span), this(span));
-    quote_spanned!(span=> #private::#of::schedule(&#path(#this)))
+    let (private, value) = (private(krate, span), called(path, span));
+    let of = respan(of, span);
+    quote_spanned!(span=> #private::#of::schedule(&#value))
 }
 
 fn recurrence(krate: &Path, rule: &Rule) -> TokenStream {

@@ -1,6 +1,8 @@
+//! Tokens of ours in the place of the user's.
+
 use proc_macro2::{Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
-use syn::{Member, Path};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{Ident, Member, Path};
 
 /// The tokens, as if they were written at `span`.
 pub(super) fn respan(tokens: &impl ToTokens, span: Span) -> TokenStream {
@@ -20,21 +22,35 @@ pub(super) fn private(krate: &Path, span: Span) -> TokenStream {
     respan(&quote!(#krate::__private), span)
 }
 
-/// The field of `self`, as if it were written at `span`: type errors point there.
+/// Fields of `self` as variables that are written where the user names the fields, so that type errors point
+/// there.
 ///
-/// `self` is the one of our method even if the struct comes from a macro of the user's.
-pub(super) fn field(member: &Member, span: Span) -> TokenStream {
-    let mut member = member.clone();
-    match &mut member {
-        Member::Named(ident) => ident.set_span(span),
-        Member::Unnamed(index) => index.span = span,
-    }
-    let this = this(span);
-    quote::quote_spanned!(span=> #this.#member)
+/// `self.field` would not do: in a struct that a macro of the user's writes, `self` at the user's place is
+/// another than the `self` of our method.
+#[derive(Default)]
+pub(super) struct Bindings {
+    patterns: Vec<TokenStream>,
 }
 
-/// `self`, shown at `span`.
-pub(super) fn this(span: Span) -> TokenStream {
-    let ours = span.resolved_at(Span::call_site());
-    quote::quote_spanned!(ours=> self)
+impl Bindings {
+    /// A variable that is a reference to the field.
+    pub(super) fn field(&mut self, member: &Member, span: Span) -> Ident {
+        let variable = format_ident!("__self_{}", self.patterns.len(), span = span);
+        self.patterns.push(quote!(#member: #variable));
+        variable
+    }
+
+    /// The statement that binds them.
+    pub(super) fn statement(&self) -> Option<TokenStream> {
+        let patterns = &self.patterns;
+        (!patterns.is_empty()).then(|| quote!(let Self { #(#patterns,)* .. } = self;))
+    }
+}
+
+/// A call of the user's function with `self`.
+pub(super) fn called(path: &impl ToTokens, span: Span) -> TokenStream {
+    let this = Ident::new("__self", span);
+    let statement = quote!(let #this = self;);
+    let call = quote_spanned!(span=> #path(#this));
+    quote_spanned!(span=> { #statement #call })
 }

@@ -6,29 +6,12 @@ use crate::options::Input;
 
 /// The path of a function, `key = path`.
 pub(crate) fn function(input: &Input<'_>) -> Result<ExprPath> {
-    let key = input.key();
+    let key = input.key().to_string();
     let path = input.value_with(|stream| Ok(parse(stream)))?;
-    path.map_err(|Wrong { error, what }| {
-        let message = match what {
-            What::Quoted(path) => {
-                format!("expected the path of a function, without quotes: `{key} = {path}`")
-            }
-            What::Closure => format!(
-                "expected the path of a function, as in `{key} = Self::{key}`; \
-                 a closure is given to the builder: `oncetask::builder().handler(Handler::new(..))`"
-            ),
-            What::Call => "expected the path of a function, not a call: remove the parentheses".to_owned(),
-            What::Other => format!("expected the path of a function, as in `{key} = Self::{key}`"),
-        };
-        Error::new(error.span(), message)
-    })
+    path.map_err(|(error, what)| Error::new(error.span(), what.message(&key)))
 }
 
-struct Wrong {
-    error: Error,
-    what: What,
-}
-
+/// What stands where a path should.
 enum What {
     Quoted(String),
     Closure,
@@ -36,23 +19,36 @@ enum What {
     Other,
 }
 
-fn parse(input: ParseStream) -> std::result::Result<ExprPath, Wrong> {
-    let wrong = |what| Wrong {
-        error: input.error(""),
-        what,
-    };
+impl What {
+    fn message(&self, key: &str) -> String {
+        let example = if key == "with" { "key" } else { key };
+        match self {
+            Self::Quoted(path) => {
+                format!("expected the path of a function, without quotes: `{key} = {path}`")
+            }
+            Self::Call => "expected the path of a function, not a call: remove the parentheses".to_owned(),
+            Self::Closure if key != "with" => format!(
+                "expected the path of a function, as in `{key} = Self::{key}`; \
+                 a closure is given to the builder: `oncetask::builder().handler(Handler::new(..))`"
+            ),
+            Self::Closure | Self::Other => {
+                format!("expected the path of a function, as in `{key} = Self::{example}`")
+            }
+        }
+    }
+}
+
+fn parse(input: ParseStream) -> std::result::Result<ExprPath, (Error, What)> {
+    let here = || input.error("not the path of a function");
     if let Ok(text) = input.fork().parse::<LitStr>() {
-        return Err(wrong(What::Quoted(text.value())));
+        return Err((here(), What::Quoted(text.value())));
     }
     if input.peek(Token![|]) || input.peek(Token![move]) || input.peek(Token![async]) {
-        return Err(wrong(What::Closure));
+        return Err((here(), What::Closure));
     }
-    let path = input.parse().map_err(|error| Wrong {
-        error,
-        what: What::Other,
-    })?;
+    let path = input.parse().map_err(|error| (error, What::Other))?;
     if input.peek(Paren) {
-        return Err(wrong(What::Call));
+        return Err((here(), What::Call));
     }
     Ok(path)
 }

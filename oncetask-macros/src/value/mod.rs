@@ -11,7 +11,7 @@ use syn::{Error, Expr, Ident, Result};
 pub(crate) use self::count::{Count, positive};
 pub(crate) use self::duration::{DurationValue, show};
 pub(crate) use self::function::function;
-pub(crate) use self::retry::Retry;
+pub(crate) use self::retry::{Attempts, Policy, Retry};
 use crate::options::Input;
 use crate::suggest::list;
 
@@ -30,6 +30,13 @@ pub(crate) fn choice<T: Copy>(input: &Input<'_>, words: &[(&'static str, T)]) ->
 /// An expression that may stand in a constant.
 fn expression(input: ParseStream, expected: &str) -> Result<Expr> {
     let start = input.span();
+    let refused = || Error::new(start, expected);
     // The parser's own errors speak of the parser.
-    input.parse().map_err(|_| Error::new(start, expected))
+    let expr: Expr = input.parse().map_err(|_| refused())?;
+    // A word of ours that is not one: no constant begins with a small letter.
+    let is_word = |name: &Ident| name.to_string().starts_with(char::is_lowercase);
+    match &expr {
+        Expr::Path(path) if path.path.get_ident().is_some_and(is_word) => Err(refused()),
+        _ => Ok(expr),
+    }
 }

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
+use proc_macro2::Span;
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, ExprPath, Ident, Lit, LitInt, Path, Result};
+use syn::spanned::Spanned as _;
+use syn::token::Paren;
+use syn::{Error, ExprPath, Ident, Lit, LitInt, Result};
 
 use super::{Count, DurationValue, choice, show};
 use crate::errors::Errors;
@@ -13,24 +14,24 @@ use crate::suggest::did_you_mean;
 
 /// `exponential(..)`, `fixed(..)`, `never`, or the path of a constant.
 pub(crate) enum Retry {
-    Never,
+    Never(Span),
     Constant(ExprPath),
     Policy(Policy),
 }
 
-#[derive(Default)]
 pub(crate) struct Policy {
-    attempts: Option<Attempts>,
+    pub(crate) span: Span,
+    pub(crate) attempts: Option<Attempts>,
     /// Of `fixed`; the others are of `exponential`.
-    delay: Option<DurationValue>,
-    base: Option<DurationValue>,
-    max: Option<DurationValue>,
-    factor: Option<f64>,
-    full_jitter: bool,
+    pub(crate) delay: Option<DurationValue>,
+    pub(crate) base: Option<DurationValue>,
+    pub(crate) max: Option<DurationValue>,
+    pub(crate) factor: Option<f64>,
+    pub(crate) full_jitter: bool,
 }
 
 /// `5`, or `unlimited`
-enum Attempts {
+pub(crate) enum Attempts {
     AtMost(Count),
     Unlimited,
 }
@@ -46,7 +47,10 @@ impl Parse for Retry {
             return Ok(Self::Constant(path));
         };
         match name.to_string().as_str() {
-            "never" => Ok(Self::Never),
+            "never" if input.peek(Paren) => {
+                Err(input.error("`never` takes no arguments: one attempt is made"))
+            }
+            "never" => Ok(Self::Never(name.span())),
             "fixed" => fixed(name, input).map(Self::Policy),
             "exponential" => exponential(name, input).map(Self::Policy),
             constant if constant.starts_with(|c: char| c.is_uppercase() || c == '_') => {
@@ -67,18 +71,18 @@ impl Parse for Retry {
 }
 
 fn fixed(name: &Ident, input: ParseStream) -> Result<Policy> {
-    let mut policy = Policy::default();
+    let mut policy = Policy::new(name);
     let mut errors = Errors::default();
     let mut options = Options::new(&["max_attempts", "delay", "jitter"], &mut errors);
     options.parse_arguments(input, |input| policy.option(&input))?;
-    if !options.mentions("delay") {
+    if !options.mentions("delay") && errors.is_empty() {
         errors.at(name, "`fixed` needs a delay: `fixed(delay = \"5s\")`");
     }
     errors.finish(Some(policy))
 }
 
 fn exponential(name: &Ident, input: ParseStream) -> Result<Policy> {
-    let mut policy = Policy::default();
+    let mut policy = Policy::new(name);
     let mut errors = Errors::default();
     let keys = &["max_attempts", "base", "max", "factor", "jitter"];
     let mut options = Options::new(keys, &mut errors);
@@ -104,6 +108,18 @@ fn exponential(name: &Ident, input: ParseStream) -> Result<Policy> {
 }
 
 impl Policy {
+    fn new(name: &Ident) -> Self {
+        Self {
+            span: name.span(),
+            attempts: None,
+            delay: None,
+            base: None,
+            max: None,
+            factor: None,
+            full_jitter: false,
+        }
+    }
+
     fn option(&mut self, input: &Input<'_>) -> Result<()> {
         match input.key().to_string().as_str() {
             "max_attempts" => self.attempts = Some(input.value()?),
@@ -115,28 +131,14 @@ impl Policy {
         }
         Ok(())
     }
-
-    fn expand(&self, krate: &Path) -> TokenStream {
-        let start = match &self.delay {
-            Some(delay) => quote!(fixed(#delay)),
-            None => quote!(exponential()),
-        };
-        let attempts = self.attempts.iter();
-        let (base, max, factor) = (self.base.iter(), self.max.iter(), self.factor.iter());
-        let jitter = self.full_jitter.then(|| quote!(.full_jitter()));
-        quote! {
-            #krate::__private::Retry::#start
-                #(#attempts)* #(.base(#base))* #(.max(#max))* #(.factor(#factor))* #jitter
-        }
-    }
 }
 
 impl Retry {
-    pub(crate) fn expand(&self, krate: &Path) -> TokenStream {
+    pub(crate) fn span(&self) -> Span {
         match self {
-            Self::Never => quote!(#krate::__private::Retry::never()),
-            Self::Constant(path) => path.to_token_stream(),
-            Self::Policy(policy) => policy.expand(krate),
+            Self::Never(span) => *span,
+            Self::Constant(path) => path.span(),
+            Self::Policy(policy) => policy.span,
         }
     }
 }
@@ -156,15 +158,6 @@ impl Parse for Attempts {
             return Err(Error::new_spanned(zero, message));
         }
         input.parse().map(Self::AtMost)
-    }
-}
-
-impl ToTokens for Attempts {
-    fn to_tokens(&self, tokens: &mut TokenStream) {
-        match self {
-            Self::AtMost(count) => quote!(.max_attempts(#count)).to_tokens(tokens),
-            Self::Unlimited => quote!(.unlimited()).to_tokens(tokens),
-        }
     }
 }
 

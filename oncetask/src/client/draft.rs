@@ -35,11 +35,11 @@ impl Draft {
             id: id.clone(),
             reason,
         };
-        let payload = Json::of(task)
+        let payload = Json::payload_of(task)
             .map_err(|error| refuse(format!("its payload cannot be written as JSON: {error}")))?;
         if !payload.is_object() {
             return Err(refuse(
-                "its payload is not an object: a task is a struct with named fields".into(),
+                "its payload is not a JSON object: give the struct named fields".into(),
             ));
         }
         let bytes = payload.as_str().len();

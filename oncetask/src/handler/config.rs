@@ -31,15 +31,27 @@ impl HandlerConfig {
     };
 
     /// Sets the retry policy.
+    ///
+    /// # Panics
+    ///
+    /// When its first delay is longer than its longest. In a constant that is a compile error.
     #[must_use]
+    #[track_caller]
     pub const fn retry(mut self, retry: Retry) -> Self {
+        retry.check();
         self.retry = retry;
         self
     }
 
     /// Sets the retry policy of the cleanup handler.
+    ///
+    /// # Panics
+    ///
+    /// When its first delay is longer than its longest. In a constant that is a compile error.
     #[must_use]
+    #[track_caller]
     pub const fn cancel_retry(mut self, retry: Retry) -> Self {
+        retry.check();
         self.cancel_retry = retry;
         self
     }
@@ -50,6 +62,7 @@ impl HandlerConfig {
     ///
     /// When it is shorter than a second or longer than a day. In a constant that is a compile error.
     #[must_use]
+    #[track_caller]
     pub const fn lease(mut self, lease: Duration) -> Self {
         assert!(lease.as_secs() > 0, "the lease must last at least a second");
         assert!(
@@ -66,6 +79,7 @@ impl HandlerConfig {
     ///
     /// When it is 0. In a constant that is a compile error.
     #[must_use]
+    #[track_caller]
     pub const fn concurrency(mut self, concurrency: u32) -> Self {
         assert!(concurrency > 0, "the concurrency must be at least 1");
         self.concurrency = concurrency;
@@ -78,6 +92,7 @@ impl HandlerConfig {
     ///
     /// When it is 0. In a constant that is a compile error.
     #[must_use]
+    #[track_caller]
     pub const fn max_group(mut self, max_group: u32) -> Self {
         assert!(max_group > 0, "a group has at least 1 task");
         self.max_group = max_group;

@@ -170,19 +170,33 @@ pub trait FromContext: Sized + Send + 'static {
     fn needs(_needs: &mut Needs) {}
 }
 
+#[diagnostic::do_not_recommend]
 impl FromContext for Context {
     fn from_context(cx: &Context) -> Self {
         cx.clone()
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl FromContext for Client {
     fn from_context(cx: &Context) -> Self {
         cx.client().clone()
     }
 }
 
-impl<S: Clone + Send + Sync + 'static> FromContext for State<S> {
+/// What may be application state: every type that is `Clone + Send + Sync + 'static`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the state of a handler",
+    label = "this handler takes `State<{Self}>`",
+    note = "state is cloned for each call and used by many threads at once: it must be `Clone + Send + Sync + 'static`",
+    note = "derive `Clone` for it if copies are cheap, or take `State<Arc<{Self}>>` and give an `Arc` to `.state(..)`"
+)]
+pub trait AppState: Clone + Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<S: Clone + Send + Sync + 'static> AppState for S {}
+
+impl<S: AppState> FromContext for State<S> {
     fn from_context(cx: &Context) -> Self {
         let state = cx.0.states.get::<S>().cloned();
         Self(state.expect("a state that `needs` lists is checked at start-up"))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::HandlerConfig;
 use super::callable::{Callable, Extract, HandlerFuture};
 use super::context::{Context, Needs};
-use super::input::{Job, TaskInput};
+use super::input::{CleanupInput, Job, TaskInput};
 use super::output::{HandlerOutput, Reply};
 use crate::task::{Json, OnceTask, TaskId};
 
@@ -55,7 +55,7 @@ where
     let mut jobs = Vec::with_capacity(delivery.tasks.len());
     let mut unreadable = Vec::new();
     for (place, Delivered { id, attempt, payload }) in delivery.tasks.into_iter().enumerate() {
-        match payload.read() {
+        match payload.read_payload() {
             Ok(task) => jobs.push(Job { task, id, attempt }),
             Err(error) => unreadable.push((place, error.to_string())),
         }
@@ -69,6 +69,19 @@ where
         })
     });
     Taken { unreadable, call }
+}
+
+/// Calls a cleanup handler with a stored task.
+#[doc(hidden)]
+pub fn clean_up<T, F, Args>(handler: F, delivery: Delivery) -> Taken
+where
+    T: OnceTask,
+    F: Callable<Args>,
+    F::First: CleanupInput<T>,
+    F::Rest: Extract,
+    F::Future: HandlerFuture<Out: HandlerOutput> + Send + 'static,
+{
+    deliver::<T, F, Args>(handler, delivery)
 }
 
 #[doc(hidden)]
@@ -146,16 +159,10 @@ impl Handler {
     where
         T: OnceTask,
         F: Callable<Args>,
-        F::First: TaskInput<T>,
+        F::First: CleanupInput<T>,
         F::Rest: Extract,
         F::Future: HandlerFuture<Out: HandlerOutput> + Send + 'static,
     {
-        const {
-            assert!(
-                !F::First::GROUPED,
-                "a cancellation handler takes one task, not a `Vec`"
-            );
-        };
         self.cleanup = Some((T::KIND, erase::<T, F, Args>(handler)));
         self.needs.push(F::Rest::needs);
         self

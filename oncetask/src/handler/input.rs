@@ -36,6 +36,7 @@ pub trait TaskInput<T>: Sized + Send + 'static {
     fn from_jobs(jobs: Vec<Job<T>>) -> Self;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: OnceTask> TaskInput<T> for T {
     const GROUPED: bool = false;
 
@@ -44,6 +45,7 @@ impl<T: OnceTask> TaskInput<T> for T {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: OnceTask> TaskInput<T> for Job<T> {
     const GROUPED: bool = false;
 
@@ -52,6 +54,7 @@ impl<T: OnceTask> TaskInput<T> for Job<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: OnceTask> TaskInput<T> for Vec<T> {
     const GROUPED: bool = true;
 
@@ -60,6 +63,7 @@ impl<T: OnceTask> TaskInput<T> for Vec<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: OnceTask> TaskInput<T> for Vec<Job<T>> {
     const GROUPED: bool = true;
 
@@ -67,6 +71,20 @@ impl<T: OnceTask> TaskInput<T> for Vec<Job<T>> {
         jobs
     }
 }
+
+/// The first parameter of a cleanup handler of `T`.
+#[diagnostic::on_unimplemented(
+    message = "a cleanup handler of `{T}` cannot take `{Self}` as its first parameter",
+    label = "the first parameter of this handler is `{Self}`",
+    note = "a cleanup handler takes one task, by value: `{T}` (`self`, not `&self`) or `Job<{T}>`"
+)]
+pub trait CleanupInput<T>: TaskInput<T> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: OnceTask> CleanupInput<T> for T {}
+
+#[diagnostic::do_not_recommend]
+impl<T: OnceTask> CleanupInput<T> for Job<T> {}
 
 fn only<T>(jobs: Vec<Job<T>>) -> Job<T> {
     jobs.into_iter()

@@ -13,11 +13,11 @@ mod output;
 
 pub use self::callable::{Callable, Extract, HandlerFuture};
 pub use self::config::HandlerConfig;
+pub use self::context::{AppState, Context, FromContext, Needs, State};
 pub(crate) use self::context::{Call, States};
-pub use self::context::{Context, FromContext, Needs, State};
 pub(crate) use self::deliver::{Delivered, HandlerFn, Taken};
-pub use self::deliver::{Delivery, Handler, deliver, is_grouped, needs};
+pub use self::deliver::{Delivery, Handler, clean_up, deliver, is_grouped, needs};
 pub use self::error::{HandlerError, Result, ResultExt, Signal};
-pub use self::input::{Job, TaskInput};
+pub use self::input::{CleanupInput, Job, TaskInput};
 pub use self::missing::{HasCancel, HasRun, NoCancel, NoRun};
 pub use self::output::{HandlerFailure, HandlerOutput, Outcome, Reply};

@@ -71,6 +71,7 @@ pub trait HandlerOutput {
     fn into_reply(self) -> Reply;
 }
 
+#[diagnostic::do_not_recommend]
 impl HandlerOutput for () {
     fn into_reply(self) -> Reply {
         Reply::All(Ok(None))

@@ -113,7 +113,7 @@ impl Builder {
     ///
     /// Everything that is wrong with the task types, at once.
     ///
-    /// ```
+    /// ```standalone_crate
     /// # #[derive(Clone)] struct Mailer;
     /// // In a function marked `#[test]`:
     /// oncetask::builder().state(Mailer).check().unwrap();

@@ -25,18 +25,21 @@ pub trait RunAt {
     fn schedule(&self) -> Schedule;
 }
 
+#[diagnostic::do_not_recommend]
 impl<Tz: TimeZone> RunAt for DateTime<Tz> {
     fn schedule(&self) -> Schedule {
         Schedule::At(self.to_utc())
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl RunAt for std::time::SystemTime {
     fn schedule(&self) -> Schedule {
         Schedule::At((*self).into())
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: RunAt> RunAt for Option<T> {
     fn schedule(&self) -> Schedule {
         self.as_ref().map_or(Schedule::Now, RunAt::schedule)

@@ -16,12 +16,14 @@ pub trait Recurs {
     fn schedule(&self) -> Schedule;
 }
 
+#[diagnostic::do_not_recommend]
 impl Recurs for Recurrence {
     fn schedule(&self) -> Schedule {
         Schedule::Recurring(self.clone())
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Recurs for Option<Recurrence> {
     fn schedule(&self) -> Schedule {
         self.as_ref().map_or(Schedule::Now, Recurs::schedule)

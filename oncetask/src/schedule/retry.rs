@@ -89,6 +89,7 @@ impl Retry {
     ///
     /// When it is 0: a task is attempted at least once. In a constant that is a compile error.
     #[must_use]
+    #[track_caller]
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
         assert!(attempts > 0, "a task is attempted at least once");
         self.max_attempts = Some(attempts);
@@ -126,6 +127,7 @@ impl Retry {
     ///
     /// When it is below 1, or not a number. In a constant that is a compile error.
     #[must_use]
+    #[track_caller]
     pub const fn factor(mut self, by: f64) -> Self {
         assert!(by >= 1.0, "a factor below 1 would make the delays shrink");
         if let Backoff::Exponential { ref mut factor, .. } = self.backoff {
@@ -140,6 +142,17 @@ impl Retry {
     pub const fn full_jitter(mut self) -> Self {
         self.full_jitter = true;
         self
+    }
+
+    /// What no order of the setters above could have found.
+    #[track_caller]
+    pub(crate) const fn check(&self) {
+        if let Backoff::Exponential { base, max, .. } = &self.backoff {
+            assert!(
+                base.as_nanos() <= max.as_nanos(),
+                "the first delay of a retry policy is longer than its longest"
+            );
+        }
     }
 
     /// The delay after this attempt, counted from one, or `None` if it was the last.

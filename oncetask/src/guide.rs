@@ -1,0 +1,20 @@
+//! Chapters, from the first retry to the worst day.
+
+#[doc = include_str!("../docs/retries.md")]
+pub mod retries {}
+
+#[doc = include_str!("../docs/resource-keys.md")]
+pub mod resource_keys {}
+
+#[doc = include_str!("../docs/recurring.md")]
+pub mod recurring {}
+
+#[doc = include_str!("../docs/cancellation.md")]
+pub mod cancellation {}
+
+#[doc = include_str!("../docs/operating.md")]
+pub mod operating {}
+
+#[cfg(feature = "sqlite")]
+#[doc = include_str!("../docs/sqlite.md")]
+pub mod sqlite {}

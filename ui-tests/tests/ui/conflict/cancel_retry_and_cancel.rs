@@ -1,0 +1,11 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("task:{a}")]
+#[handler(cancel = undo(), cancel_retry = never)]
+struct Task {
+    a: u64,
+}
+
+fn main() {}

@@ -1,0 +1,13 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("task:{a}")]
+#[recurrence("FREQ=DAILY")]
+struct Task {
+    a: u64,
+    #[recurrence]
+    b: oncetask::Recurrence,
+}
+
+fn main() {}

@@ -1,0 +1,14 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("task:{a}")]
+struct Task {
+    a: u64,
+    #[run_at]
+    at: chrono::DateTime<chrono::Utc>,
+    #[recurrence]
+    b: oncetask::Recurrence,
+}
+
+fn main() {}

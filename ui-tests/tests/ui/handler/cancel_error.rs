@@ -1,0 +1,21 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("task:{a}")]
+#[handler(cancel)]
+struct Task {
+    a: u64,
+}
+
+struct Failure;
+
+impl Task {
+    async fn run(self) {}
+
+    async fn cancel(self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id(with = "Self::key")]
+struct Task {
+    a: u64,
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("task:{a}")]
+#[resource_key("{a}")]
+#[handler(max_group = 0)]
+struct Task {
+    a: u64,
+}
+
+fn main() {}

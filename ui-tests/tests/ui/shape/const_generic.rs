@@ -1,0 +1,10 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("task:{a}")]
+struct Task<const N: usize> {
+    a: u64,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+struct Task {
+    #[id(content)]
+    a: u64,
+}
+
+fn main() {}

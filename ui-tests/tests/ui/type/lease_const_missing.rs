@@ -1,0 +1,15 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("task:{a}")]
+#[handler(lease = LEASE)]
+struct Task {
+    a: u64,
+}
+
+impl Task {
+    async fn run(self) {}
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("task:{a}")]
+struct Task {
+    a: u64,
+    #[run_at]
+    after: std::time::Duration,
+}
+
+fn main() {}

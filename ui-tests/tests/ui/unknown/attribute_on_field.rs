@@ -1,0 +1,11 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("task:{a}")]
+struct Task {
+    #[key]
+    a: u64,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("task:{0}")]
+struct Task {
+    user: u64,
+}
+
+fn main() {}

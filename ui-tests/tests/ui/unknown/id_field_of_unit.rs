@@ -1,0 +1,8 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("task:{user}")]
+struct Task;
+
+fn main() {}

@@ -1,0 +1,9 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("nightly")]
+#[recurrence("FREQ=DAILY", gap = shfit)]
+struct Task;
+
+fn main() {}
