@@ -30,7 +30,6 @@ pub(super) async fn connect(options: FirestoreOptions) -> Result<FirestoreStore,
     let place = Place {
         project: options.project.clone(),
         database: options.database.clone(),
-        collection: options.settings.collection.clone(),
         emulator,
     };
     check(&options, &place)?;

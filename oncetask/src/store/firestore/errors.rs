@@ -12,7 +12,6 @@ use crate::error::{StoreError, StoreErrorKind};
 pub(super) struct Place {
     pub(super) project: String,
     pub(super) database: String,
-    pub(super) collection: String,
     pub(super) emulator: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use super::codec::{exact, field, second, second_up};
 use super::find::Find;
 use super::proto::pb;
 use crate::store::{Filter, Order};
-use crate::task::{ResourceKey, Status, TaskId};
+use crate::task::ResourceKey;
 
 /// The tasks of these kinds that are due, the earliest first. What became due within this second is judged by
 /// its exact instant, after it is read.
@@ -153,6 +153,7 @@ pub(super) fn is_exact(filter: &Filter) -> bool {
 /// One query of each shape, by name: for whoever checks the indexes.
 #[cfg(test)]
 pub(super) fn every_shape() -> Vec<(String, Find)> {
+    use crate::task::{Status, TaskId};
     let (env, now) = ("E", DateTime::UNIX_EPOCH);
     let kinds = ["A".to_owned(), "B".to_owned()];
     let key = ResourceKey::new("k").expect("a key");

@@ -58,7 +58,11 @@ impl Turn<'_> {
         };
         let attempts = picks.into_iter().map(|pick| self.attempt(pick)).collect();
         let attempts = self.write(attempts, &mut round).await;
-        let attempts = self.verify(attempts, &mut round).await;
+        let mut attempts = self.verify(attempts, &mut round).await;
+        attempts.sort_by_key(|attempt| {
+            let first = &attempt.tasks[0].before.task;
+            (first.state.due(), first.spec.created_at)
+        });
         for attempt in attempts {
             let claim = self.claim_of(attempt);
             round.claims.push(claim);

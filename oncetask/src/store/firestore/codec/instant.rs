@@ -5,10 +5,10 @@
 //! Go's, though Go's is the second's first instant. So a bound that must not miss either spelling is the
 //! whole [`second`] from above and the [`exact`] instant from below, and the rest is judged after parsing.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::Undecodable;
-use crate::task::{whole_millis, whole_millis_up};
+use crate::task::whole_millis;
 
 /// Go's "at once".
 const GO_ZERO_YEAR: &str = "0001-01-01T00:00:00";
@@ -49,14 +49,6 @@ pub(super) fn parse(field: &str, text: &str) -> Result<Option<DateTime<Utc>>, Un
 /// Whether the string was written by us: Go writes no fractions.
 pub(super) fn is_ours(text: &str) -> bool {
     text.contains('.')
-}
-
-/// A server's instant as one of ours.
-pub(in super::super) fn of_timestamp(at: &super::super::proto::Timestamp) -> DateTime<Utc> {
-    let nanos = u32::try_from(at.nanos).unwrap_or_default();
-    Utc.timestamp_opt(at.seconds, nanos)
-        .single()
-        .map_or(DateTime::UNIX_EPOCH, whole_millis_up)
 }
 
 #[cfg(test)]

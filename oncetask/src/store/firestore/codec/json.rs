@@ -1,8 +1,6 @@
 //! A JSON value in a document, whole: as a Firestore value that everybody reads, and beside it as text where
 //! the value alone would not give it back.
 
-use serde_json::Value;
-
 use super::super::proto::{Fields, pb, text};
 use super::Undecodable;
 use super::value::{number_comes_back, to_json, to_value};
@@ -66,6 +64,8 @@ fn behind_string(json: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn round_trip(json: &str) -> (Json, bool) {

@@ -6,6 +6,8 @@
 
 mod document;
 mod errors;
+#[cfg(test)]
+mod golden;
 mod instant;
 mod json;
 mod name;

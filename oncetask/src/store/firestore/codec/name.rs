@@ -5,8 +5,12 @@
 //! `ENV~`, so that two environments never meet in one name; for that `~` is encoded too, and `%`, so that
 //! two ids never have one name.
 //!
+//! A name that would be too long is cut, and ends with `~~` and a digest of all of it.
+//!
 //! With shared ids names are what the Go library gives: the id as it is, in every environment. Then two ids
 //! or two environments may meet, which is found by the document's own `id` and `env` and is an error.
+
+use sha2::{Digest, Sha256};
 
 use crate::store::DEFAULT_ENV;
 use crate::task::TaskId;
@@ -58,15 +62,17 @@ impl Names {
             }
             _ => name,
         };
-        if name.len() > MAX_BYTES {
-            return Err(format!(
-                "its document's name would have {} bytes, and {MAX_BYTES} is Firestore's limit: the id, with \
-                 three bytes for each character that is encoded, and the environment",
-                name.len()
-            ));
-        }
-        Ok(name)
+        Ok(if name.len() > MAX_BYTES { cut(&name) } else { name })
     }
+}
+
+fn cut(name: &str) -> String {
+    let mut digest = String::from("~~");
+    for byte in &Sha256::digest(name)[..16] {
+        digest += &format!("{byte:02x}");
+    }
+    let end = name.floor_char_boundary(MAX_BYTES - digest.len());
+    name[..end].to_owned() + &digest
 }
 
 fn encode(text: &str, encoded: &[char]) -> String {
@@ -117,9 +123,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_too_long_is_refused_with_its_length() {
-        let id = TaskId::new("/".repeat(501));
-        let error = Names::new("DEFAULT", false).of(&id).unwrap_err();
-        assert!(error.contains("1503 bytes"), "{error}");
+    fn a_name_that_is_too_long_is_cut_and_stays_one_of_a_kind() {
+        let long = |last: &str| name("STAGING", false, &("ü/".repeat(498) + last));
+        let (a, b) = (long("a"), long("b"));
+        assert!(a.len() <= MAX_BYTES && b.len() <= MAX_BYTES);
+        assert_ne!(a, b);
+        assert_eq!(a, long("a"));
     }
 }
