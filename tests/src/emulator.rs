@@ -1,7 +1,7 @@
 //! The Firestore emulator, for tests: one for each test program, started when it is first needed.
 
 use std::env;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 /// How long the emulator may take to start: it is a Java program, and the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
+/// How long it may take to say so when asked.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Set, a missing emulator is a failure, not a skip.
 pub const REQUIRED: &str = "ONCETASK_REQUIRE_EMULATOR";
@@ -25,27 +27,28 @@ pub struct Emulator {
     guard: Option<Guard>,
 }
 
-/// Runs the emulator in a process group of its own, and ends the group when its input ends: when the pipe is
-/// closed, by us or by the operating system because we are gone.
+/// Runs the emulator, and ends it when its own input ends: when the pipe is closed, by us or by the operating
+/// system because we are gone. `gcloud` leads a process group of its own, in which it starts the emulator.
 const SUPERVISOR: &str = r#"
-    "$@" >/dev/null 2>&1 &
-    echo $$
+    "$@" >/dev/null 2>&1 </dev/null &
+    gcloud=$!
+    echo "$gcloud"
     read -r _
-    trap '' TERM
-    kill -TERM 0
-    kill -KILL 0
+    kill -KILL -- "-$gcloud" 2>/dev/null || kill -KILL "$gcloud" 2>/dev/null
 "#;
 
 #[derive(Debug)]
 struct Guard {
     supervisor: Child,
     pipe: Option<ChildStdin>,
+    /// The process group of the emulator.
+    group: u32,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         drop(self.pipe.take());
-        // It kills itself with the rest of its group.
+        // It ends when it has killed the emulator.
         let _ = self.supervisor.wait();
     }
 }
@@ -81,6 +84,7 @@ impl Emulator {
     /// Why it does not start.
     pub fn start_at(port: u16) -> Result<Self, String> {
         let host = format!("127.0.0.1:{port}");
+        // In a session of its own, so that an interrupt from the keyboard reaches only us.
         let mut supervisor = Command::new("setsid")
             .args(["sh", "-c", SUPERVISOR, "sh"])
             .args(["gcloud", "emulators", "firestore", "start", "--quiet"])
@@ -91,9 +95,17 @@ impl Emulator {
             .spawn()
             .map_err(|error| format!("`setsid` cannot be run: {error}"))?;
         let pipe = supervisor.stdin.take();
+        let mut group = String::new();
+        let output = supervisor.stdout.take().expect("it is piped");
+        let told = BufReader::new(output).read_line(&mut group);
+        let group = told.ok().and_then(|_| group.trim().parse().ok());
         let emulator = Self {
             host,
-            guard: Some(Guard { supervisor, pipe }),
+            guard: Some(Guard {
+                group: group.ok_or("the emulator's supervisor did not start")?,
+                supervisor,
+                pipe,
+            }),
         };
         emulator.wait_until_it_answers()?;
         Ok(emulator)
@@ -115,16 +127,8 @@ impl Emulator {
             .guard
             .as_ref()
             .expect("an emulator that this program started");
-        // The supervisor leads the group, and must not be stopped itself: it would not see us go.
-        let leader = guard.supervisor.id();
-        let members = Command::new("pgrep").args(["-g", &leader.to_string()]).output();
-        let members = String::from_utf8(members.expect("`pgrep` runs").stdout).expect("numbers");
-        let members = members
-            .split_whitespace()
-            .filter(|pid| *pid != leader.to_string());
         let sent = Command::new("kill")
-            .arg(format!("-{signal}"))
-            .args(members)
+            .args([&format!("-{signal}"), "--", &format!("-{}", guard.group)])
             .status();
         assert!(sent.expect("`kill` runs").success(), "SIG{signal} was not sent");
     }
@@ -144,14 +148,14 @@ impl Emulator {
         let Ok(address) = self.host.parse::<SocketAddr>() else {
             return false;
         };
-        let answer = TcpStream::connect_timeout(&address, PATIENCE).and_then(|mut stream| {
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
+        let answer = TcpStream::connect_timeout(&address, ANSWER).and_then(|mut stream| {
+            stream.set_read_timeout(Some(ANSWER))?;
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: emulator\r\nConnection: close\r\n\r\n")?;
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer)?;
             Ok(answer)
         });
-        answer.is_ok_and(|answer| answer.contains("200"))
+        answer.is_ok_and(|answer| answer.ends_with(b"200"))
     }
 }
 

@@ -53,6 +53,6 @@ pub(crate) fn block_on(test: impl Future<Output = ()> + Send + 'static) {
         .build();
     let runtime = runtime.expect("a runtime can be started");
     runtime
-        .block_on(tokio::spawn(test))
+        .block_on(async { tokio::spawn(test).await })
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
 }

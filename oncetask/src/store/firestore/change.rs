@@ -21,6 +21,9 @@ use crate::task::{Task, TaskId};
 /// How many changes are made at the same time.
 const AT_ONCE: usize = 64;
 
+/// An id, and how often it was given before.
+type Place = (TaskId, usize);
+
 /// What a change would leave of a task.
 enum After {
     Stays(Box<Task>),
@@ -34,43 +37,47 @@ impl Inner {
         action: Action,
         now: DateTime<Utc>,
     ) -> Result<Vec<Change>, Failure> {
-        let mut unique = ids.clone();
-        unique.sort_unstable();
-        unique.dedup();
         let mut changes = HashMap::new();
-        for ids in unique.chunks(AT_ONCE) {
-            changes.extend(self.change_some(ids, &action, now).await?);
+        for ids in rounds(&ids) {
+            for some in ids.chunks(AT_ONCE) {
+                changes.extend(self.change_some(some, &action, now).await?);
+            }
         }
-        let missing: Vec<_> = unique
-            .into_iter()
-            .filter(|id| changes[id] == Change::NotFound)
+        let missing = |change: &Change| *change == Change::NotFound;
+        let missing: Vec<TaskId> = changes
+            .iter()
+            .filter(|(_, change)| missing(change))
+            .map(|((id, _), _)| id.clone())
             .collect();
-        for id in self.elsewhere(&missing).await? {
-            changes.insert(id, Change::OtherEnvironment);
-        }
-        Ok(ids.iter().map(|id| changes[id]).collect())
+        let elsewhere = self.elsewhere(&missing).await?;
+        let answer = |place: Place| match changes[&place] {
+            Change::NotFound if elsewhere.contains(&place.0) => Change::OtherEnvironment,
+            change => change,
+        };
+        Ok(places(&ids).into_iter().map(answer).collect())
     }
 
     async fn change_some(
         self: &Arc<Self>,
-        ids: &[TaskId],
+        places: &[Place],
         action: &Action,
         now: DateTime<Utc>,
-    ) -> Result<Vec<(TaskId, Change)>, Failure> {
-        let names: Vec<_> = ids.iter().filter_map(|id| self.name(id).ok()).collect();
+    ) -> Result<Vec<(Place, Change)>, Failure> {
+        let names: Vec<_> = places.iter().filter_map(|(id, _)| self.name(id).ok()).collect();
         let mut read = self.read(&names).await?;
-        let changes = ids.iter().map(|id| {
+        let changes = places.iter().map(|place| {
+            let id = &place.0;
             let stored = self.name(id).ok().and_then(|name| {
                 let stored = self.ours(&name, read.remove(&name)?)?;
                 (stored.task.id() == id).then_some(stored)
             });
-            let (inner, id, action) = (self.clone(), id.clone(), action.clone());
+            let (inner, place, action) = (self.clone(), place.clone(), action.clone());
             async move {
                 let change = match stored {
                     None => Ok(Change::NotFound),
                     Some(stored) => inner.change_one(stored, &action, now).await,
                 };
-                change.map(|change| (id, change))
+                change.map(|change| (place, change))
             }
         });
         join_all(changes).await.into_iter().collect()
@@ -147,6 +154,28 @@ impl Inner {
         }
         Ok(elsewhere)
     }
+}
+
+fn places(ids: &[TaskId]) -> Vec<Place> {
+    let mut given: HashMap<&TaskId, usize> = HashMap::new();
+    let place = |id| {
+        let before = given.entry(id).or_default();
+        *before += 1;
+        (id.clone(), *before - 1)
+    };
+    ids.iter().map(place).collect()
+}
+
+/// The ids in rounds, each of which has each id once.
+fn rounds(ids: &[TaskId]) -> Vec<Vec<Place>> {
+    let mut rounds: Vec<Vec<Place>> = Vec::new();
+    for place in places(ids) {
+        if rounds.len() == place.1 {
+            rounds.push(Vec::new());
+        }
+        rounds[place.1].push(place);
+    }
+    rounds
 }
 
 fn apply(task: &Task, action: &Action, now: DateTime<Utc>) -> (Change, After) {

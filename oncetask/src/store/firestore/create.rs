@@ -21,35 +21,37 @@ struct Draft {
 
 impl Inner {
     pub(super) async fn create(&self, tasks: Vec<Task>) -> Result<Vec<Insert>, Failure> {
-        let mut inserts: Vec<Option<Insert>> = Vec::with_capacity(tasks.len());
-        let mut drafts = Vec::new();
-        // For each name the place of the first task that has it.
+        let mut inserts: Vec<Option<Insert>> = vec![None; tasks.len()];
+        let mut drafts: Vec<(usize, Draft)> = Vec::with_capacity(tasks.len());
+        // For each name the first draft that has it.
         let mut first: HashMap<String, usize> = HashMap::new();
         let mut repeated = Vec::new();
         for (place, task) in tasks.into_iter().enumerate() {
-            inserts.push(None);
             match self.draft(task) {
                 Err(reason) => inserts[place] = Some(Insert::Refused(reason)),
                 Ok(draft) => match first.get(&draft.name) {
-                    Some(earlier) => repeated.push((place, *earlier, draft)),
+                    Some(earlier) => {
+                        let (earlier, draft) = &drafts[*earlier];
+                        repeated.push((place, *earlier, draft.task.clone()));
+                    }
                     None => {
-                        first.insert(draft.name.clone(), place);
+                        first.insert(draft.name.clone(), drafts.len());
                         drafts.push((place, draft));
                     }
                 },
             }
         }
         self.create_drafts(&mut inserts, drafts).await?;
-        for (place, earlier, draft) in repeated {
-            inserts[place] = Some(match inserts[earlier].clone() {
-                Some(Insert::New) | None => self.existing(&draft, draft.task.clone()),
-                Some(other) => other,
-            });
+        for (place, earlier, task) in repeated {
+            inserts[place] = match inserts[earlier].clone() {
+                Some(Insert::New) => Some(Insert::Existing(Box::new(task))),
+                other => other,
+            };
         }
-        Ok(inserts
+        let answered = inserts
             .into_iter()
-            .map(|insert| insert.expect("every task has its answer"))
-            .collect())
+            .map(|insert| insert.expect("every task has its answer"));
+        Ok(answered.collect())
     }
 
     fn draft(&self, task: Task) -> Result<Draft, String> {
@@ -63,12 +65,6 @@ impl Inner {
             ));
         }
         Ok(Draft { name, task, mark })
-    }
-
-    /// A task under an id that the same call has already created.
-    fn existing(&self, draft: &Draft, task: Task) -> Insert {
-        debug_assert_eq!(draft.task.id(), task.id(), "names tell ids apart");
-        Insert::Existing(Box::new(task))
     }
 
     async fn create_drafts(

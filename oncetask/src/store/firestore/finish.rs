@@ -40,19 +40,19 @@ impl Inner {
     }
 
     async fn finish_one(&self, finish: Finish, now: DateTime<Utc>) -> Result<Result<(), LeaseLost>, Failure> {
-        let token = finish.token;
+        let (id, token) = (finish.id.clone(), finish.token);
         let ended = self.end(&finish, now).await;
         if let Ok(ended) = &ended {
-            self.held.remove(token);
+            self.held.remove(&id, token);
             if let Err(LeaseLost) = ended {
-                tracing::debug!(task = %finish.id, ?token, "the end of a claim was refused: it is lost");
+                tracing::debug!(task = %id, ?token, "the end of a claim was refused: it is lost");
             }
         }
         ended
     }
 
     async fn end(&self, finish: &Finish, now: DateTime<Utc>) -> Result<Result<(), LeaseLost>, Failure> {
-        let (mut stored, mut doubtful) = match self.held.get(finish.token) {
+        let (mut stored, mut doubtful) = match self.held.get(&finish.id, finish.token) {
             Some(Holding { stored, doubtful, .. }) => (stored, doubtful),
             None => match self.claimed_elsewhere(finish).await? {
                 Some(stored) => (stored, false),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::codec::Stored;
-use crate::task::{LeaseToken, ResourceKey};
+use crate::task::{LeaseToken, ResourceKey, TaskId};
 
 /// How long a claim is remembered after its lease ended without a word from the worker.
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(10);
@@ -54,12 +54,16 @@ impl Held {
         );
     }
 
-    pub(super) fn get(&self, token: LeaseToken) -> Option<Holding> {
-        self.claims().get(&token).cloned()
+    /// The claim of this task under this token.
+    pub(super) fn get(&self, id: &TaskId, token: LeaseToken) -> Option<Holding> {
+        let held = self.claims().get(&token).cloned();
+        held.filter(|held| held.stored.task.id() == id)
     }
 
-    pub(super) fn remove(&self, token: LeaseToken) {
-        self.claims().remove(&token);
+    pub(super) fn remove(&self, id: &TaskId, token: LeaseToken) {
+        if self.get(id, token).is_some() {
+            self.claims().remove(&token);
+        }
     }
 
     /// Forgets claims that nobody ended, for whoever held them has gone.

@@ -29,7 +29,7 @@ impl Inner {
     }
 
     async fn renew_one(&self, renewal: &Renewal, now: DateTime<Utc>) -> Result<Renewed, Failure> {
-        let held = self.held.get(renewal.token).map(|held| held.stored);
+        let held = self.held.get(&renewal.id, renewal.token).map(|held| held.stored);
         let mut found = match (held, self.name(&renewal.id)) {
             (Some(stored), _) => Some(stored),
             (None, Ok(name)) => self.read_one(&name).await?,
@@ -37,7 +37,7 @@ impl Inner {
         };
         loop {
             let Some(stored) = found else {
-                self.held.remove(renewal.token);
+                self.held.remove(&renewal.id, renewal.token);
                 return Ok(Renewed::Gone);
             };
             match self.extend(&stored, renewal, now).await? {
@@ -50,7 +50,7 @@ impl Inner {
                     });
                 }
                 Extended::Lost => {
-                    self.held.remove(renewal.token);
+                    self.held.remove(&renewal.id, renewal.token);
                     return Ok(Renewed::Lost);
                 }
                 // Somebody else wrote the document, or it was us and the reply was lost: then this write

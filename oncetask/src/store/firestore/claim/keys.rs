@@ -100,7 +100,6 @@ impl Turn<'_> {
                 verified.push(attempt);
             } else {
                 self.refuse(attempt.key.as_ref(), &others, round);
-                round.lost += 1;
                 yielded.push(attempt);
             }
         }

@@ -222,7 +222,7 @@ impl Inner {
     /// Brings the window out of order when others are faster: not all shall want its head.
     pub(super) fn spread(&self, window: &mut Window) {
         if self.desk.shared().contention > CONTENDED {
-            fastrand::shuffle(window.tasks.make_contiguous());
+            window.spread();
         }
     }
 

@@ -1,6 +1,7 @@
 //! What was read of a queue and not claimed yet.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -64,6 +65,21 @@ impl Window {
         }
     }
 
+    /// Brings it into an order of chance, in which the tasks of a key stay in theirs.
+    pub(super) fn spread(&mut self) {
+        let seed = fastrand::u64(..);
+        self.tasks.make_contiguous().sort_by_cached_key(|stored| {
+            let task = &stored.task;
+            let mut hasher = DefaultHasher::new();
+            seed.hash(&mut hasher);
+            match task.resource_key() {
+                Some(key) => (task.kind(), key).hash(&mut hasher),
+                None => stored.name.hash(&mut hasher),
+            }
+            (hasher.finish(), task.state.due(), task.spec.created_at)
+        });
+    }
+
     /// Whether there is anything left of it to look at.
     pub(super) fn is_used_up(&self) -> bool {
         (self.tasks.is_empty() && self.behind.is_none()) || self.tasks.len() > MAX_KEPT
@@ -85,7 +101,7 @@ impl Inner {
     /// Reads the queues of several handlers at once, so that to find nothing costs one read.
     pub(super) async fn look_ahead(&self, wants: &[Want], now: DateTime<Utc>) -> Result<(), Failure> {
         let unknown = |want: &&Want| {
-            want.claims > 0 && want.kinds.len() <= MAX_IN && !self.has_window(&want.kinds, now)
+            want.claims > 0 && (1..=MAX_IN).contains(&want.kinds.len()) && !self.has_window(&want.kinds, now)
         };
         let unknown: Vec<_> = wants.iter().filter(unknown).collect();
         for some in in_queries(&unknown) {
@@ -167,10 +183,10 @@ impl Inner {
 /// Wants whose kinds one query can ask for together.
 fn in_queries<'a>(wants: &[&'a Want]) -> Vec<Vec<&'a Want>> {
     let mut queries: Vec<Vec<&Want>> = Vec::new();
-    let mut kinds = MAX_IN;
+    let mut kinds = 0;
     for want in wants {
         kinds += want.kinds.len();
-        if kinds > MAX_IN {
+        if queries.is_empty() || kinds > MAX_IN {
             queries.push(Vec::new());
             kinds = want.kinds.len();
         }
