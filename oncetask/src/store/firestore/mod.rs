@@ -9,6 +9,8 @@ mod errors;
 mod find;
 mod finish;
 mod held;
+#[cfg(test)]
+mod indexes;
 mod inner;
 mod join;
 mod link;
