@@ -34,7 +34,7 @@ const SUPERVISOR: &str = r#"
     gcloud=$!
     echo "$gcloud"
     read -r _
-    kill -KILL -- "-$gcloud" 2>/dev/null || kill -KILL "$gcloud" 2>/dev/null
+    kill -KILL "-$gcloud" "$gcloud" 2>/dev/null
 "#;
 
 #[derive(Debug)]

@@ -2,6 +2,10 @@
 //! this store must do.
 
 mod conformance;
+mod listening;
+mod outages;
+mod usage;
+mod wire;
 mod world;
 
 use std::env;
@@ -11,13 +15,18 @@ use libtest_mimic::{Arguments, Trial};
 use tests::emulator::{self, HOW_TO_GET_IT, REQUIRED};
 
 /// Tests of a file.
-type Tests = Vec<(&'static str, fn())>;
+type Tests = &'static [(&'static str, fn())];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let files: [(&str, Tests); 0] = [];
+    let files = [
+        ("wire", wire::TESTS),
+        ("usage", usage::TESTS),
+        ("listening", listening::TESTS),
+        ("outages", outages::TESTS),
+    ];
     let own = files.into_iter().flat_map(|(file, tests)| {
-        tests.into_iter().map(move |(name, test)| {
+        tests.iter().map(move |(name, test)| {
             Trial::test(format!("{file}::{name}"), move || {
                 test();
                 Ok(())

@@ -135,13 +135,17 @@ impl Inner {
         document_bytes(&stored.name, &fields) <= MAX_DOCUMENT_BYTES
     }
 
-    /// Tells those who wait in this process.
+    /// Tells those who wait in this process: for the end of the task, and for what may be claimed now.
     fn finished(&self, task: &Task, spawned: &[Task]) {
         if task.is_done() {
             self.bell.ended(task.id());
         }
         spawned.iter().for_each(|task| self.expect(task));
-        self.expect(task);
+        if !task.is_done() {
+            self.expect(task);
+        } else if task.resource_key().is_some() {
+            self.bell.due(task.kind());
+        }
     }
 
     async fn write_with_occurrences(&self, write: super::proto::pb::Write, spawn: &[Task]) -> Written {
