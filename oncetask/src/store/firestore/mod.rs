@@ -34,7 +34,7 @@ use chrono::{DateTime, Utc};
 use self::errors::{Place, Trouble};
 use self::inner::Inner;
 use self::link::Link;
-pub use self::options::FirestoreOptions;
+pub use self::options::{FirestoreOptions, KeyClaims};
 use self::retry::Failure;
 pub use self::usage::Usage;
 use super::{

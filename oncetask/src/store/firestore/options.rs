@@ -41,6 +41,21 @@ pub(super) struct Settings {
     pub(super) shared_ids: bool,
     pub(super) listen: bool,
     pub(super) poll_every: Duration,
+    pub(super) keys: KeyClaims,
+}
+
+/// How tasks of resource keys are claimed.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyClaims {
+    /// The first of a key, then verified.
+    #[default]
+    Normal,
+    /// Any of a key, which makes workers meet, then verified.
+    AtRandom,
+    /// Any of a key that was looked at before. It is what must not be done, so that a test of keys can be seen
+    /// to find it.
+    Unverified,
 }
 
 impl FirestoreOptions {
@@ -59,6 +74,7 @@ impl FirestoreOptions {
                 shared_ids: false,
                 listen: true,
                 poll_every: Duration::from_secs(60),
+                keys: KeyClaims::Normal,
             },
         }
     }
@@ -117,6 +133,12 @@ impl FirestoreOptions {
     /// operation fails; ten seconds and thirty unless it is set.
     pub fn timeouts(mut self, attempt: Duration, request: Duration) -> Self {
         self.patience = Patience { attempt, request };
+        self
+    }
+
+    #[doc(hidden)]
+    pub fn key_claims(mut self, how: KeyClaims) -> Self {
+        self.settings.keys = how;
         self
     }
 

@@ -37,11 +37,14 @@ impl Inner {
         kinds: &[String],
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, Failure> {
-        let waiting = match self.ears.head(self, kinds, now) {
-            Some(known) => known,
-            None => self.first_waiting(kinds, now).await?,
+        let waiting = async {
+            match self.ears.head(self, kinds, now) {
+                Some(known) => Ok(known),
+                None => self.first_waiting(kinds, now).await,
+            }
         };
-        Ok(earliest(waiting, self.first_lease(kinds, now).await?))
+        let (waiting, lease) = tokio::join!(waiting, self.first_lease(kinds, now));
+        Ok(earliest(waiting?, lease?))
     }
 
     async fn first_waiting(
