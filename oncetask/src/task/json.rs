@@ -80,13 +80,21 @@ impl Json {
     /// every other struct that has nothing in it.
     pub(crate) fn payload_of<T: Serialize + ?Sized>(task: &T) -> Result<Self, serde_json::Error> {
         let json = Self::of(task)?;
-        Ok(if json.0 == "null" { Self(EMPTY.to_owned()) } else { json })
+        Ok(if json.0 == "null" {
+            Self(EMPTY.to_owned())
+        } else {
+            json
+        })
     }
 
     /// Reads what [`payload_of`](Self::payload_of) wrote.
     pub(crate) fn read_payload<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         self.read().or_else(|error| {
-            let unit = if self.0 == EMPTY { serde_json::from_str("null").ok() } else { None };
+            let unit = if self.0 == EMPTY {
+                serde_json::from_str("null").ok()
+            } else {
+                None
+            };
             unit.ok_or(error)
         })
     }
