@@ -178,12 +178,12 @@ fn rules_follow_the_wall_clock() {
 
 /// The mapping of local times looks for one change of clocks within 26 hours on either side.
 #[test]
-#[ignore = "takes a minute: cargo test --release --test zones -- --ignored"]
 fn changes_are_days_apart() {
-    let start = instant("1900-01-01T00:00:00Z");
+    const STEP: i64 = 13;
+    let start = instant("1970-01-01T00:00:00Z");
     for tz in TZ_VARIANTS {
         let (mut last, mut before) = (DateTime::<Utc>::MIN_UTC, offset(tz, start));
-        for now in (0..200 * 8766).map(|hours| start + TimeDelta::hours(hours)) {
+        for now in (0..80 * 8766 / STEP).map(|steps| start + TimeDelta::hours(steps * STEP)) {
             let offset = offset(tz, now);
             if offset != before {
                 assert!(now - last > TimeDelta::hours(52), "{tz} at {now}");

@@ -4,6 +4,10 @@ use super::Recurrence;
 
 /// When a task runs. A task is never both delayed and recurring.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, on its way to the store"
+)]
 pub enum Schedule {
     /// As soon as a worker is free.
     #[default]
