@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
+use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -277,8 +278,14 @@ fn state(row: &Row<'_>, at: usize) -> Result<TaskState, Trouble> {
         None => None,
         Some(_) => Some(instant(row, at + 10)?),
     };
-    let errors: Option<&str> = row.get_ref(at + 11)?.as_str_or_null().map_err(not_text)?;
-    let progress: Option<&str> = row.get_ref(at + 12)?.as_str_or_null().map_err(not_text)?;
+    let errors: Option<&str> = row
+        .get_ref(at + 11)?
+        .as_str_or_null()
+        .map_err(|error| not_text(&error))?;
+    let progress: Option<&str> = row
+        .get_ref(at + 12)?
+        .as_str_or_null()
+        .map_err(|error| not_text(&error))?;
     Ok(TaskState {
         wait_until: instant(row, at)?,
         attempts: row.get(at + 3)?,
@@ -293,7 +300,7 @@ fn state(row: &Row<'_>, at: usize) -> Result<TaskState, Trouble> {
     })
 }
 
-fn not_text(error: rusqlite::types::FromSqlError) -> Trouble {
+fn not_text(error: &FromSqlError) -> Trouble {
     Trouble::Corrupt(format!("a column that holds text does not: {error}"))
 }
 

@@ -12,7 +12,7 @@ use super::bells::Bells;
 use super::checkpoint::{Checkpointer, Checkpoints};
 use super::file::Place;
 use super::names::Names;
-use super::options::Durability;
+use super::options::{Durability, SqliteOptions};
 use super::sync::{Acknowledger, Syncer};
 use super::trouble::{self, Trouble};
 use super::watcher::{Alarm, Watcher};
@@ -41,7 +41,7 @@ impl Threads {
     pub(super) fn start(
         place: &Arc<Place>,
         bells: &Arc<Bells>,
-        durability: Durability,
+        options: &SqliteOptions,
     ) -> Result<Self, StoreError> {
         let sql = |error: rusqlite::Error| Trouble::from(error).about(&place.file);
         let os = |error: io::Error| {
@@ -53,7 +53,7 @@ impl Threads {
         let mut db = place.connect().map_err(sql)?;
         db.pragma_query_value(None, "user_version", |_| Ok(()))
             .map_err(sql)?;
-        let acknowledger = match durability {
+        let acknowledger = match options.durability {
             Durability::Normal => Acknowledger::AtOnce,
             Durability::Full => {
                 let (committed, inbox) = mpsc::channel();
@@ -71,12 +71,14 @@ impl Threads {
         let (wanted, inbox) = mpsc::sync_channel(1);
         let bulk_copied = Arc::new(AtomicBool::new(false));
         let checkpointer = Checkpointer::new(place, inbox, bulk_copied.clone()).map_err(sql)?;
-        let checkpoints = Checkpoints::new(&mut db, wanted, bulk_copied).map_err(sql)?;
+        let checkpoints =
+            Checkpoints::new(&mut db, options.checkpoint_from, wanted, bulk_copied).map_err(sql)?;
         spawn("oncetask-checkpoint", &alive, || checkpointer.run()).map_err(os)?;
 
         let alarm = Arc::new(Alarm::default());
         let reader = place.reader().map_err(sql)?;
-        let watcher = Watcher::new(reader, bells.clone(), alarm.clone()).map_err(sql)?;
+        let watcher =
+            Watcher::new(reader, place.log().map_err(os)?, bells.clone(), alarm.clone()).map_err(sql)?;
         spawn("oncetask-watch", &alive, || watcher.run()).map_err(os)?;
 
         let (jobs, inbox) = mpsc::channel();
