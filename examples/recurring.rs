@@ -16,7 +16,11 @@ struct Heartbeat;
 
 impl Heartbeat {
     async fn run(self, cx: Context) {
-        println!("  {}  {}", Utc::now().format("%H:%M:%S%.3f"), cx.id().map_or("", |id| id.as_str()));
+        println!(
+            "  {}  {}",
+            Utc::now().format("%H:%M:%S%.3f"),
+            cx.id().map_or("", |id| id.as_str())
+        );
     }
 }
 
@@ -27,7 +31,11 @@ fn show_weekly(zone: &str, from: DateTime<Utc>) -> Result<(), RecurrenceError> {
         .anchored_at(from);
     println!("\n  Mondays at nine in {zone}:");
     for at in preview_after(&weekly, from, 5) {
-        println!("    {}   = {} UTC", at.format("%a %d %b %Y %H:%M %Z"), at.to_utc().format("%d %b %H:%M"));
+        println!(
+            "    {}   = {} UTC",
+            at.format("%a %d %b %Y %H:%M %Z"),
+            at.to_utc().format("%d %b %H:%M")
+        );
     }
     Ok(())
 }
@@ -46,7 +54,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     client.wait(&Heartbeat.id()).await?;
     for occurrence in client.list(Filter::new().generator(Heartbeat.id())).all().await? {
         match client.wait(occurrence.id()).await {
-            Ok(_) | Err(Error::Unsuccessful { how: Ending::Cancelled, .. }) => {}
+            Ok(_)
+            | Err(Error::Unsuccessful {
+                how: Ending::Cancelled,
+                ..
+            }) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -112,12 +112,11 @@ fn searches<'a>(
 impl Search<'_> {
     fn claim(&self, tx: &mut Tx<'_>, claims: &mut Vec<Claim>) -> Result<(), Trouble> {
         let mut room = self.want.claims;
-        while room > 0 {
+        let mut progress = true;
+        while room > 0 && progress {
             tx.place_keys()?;
+            progress = false;
             let heads = self.heads(tx, room)?;
-            if heads.is_empty() {
-                break;
-            }
             for (kind, head) in heads {
                 let tasks = match head.slot {
                     Slot::Task(stored) => vec![self.lease(tx, *stored)?],
@@ -129,6 +128,7 @@ impl Search<'_> {
                         tasks,
                     });
                     room -= 1;
+                    progress = true;
                 }
             }
         }
