@@ -31,7 +31,9 @@ fn missing_states(types: &[TaskType], given: &[Handler], states: &States) -> Vec
     let mut problems = Vec::new();
     for (owner, needs) in own.chain(given) {
         let mut needed = Needs::default();
-        needs.iter().for_each(|needs| needs(&mut needed));
+        for needs in needs {
+            needs(&mut needed);
+        }
         let mut seen = HashSet::new();
         let missing = needed.0.into_iter().filter(|(id, _)| !states.contains(*id));
         let missing = missing.filter(|(id, _)| seen.insert(*id));

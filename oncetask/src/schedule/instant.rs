@@ -6,7 +6,7 @@ use super::Recurrence;
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "there is one at a time, on its way to the store"
+    reason = "it lives while one task is created, and people write it"
 )]
 pub enum Schedule {
     /// As soon as a worker is free.
