@@ -92,6 +92,9 @@ fn expand(tokens: TokenStream) -> Outcome {
     let Ok(input) = syn::parse2::<DeriveInput>(tokens) else {
         return Outcome::Unparsed;
     };
+    if has_nameless_field(&input) {
+        return Outcome::Unparsed;
+    }
     let accepted = Task::parse(&input).is_ok();
     let file = syn::parse2::<syn::File>(derive(&input));
     assert!(!accepted || file.is_ok(), "not Rust: {:?}", file.err());
@@ -100,6 +103,16 @@ fn expand(tokens: TokenStream) -> Outcome {
     } else {
         Outcome::Refused
     }
+}
+
+/// `_: u8`, which `syn` reads and the compiler does not.
+fn has_nameless_field(input: &DeriveInput) -> bool {
+    let syn::Data::Struct(data) = &input.data else {
+        return false;
+    };
+    data.fields
+        .iter()
+        .any(|field| field.ident.as_ref().is_some_and(|name| name == "_"))
 }
 
 fn mutated(rng: &mut Rng, tokens: TokenStream) -> TokenStream {
