@@ -82,10 +82,14 @@ impl Draft {
             Schedule::At(at) => (at, None),
             Schedule::Recurring(rule) => {
                 let rule = rule.anchored_at(now);
-                let first = rule.first().ok_or_else(|| Error::InvalidTask {
+                let refuse = |reason| Error::InvalidTask {
                     id: self.id.clone(),
-                    reason: format!("its rule `{rule}` never occurs"),
-                })?;
+                    reason,
+                };
+                rule.validate()
+                    .map_err(|error| refuse(format!("its recurrence is wrong: {error}")))?;
+                let first = rule.first();
+                let first = first.ok_or_else(|| refuse(format!("its rule `{rule}` never occurs")))?;
                 (first, Some(rule))
             }
         };
