@@ -107,7 +107,9 @@ impl Store for Broken {
 
     fn renew(&self, mut renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
         if self.fault == Fault::ForgetsRenewals {
-            renewals.iter_mut().for_each(|renewal| renewal.until = None);
+            for renewal in &mut renewals {
+                renewal.until = None;
+            }
         }
         self.sound.renew(renewals, self.now(now))
     }
