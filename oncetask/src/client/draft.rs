@@ -29,14 +29,17 @@ impl Draft {
     ///
     /// When it cannot be stored.
     pub fn of<T: OnceTask>(task: &T) -> Result<Self, Error> {
+        // First, for the id may be a digest of what cannot be written.
+        let payload = Json::payload_of(task).map_err(|error| Error::InvalidTask {
+            id: TaskId::new(format!("a new {}", T::KIND)),
+            reason: format!("its payload cannot be written as JSON: {error}"),
+        })?;
         let id = task.id();
         check_id(&id)?;
         let refuse = |reason: String| Error::InvalidTask {
             id: id.clone(),
             reason,
         };
-        let payload = Json::payload_of(task)
-            .map_err(|error| refuse(format!("its payload cannot be written as JSON: {error}")))?;
         if !payload.is_object() {
             return Err(refuse(
                 "its payload is not a JSON object: give the struct named fields".into(),

@@ -203,6 +203,10 @@ pub struct Finish {
 
 /// What is asked for from outside.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one a call, whatever the number of tasks"
+)]
 pub enum Action {
     /// See [`cancel`](crate::task::transition::cancel).
     Cancel,
