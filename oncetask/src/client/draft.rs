@@ -29,14 +29,17 @@ impl Draft {
     ///
     /// When it cannot be stored.
     pub fn of<T: OnceTask>(task: &T) -> Result<Self, Error> {
+        // Before the id: what cannot be written cannot be digested in an id either.
+        let payload = Json::payload_of(task).map_err(|error| Error::InvalidTask {
+            id: TaskId::new(T::KIND),
+            reason: format!("its payload cannot be written as JSON: {error}"),
+        })?;
         let id = task.id();
         check_id(&id)?;
         let refuse = |reason: String| Error::InvalidTask {
             id: id.clone(),
             reason,
         };
-        let payload = Json::payload_of(task)
-            .map_err(|error| refuse(format!("its payload cannot be written as JSON: {error}")))?;
         if !payload.is_object() {
             return Err(refuse(
                 "its payload is not a JSON object: give the struct named fields".into(),
@@ -121,4 +124,37 @@ fn check_id(id: &TaskId) -> Result<(), Error> {
         shown.push('…');
     }
     Err(Error::InvalidId { id: shown, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::task::IdBuilder;
+
+    #[derive(Serialize, Deserialize)]
+    struct Grid {
+        cells: HashMap<(u8, u8), u8>,
+    }
+
+    impl OnceTask for Grid {
+        const KIND: &'static str = "grid";
+
+        fn id(&self) -> TaskId {
+            IdBuilder::task().literal("grid:").hash(&self.cells).id()
+        }
+    }
+
+    #[test]
+    fn what_json_cannot_write_is_refused_even_if_the_id_digests_it() {
+        let cells = HashMap::from([((0, 0), 1)]);
+        let error = Draft::of(&Grid { cells }).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the task `grid` cannot be stored: its payload cannot be written as JSON: key must be a string"
+        );
+    }
 }
