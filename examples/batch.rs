@@ -37,8 +37,15 @@ struct Complete {
 
 impl Complete {
     async fn run(self, client: Client) -> oncetask::Result<String> {
-        let ids: Vec<TaskId> =
-            (0..self.items).map(|number| Item { batch: self.batch.clone(), number }.id()).collect();
+        let ids: Vec<TaskId> = (0..self.items)
+            .map(|number| {
+                Item {
+                    batch: self.batch.clone(),
+                    number,
+                }
+                .id()
+            })
+            .collect();
         let items = client.get_many(&ids).await?;
         let done = items.iter().flatten().filter(|item| item.is_done()).count();
         if done < ids.len() {
@@ -59,7 +66,14 @@ impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const WIDTH: usize = 40;
         let full = self.done * WIDTH / self.of.max(1);
-        write!(f, "[{}{}] {} of {}", "█".repeat(full), "░".repeat(WIDTH - full), self.done, self.of)
+        write!(
+            f,
+            "[{}{}] {} of {}",
+            "█".repeat(full),
+            "░".repeat(WIDTH - full),
+            self.done,
+            self.of
+        )
     }
 }
 
@@ -72,7 +86,11 @@ fn look_again(attempt: u32, error: &HandlerError) -> Option<Duration> {
     match error.downcast_ref::<Missing>() {
         Some(missing) => {
             println!("  {missing}");
-            Some(Duration::from_millis(if missing.done * 2 < missing.of { 400 } else { 200 }))
+            Some(Duration::from_millis(if missing.done * 2 < missing.of {
+                400
+            } else {
+                200
+            }))
         }
         None => (attempt < 3).then_some(Duration::from_secs(1)),
     }
@@ -83,18 +101,32 @@ async fn main() -> Result<(), oncetask::Error> {
     const ITEMS: u32 = 60;
     let client = Client::in_memory();
     let batch = "monday";
-    let items = (0..ITEMS).map(|number| Item { batch: batch.to_owned(), number });
+    let items = (0..ITEMS).map(|number| Item {
+        batch: batch.to_owned(),
+        number,
+    });
     for created in client.create_all(items).await? {
         created?;
     }
-    let completion = Complete { batch: batch.to_owned(), items: ITEMS }.enqueue(&client).await?;
+    let completion = Complete {
+        batch: batch.to_owned(),
+        items: ITEMS,
+    }
+    .enqueue(&client)
+    .await?;
 
     let worker = oncetask::builder().client(client.clone()).start().await?;
     let task = client.wait(&completion.id).await?;
     worker.shutdown().await;
 
-    let items = client.count(Filter::new().kind(Item::KIND).status(Status::Completed)).await?;
+    let items = client
+        .count(Filter::new().kind(Item::KIND).status(Status::Completed))
+        .await?;
     let result: Option<String> = task.result().unwrap_or_default();
-    println!("  {} after {} looks; {items} are stored as completed.", result.unwrap_or_default(), task.attempts());
+    println!(
+        "  {} after {} looks; {items} are stored as completed.",
+        result.unwrap_or_default(),
+        task.attempts()
+    );
     Ok(())
 }

@@ -47,14 +47,23 @@ async fn copy_page() {
 async fn main() -> Result<(), Error> {
     let client = Client::in_memory();
     let worker = oncetask::builder().client(client.clone()).start().await?;
-    let id = Copy { file: "atlas.pdf".to_owned() }.enqueue(&client).await?.id;
+    let id = Copy {
+        file: "atlas.pdf".to_owned(),
+    }
+    .enqueue(&client)
+    .await?
+    .id;
 
     // A person who watches, and changes their mind.
     let mut interval = tokio::time::interval(Duration::from_secs(1));
     loop {
         interval.tick().await;
-        let Some(task) = client.get(&id).await? else { continue };
-        let Some(progress) = task.state.progress else { continue };
+        let Some(task) = client.get(&id).await? else {
+            continue;
+        };
+        let Some(progress) = task.state.progress else {
+            continue;
+        };
         println!("  {:3.0} %  {}", progress.fraction * 100.0, progress.message);
         if progress.fraction > 0.2 {
             break;
@@ -64,7 +73,11 @@ async fn main() -> Result<(), Error> {
     println!("  again:  {:?}", client.cancel(&id).await?);
 
     match client.wait(&id).await {
-        Err(Error::Unsuccessful { how: Ending::Cancelled, errors, .. }) => {
+        Err(Error::Unsuccessful {
+            how: Ending::Cancelled,
+            errors,
+            ..
+        }) => {
             println!("  it ended as cancelled, and remembers:");
             for error in errors {
                 let who = if error.cleanup { "cleanup" } else { "handler" };

@@ -21,8 +21,15 @@ async fn send_digest(notices: Vec<Job<Notice>>) -> oncetask::Result<Vec<Outcome>
     let user = &notices[0].user;
     println!("  one mail to {user} with {} notices:", notices.len());
     let outcome = |notice: &Job<Notice>| {
-        println!("    {}. {} (attempt {})", notice.number, notice.text, notice.attempt);
-        if notice.number == 3 && notice.attempt == 1 { Outcome::error("its picture is missing") } else { Outcome::done("sent") }
+        println!(
+            "    {}. {} (attempt {})",
+            notice.number, notice.text, notice.attempt
+        );
+        if notice.number == 3 && notice.attempt == 1 {
+            Outcome::error("its picture is missing")
+        } else {
+            Outcome::done("sent")
+        }
     };
     Ok(notices.iter().map(outcome).collect())
 }
@@ -30,7 +37,11 @@ async fn send_digest(notices: Vec<Job<Notice>>) -> oncetask::Result<Vec<Outcome>
 #[tokio::main]
 async fn main() -> Result<(), oncetask::Error> {
     let client = Client::in_memory();
-    let notice = |user: &str, number| Notice { user: user.to_owned(), number, text: format!("event {number}") };
+    let notice = |user: &str, number| Notice {
+        user: user.to_owned(),
+        number,
+        text: format!("event {number}"),
+    };
     let mut notices: Vec<_> = (1..=7).map(|number| notice("ada", number)).collect();
     notices.extend((1..=2).map(|number| notice("bob", number)));
     let ids: Vec<TaskId> = notices.iter().map(OnceTask::id).collect();

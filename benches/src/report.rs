@@ -112,8 +112,9 @@ pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
+/// Milliseconds, to the nanosecond.
 fn millis(time: Duration) -> f64 {
-    rounded(time.as_secs_f64() * 1000.0)
+    (time.as_secs_f64() * 1e9).round() / 1e6
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of tasks are far below 2^52")]

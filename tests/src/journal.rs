@@ -69,18 +69,25 @@ impl Journal {
     ///
     /// When the file cannot be written: a test without its journal proves nothing.
     pub fn write(&self, event: &str, id: &TaskId, attempt: u32) {
-        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is set").as_nanos();
+        let nanos = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("the clock is set")
+            .as_nanos();
         let line = format!("{nanos} {} {event} {attempt} {id}\n", std::process::id());
         let file = OpenOptions::new().create(true).append(true).open(&self.0);
         // One write of a short line to a file opened for appending is not torn.
-        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the journal can be written");
+        file.and_then(|mut file| file.write_all(line.as_bytes()))
+            .expect("the journal can be written");
     }
 
     /// What was written so far. A line that is being written is left out.
     #[must_use]
     pub fn read(&self) -> Vec<Entry> {
         let text = fs::read_to_string(&self.0).unwrap_or_default();
-        text.split_inclusive('\n').filter(|line| line.ends_with('\n')).filter_map(entry).collect()
+        text.split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
+            .filter_map(entry)
+            .collect()
     }
 }
 

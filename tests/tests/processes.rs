@@ -32,9 +32,15 @@ impl Fleet {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("tasks.db");
-        let client = Client::open(&StoreUrl::Sqlite(file), "TEST").await.expect("the store opens");
+        let client = Client::open(&StoreUrl::Sqlite(file), "TEST")
+            .await
+            .expect("the store opens");
         let journal = Journal::new(folder.path().join("journal"));
-        Self { folder, client, journal }
+        Self {
+            folder,
+            client,
+            journal,
+        }
     }
 
     fn start(&self, name: &str, grace: Duration) -> Worker {
@@ -56,7 +62,10 @@ impl Fleet {
 
     /// Waits for an entry of the journal, and returns it.
     async fn entry(&self, what: &str, matches: impl Fn(&Entry) -> bool) -> Entry {
-        until(what, || self.journal.read().into_iter().find(|entry| matches(entry))).await
+        until(what, || {
+            self.journal.read().into_iter().find(|entry| matches(entry))
+        })
+        .await
     }
 
     async fn done(&self, id: &TaskId) -> oncetask::Task {
@@ -65,7 +74,11 @@ impl Fleet {
     }
 
     fn events(&self, event: &str) -> usize {
-        self.journal.read().iter().filter(|entry| entry.event == event).count()
+        self.journal
+            .read()
+            .iter()
+            .filter(|entry| entry.event == event)
+            .count()
     }
 }
 
@@ -75,12 +88,20 @@ impl Worker {
     }
 
     fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.id().to_string()]).status();
-        assert!(sent.expect("`kill` is there").success(), "{signal} could not be sent");
+        let sent = Command::new("kill")
+            .args([signal, &self.id().to_string()])
+            .status();
+        assert!(
+            sent.expect("`kill` is there").success(),
+            "{signal} could not be sent"
+        );
     }
 
     async fn ended(&mut self) -> ExitStatus {
-        until("the worker ends", || self.child.try_wait().expect("it can be asked")).await
+        until("the worker ends", || {
+            self.child.try_wait().expect("it can be asked")
+        })
+        .await
     }
 
     fn log(&self) -> String {
@@ -112,7 +133,9 @@ async fn sigkill_in_mid_handler_another_worker_takes_over() {
     let fleet = Fleet::new().await;
     let mut first = fleet.start("first", PATIENCE);
     let id = fleet.create(Ticking { number: 1 }).await;
-    fleet.entry("the first attempt begins", |entry| entry.event == "begin").await;
+    fleet
+        .entry("the first attempt begins", |entry| entry.event == "begin")
+        .await;
     let second = fleet.start("second", PATIENCE);
     first.signal("-KILL");
     first.ended().await;
@@ -125,7 +148,9 @@ async fn sigkill_in_mid_handler_another_worker_takes_over() {
     let end = fleet.entry("the end", |entry| entry.event == "end").await;
     // Its lease is ten minutes long, but was held in heartbeats: this test is not as patient as that.
     assert_eq!((end.process, end.attempt), (second.id(), 2));
-    let [error] = task.errors() else { panic!("one error for the lost attempt: {:?}", task.errors()) };
+    let [error] = task.errors() else {
+        panic!("one error for the lost attempt: {:?}", task.errors())
+    };
     assert!(error.error.contains("without a word"), "{}", error.error);
 }
 
@@ -134,7 +159,9 @@ async fn sigterm_gives_the_claim_back_and_the_attempt_does_not_count() {
     let fleet = Fleet::new().await;
     let mut first = fleet.start("first", Duration::from_millis(200));
     let id = fleet.create(Ticking { number: 1 }).await;
-    fleet.entry("the attempt begins", |entry| entry.event == "begin").await;
+    fleet
+        .entry("the attempt begins", |entry| entry.event == "begin")
+        .await;
     first.signal("-TERM");
 
     let status = first.ended().await;
@@ -150,9 +177,14 @@ async fn a_second_signal_ends_at_once() {
     let fleet = Fleet::new().await;
     let mut worker = fleet.start("worker", PATIENCE * 10);
     fleet.create(Ticking { number: 1 }).await;
-    fleet.entry("the attempt begins", |entry| entry.event == "begin").await;
+    fleet
+        .entry("the attempt begins", |entry| entry.event == "begin")
+        .await;
     worker.signal("-TERM");
-    until("the worker drains", || worker.log().contains("no more claims").then_some(())).await;
+    until("the worker drains", || {
+        worker.log().contains("no more claims").then_some(())
+    })
+    .await;
     worker.signal("-INT");
     // Its grace is longer than this test's patience.
     worker.ended().await;
@@ -163,20 +195,33 @@ async fn a_frozen_worker_finds_its_handler_stopped_by_its_own_clock() {
     let fleet = Fleet::new().await;
     let mut frozen = fleet.start("frozen", PATIENCE);
     let id = fleet.create(Ticking { number: 1 }).await;
-    fleet.entry("the handler ticks", |entry| entry.event == "tick").await;
+    fleet
+        .entry("the handler ticks", |entry| entry.event == "tick")
+        .await;
     frozen.signal("-STOP");
     let second = fleet.start("second", PATIENCE);
     let task = fleet.done(&id).await;
     let ticks = fleet.events("tick");
 
     frozen.signal("-CONT");
-    until("the handler is stopped", || frozen.log().contains("the handler was stopped").then_some(())).await;
+    until("the handler is stopped", || {
+        frozen.log().contains("the handler was stopped").then_some(())
+    })
+    .await;
     frozen.signal("-TERM");
     frozen.ended().await;
 
-    assert_eq!(fleet.events("tick"), ticks, "a handler ran on after its lease had ended");
+    assert_eq!(
+        fleet.events("tick"),
+        ticks,
+        "a handler ran on after its lease had ended"
+    );
     assert_eq!(task.attempts(), 2);
-    assert_eq!(fleet.client.get(&id).await.expect("read").expect("there"), task, "the zombie changed the task");
+    assert_eq!(
+        fleet.client.get(&id).await.expect("read").expect("there"),
+        task,
+        "the zombie changed the task"
+    );
     let end = fleet.entry("the end", |entry| entry.event == "end").await;
     assert_eq!(end.process, second.id());
 }
@@ -186,8 +231,15 @@ async fn a_zombies_completion_is_refused() {
     let fleet = Fleet::new().await;
     let go = fleet.folder.path().join("go");
     let mut zombie = fleet.start("zombie", PATIENCE);
-    let id = fleet.create(Stubborn { number: 1, until: go.clone() }).await;
-    fleet.entry("the first attempt begins", |entry| entry.event == "begin").await;
+    let id = fleet
+        .create(Stubborn {
+            number: 1,
+            until: go.clone(),
+        })
+        .await;
+    fleet
+        .entry("the first attempt begins", |entry| entry.event == "begin")
+        .await;
     zombie.signal("-STOP");
     let _second = fleet.start("second", PATIENCE);
     let task = fleet.done(&id).await;
@@ -195,13 +247,23 @@ async fn a_zombies_completion_is_refused() {
 
     File::create(&go).expect("the file");
     zombie.signal("-CONT");
-    until("the zombie's handler returns", || (fleet.events("end") == 2).then_some(())).await;
+    until("the zombie's handler returns", || {
+        (fleet.events("end") == 2).then_some(())
+    })
+    .await;
     zombie.signal("-TERM");
     zombie.ended().await;
 
     let log = zombie.log();
-    assert!(log.contains("was refused") || log.contains("its outcome is dropped"), "{log}");
-    assert_eq!(fleet.client.get(&id).await.expect("read").expect("there"), task, "the zombie changed the task");
+    assert!(
+        log.contains("was refused") || log.contains("its outcome is dropped"),
+        "{log}"
+    );
+    assert_eq!(
+        fleet.client.get(&id).await.expect("read").expect("there"),
+        task,
+        "the zombie changed the task"
+    );
 }
 
 #[tokio::test]
@@ -209,7 +271,10 @@ async fn two_workers_share_a_file_each_task_once_and_no_two_of_a_key_at_a_time()
     const TASKS: u32 = 5000;
     const KEYS: u32 = 20;
     let fleet = Fleet::new().await;
-    let tasks = (0..TASKS).map(|number| Keyed { number, key: number % KEYS });
+    let tasks = (0..TASKS).map(|number| Keyed {
+        number,
+        key: number % KEYS,
+    });
     for created in fleet.client.create_all(tasks).await.expect("created") {
         created.expect("valid");
     }
@@ -217,7 +282,11 @@ async fn two_workers_share_a_file_each_task_once_and_no_two_of_a_key_at_a_time()
     let completed = Filter::new().kind(Keyed::KIND).status(Status::Completed);
     let began = Instant::now();
     while fleet.client.count(completed.clone()).await.expect("counted") < u64::from(TASKS) {
-        assert!(began.elapsed() < PATIENCE, "not all done in time: {}", workers[0].log());
+        assert!(
+            began.elapsed() < PATIENCE,
+            "not all done in time: {}",
+            workers[0].log()
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 
@@ -226,17 +295,29 @@ async fn two_workers_share_a_file_each_task_once_and_no_two_of_a_key_at_a_time()
     let mut begun: HashMap<&TaskId, u32> = HashMap::new();
     let mut running: HashMap<&str, &TaskId> = HashMap::new();
     for entry in &entries {
-        let key = entry.id.as_str().rsplit(':').next().expect("the key is its last part");
+        let key = entry
+            .id
+            .as_str()
+            .rsplit(':')
+            .next()
+            .expect("the key is its last part");
         if entry.event == "begin" {
             *begun.entry(&entry.id).or_default() += 1;
             assert_eq!(running.insert(key, &entry.id), None, "two of key {key} at a time");
         } else {
-            assert_eq!(running.remove(key), Some(&entry.id), "an end without its beginning");
+            assert_eq!(
+                running.remove(key),
+                Some(&entry.id),
+                "an end without its beginning"
+            );
         }
     }
     assert_eq!(begun.len(), TASKS as usize);
     assert!(begun.values().all(|times| *times == 1), "a task ran twice");
     for worker in &workers {
-        assert!(entries.iter().any(|entry| entry.process == worker.id()), "a worker got nothing to do");
+        assert!(
+            entries.iter().any(|entry| entry.process == worker.id()),
+            "a worker got nothing to do"
+        );
     }
 }

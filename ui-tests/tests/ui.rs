@@ -8,7 +8,16 @@
 #[test]
 fn every_misuse_has_an_error_that_says_what_to_write() {
     let cases = trybuild::TestCases::new();
-    for kind in ["unknown", "duplicate", "malformed", "conflict", "shape", "type", "handler", "time"] {
+    for kind in [
+        "unknown",
+        "duplicate",
+        "malformed",
+        "conflict",
+        "shape",
+        "type",
+        "handler",
+        "time",
+    ] {
         cases.compile_fail(format!("tests/ui/{kind}/*.rs"));
     }
 }

@@ -5,6 +5,9 @@ mod drain;
 mod grow;
 mod idle;
 mod latency;
+mod list;
+mod macros;
+mod recurrence;
 
 use crate::options::{CASES, Options};
 
@@ -19,6 +22,9 @@ pub(crate) async fn run(options: &Options) -> Result {
         "latency-worker" => latency::worker(options).await,
         "idle" => idle::idle(options).await,
         "idle-worker" => idle::worker(options).await,
+        "list" => list::list(options).await,
+        "macros" => macros::macros(options),
+        "recurrence" => recurrence::recurrence(options),
         "grow" => grow::grow(options).await,
         other => Err(format!("there is no case `{other}`; there are {CASES}").into()),
     }

@@ -29,17 +29,20 @@ impl Draft {
     ///
     /// When it cannot be stored.
     pub fn of<T: OnceTask>(task: &T) -> Result<Self, Error> {
+        // First, for the id may be a digest of what cannot be written.
+        let payload = Json::payload_of(task).map_err(|error| Error::InvalidTask {
+            id: TaskId::new(format!("a new {}", T::KIND)),
+            reason: format!("its payload cannot be written as JSON: {error}"),
+        })?;
         let id = task.id();
         check_id(&id)?;
         let refuse = |reason: String| Error::InvalidTask {
             id: id.clone(),
             reason,
         };
-        let payload = Json::of(task)
-            .map_err(|error| refuse(format!("its payload cannot be written as JSON: {error}")))?;
         if !payload.is_object() {
             return Err(refuse(
-                "its payload is not an object: a task is a struct with named fields".into(),
+                "its payload is not a JSON object: give the struct named fields".into(),
             ));
         }
         let bytes = payload.as_str().len();
@@ -82,10 +85,14 @@ impl Draft {
             Schedule::At(at) => (at, None),
             Schedule::Recurring(rule) => {
                 let rule = rule.anchored_at(now);
-                let first = rule.first().ok_or_else(|| Error::InvalidTask {
+                let refuse = |reason| Error::InvalidTask {
                     id: self.id.clone(),
-                    reason: format!("its rule `{rule}` never occurs"),
-                })?;
+                    reason,
+                };
+                rule.validate()
+                    .map_err(|error| refuse(format!("its recurrence is wrong: {error}")))?;
+                let first = rule.first();
+                let first = first.ok_or_else(|| refuse(format!("its rule `{rule}` never occurs")))?;
                 (first, Some(rule))
             }
         };

@@ -109,11 +109,12 @@ async fn attempt(engine: &Engine, runnable: &Runnable, tasks: Vec<ClaimedTask>, 
     finishes
 }
 
-/// Whether the attempt that fell silent was the last that the policy allows.
+/// Whether the attempt that fell silent was the last that the policy allows. What fell silent before the first
+/// cleanup is the handler, whose attempts are not counted against it.
 fn is_exhausted(task: &Task, phase: Phase, retry: &Retry) -> bool {
     let silent = attempts(task, phase).saturating_sub(1);
     let error = task.errors().last().map_or("", |error| &error.error);
-    retry.delay(silent, &HandlerError::from(error)).is_none()
+    silent > 0 && retry.delay(silent, &HandlerError::from(error)).is_none()
 }
 
 /// Calls the handler with tasks, and says what becomes of each.

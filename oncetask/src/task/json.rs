@@ -19,6 +19,8 @@ use serde_json::Value;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Json(String);
 
+const EMPTY: &str = "{}";
+
 impl Json {
     /// The JSON of a value.
     ///
@@ -72,6 +74,29 @@ impl Json {
     #[must_use]
     pub fn value(&self) -> Value {
         serde_json::from_str(&self.0).expect("the text was checked, or written by this library")
+    }
+
+    /// The payload of a task. A struct without fields, which JSON writes as `null`, is an empty object like
+    /// every other struct that has nothing in it.
+    pub(crate) fn payload_of<T: Serialize + ?Sized>(task: &T) -> Result<Self, serde_json::Error> {
+        let json = Self::of(task)?;
+        Ok(if json.0 == "null" {
+            Self(EMPTY.to_owned())
+        } else {
+            json
+        })
+    }
+
+    /// Reads what [`payload_of`](Self::payload_of) wrote.
+    pub(crate) fn read_payload<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        self.read().or_else(|error| {
+            let unit = if self.0 == EMPTY {
+                serde_json::from_str("null").ok()
+            } else {
+                None
+            };
+            unit.ok_or(error)
+        })
     }
 
     pub(crate) fn is_object(&self) -> bool {

@@ -207,7 +207,7 @@ impl Task {
     ///
     /// When the payload is not what the type expects.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        self.spec.payload.read()
+        self.spec.payload.read_payload()
     }
 
     /// What the handler returned, as a type of yours; `None` before it has.

@@ -18,7 +18,10 @@ async fn main() -> Result {
     let [file, journal, heartbeat, grace] = &arguments[..] else {
         return Err("worker FILE JOURNAL HEARTBEAT_MS GRACE_MS".into());
     };
-    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
     let client = Client::open(&StoreUrl::Sqlite(PathBuf::from(file)), "TEST").await?;
     let journal = Journal::new(PathBuf::from(journal));
     let handlers = [
@@ -32,7 +35,11 @@ async fn main() -> Result {
         .state(journal)
         .heartbeat(Duration::from_millis(heartbeat.parse()?))
         .grace(Duration::from_millis(grace.parse()?));
-    handlers.into_iter().fold(builder, oncetask::Builder::handler).run().await?;
+    handlers
+        .into_iter()
+        .fold(builder, oncetask::Builder::handler)
+        .run()
+        .await?;
     Ok(())
 }
 

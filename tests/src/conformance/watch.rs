@@ -84,12 +84,23 @@ async fn a_freed_key_rings(scene: Scene) {
     rung(&mut watch).await;
 }
 
+/// A ring says that `a` is to stop. It may be said twice: by this process, and by whoever watches all of them.
+async fn assert_stopped(watch: &mut Watch) {
+    let stopped = loop {
+        let stopped = rung(watch).await.stopped;
+        if !stopped.is_empty() {
+            break stopped;
+        }
+    };
+    assert!(stopped.iter().all(|id| id.as_str() == "a"), "{stopped:?}");
+}
+
 async fn a_cancelled_handler_is_to_stop(scene: Scene) {
     let queue = scene.queue().await;
     queue.start(task("a"), at(0)).await;
     let mut watch = queue.watch_kind(KIND);
     queue.cancel("a", at(1)).await;
-    assert_eq!(rung(&mut watch).await.stopped, ["a".into()]);
+    assert_stopped(&mut watch).await;
 }
 
 async fn a_deleted_handler_is_to_stop(scene: Scene) {
@@ -97,7 +108,7 @@ async fn a_deleted_handler_is_to_stop(scene: Scene) {
     queue.start(task("a"), at(0)).await;
     let mut watch = queue.watch_kind(KIND);
     queue.delete("a").await;
-    assert_eq!(rung(&mut watch).await.stopped, ["a".into()]);
+    assert_stopped(&mut watch).await;
 }
 
 async fn a_cancelled_handler_rings_in_another_process(scene: Scene) {

@@ -103,7 +103,7 @@ fn a_deferral_waits_and_counts_no_attempt() {
 fn deferrals_last_from_a_minute_to_an_hour() {
     let minutes = [0, 1, 2, 5, 6, 60, u32::MAX].map(|n| transition::deferral(n).as_secs() / 60);
     assert_eq!(minutes, [1, 2, 4, 32, 60, 60, 60]);
-    assert_eq!(transition::deferral(0), Duration::from_secs(60));
+    assert_eq!(transition::deferral(0), Duration::from_mins(1));
 }
 
 #[test]

@@ -1,0 +1,54 @@
+//! What the next occurrence of an old rule costs.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use chrono::{TimeDelta, Utc};
+use oncetask::Recurrence;
+use oncetask::schedule::parse_tz;
+
+use super::Result;
+use crate::options::Options;
+use crate::report::{Line, Usage};
+
+const RULES: &[&str] = &[
+    "FREQ=SECONDLY",
+    "FREQ=SECONDLY;INTERVAL=7",
+    "FREQ=SECONDLY;BYHOUR=3;BYMINUTE=4;BYSECOND=5",
+    "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=29;BYHOUR=3;BYMINUTE=4;BYSECOND=5",
+    "FREQ=MINUTELY",
+    "FREQ=MINUTELY;INTERVAL=90;BYDAY=MO",
+    "FREQ=HOURLY;INTERVAL=5",
+    "FREQ=DAILY;BYHOUR=2",
+    "FREQ=WEEKLY;INTERVAL=2;BYDAY=TU,TH",
+    "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1",
+    "FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO",
+    "FREQ=YEARLY;INTERVAL=7;BYMONTH=2;BYMONTHDAY=29",
+];
+const CALLS: u32 = 200;
+
+/// Of rules without COUNT that began ten years ago: the slowest call of each.
+pub(crate) fn recurrence(options: &Options) -> Result {
+    let now = Utc::now();
+    let start = (now - TimeDelta::days(3653)).naive_utc();
+    for rule in RULES {
+        let recurrence = Recurrence::new(rule)?
+            .tz(parse_tz("Europe/Paris")?)
+            .starting_at(start);
+        let before = Usage::of_this_process();
+        let times: Vec<Duration> = (0..CALLS)
+            .map(|call| {
+                let began = Instant::now();
+                black_box(recurrence.after(black_box(now + TimeDelta::minutes(i64::from(call)))));
+                began.elapsed()
+            })
+            .collect();
+        let mut line = Line::of(options, "recurrence", 0)
+            .times(times)
+            .used(before, Usage::of_this_process());
+        line.store = String::new();
+        line.note = Some((*rule).to_owned());
+        line.print()?;
+    }
+    Ok(())
+}

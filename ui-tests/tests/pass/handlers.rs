@@ -1,0 +1,187 @@
+//! Every signature of a handler, and every option.
+
+use std::fmt;
+use std::time::Duration;
+
+use oncetask::handler::{FromContext, Needs};
+use oncetask::{
+    Client, Context, Handler, HandlerConfig, HandlerError, Job, OnceTask, Outcome, Result, Retry, State,
+};
+use serde::{Deserialize, Serialize};
+
+/// A task with a handler, in all its forms: the id, the key and the fields are the same.
+macro_rules! task {
+    ($name:ident: $handler:meta) => {
+        #[derive(Debug, Serialize, Deserialize, OnceTask)]
+        #[id("task:{n}")]
+        #[resource_key("key:{n}")]
+        #[$handler]
+        struct $name {
+            n: u8,
+        }
+    };
+}
+
+#[derive(Debug)]
+struct Failure;
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("failure")
+    }
+}
+
+impl std::error::Error for Failure {}
+
+struct Mine(String);
+
+impl FromContext for Mine {
+    fn from_context(cx: &Context) -> Self {
+        Self(State::<String>::from_context(cx).0)
+    }
+
+    fn needs(needs: &mut Needs) {
+        needs.state::<String>();
+    }
+}
+
+task!(BySelf: handler);
+impl BySelf {
+    async fn run(self) {}
+}
+
+task!(ByJob: handler);
+impl ByJob {
+    async fn run(job: Job<Self>, cx: Context) -> Result<u32> {
+        assert_eq!(cx.id(), Some(&job.id));
+        Ok(job.attempt + u32::from(job.n))
+    }
+}
+
+task!(Grouped: handler(max_group = 10));
+impl Grouped {
+    async fn run(tasks: Vec<Self>) -> Result<usize> {
+        Ok(tasks.len())
+    }
+}
+
+task!(GroupedOutcomes: handler(max_group = GROUP));
+const GROUP: u32 = 7;
+impl GroupedOutcomes {
+    async fn run(tasks: Vec<Job<Self>>, _client: Client) -> Result<Vec<Outcome>> {
+        let outcome = |job: &Job<Self>| match job.n {
+            0 => Outcome::error("zero"),
+            1 => Outcome::from(Err::<(), _>(Failure)),
+            2 => Outcome::error(HandlerError::snooze(Duration::from_secs(1))),
+            n => Outcome::done(&n),
+        };
+        Ok(tasks.iter().map(outcome).collect())
+    }
+}
+
+task!(ManyParameters: handler(run = many, cancel = undo));
+async fn many(
+    _: ManyParameters,
+    State(_): State<String>,
+    _: Mine,
+    _: Client,
+    _: Context,
+    _: Mine,
+) -> Result<(), Failure> {
+    Err(Failure)
+}
+async fn undo(job: Job<ManyParameters>, mine: Mine) -> std::result::Result<String, String> {
+    Ok(format!("{}{}", job.id, mine.0))
+}
+
+task!(
+    Configured: handler(
+        retry = exponential(max_attempts = 5, base = "1s", max = "1m", factor = 1.5, jitter = full),
+        cancel,
+        cancel_retry = fixed(max_attempts = unlimited, delay = "5s", jitter = none),
+        lease = "15m",
+        concurrency = 3,
+    )
+);
+impl Configured {
+    async fn run(self) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Ok(())
+    }
+
+    async fn cancel(self) -> Result {
+        Ok(())
+    }
+}
+
+task!(Constants: handler(retry = PATIENT, lease = Self::LEASE, concurrency = 1 + GROUP));
+const PATIENT: Retry = Retry::fixed(Duration::from_secs(60)).unlimited();
+impl Constants {
+    const LEASE: Duration = Duration::from_secs(30);
+
+    fn run(self) -> impl Future<Output = std::result::Result<u8, &'static str>> + Send {
+        std::future::ready(Ok(self.n))
+    }
+}
+
+task!(OnceOnly: handler(run = <OnceOnly as Work>::work, retry = never, cancel = <Self as Work>::work, cancel_retry = exponential));
+trait Work {
+    fn work(self) -> impl Future<Output = ()> + Send;
+}
+impl Work for OnceOnly {
+    async fn work(self) {}
+}
+
+/// `run` is private to a module, and so is the task.
+mod inner {
+    use super::{Deserialize, OnceTask, Serialize};
+
+    task!(Private: handler(run = Self::private));
+    impl Private {
+        async fn private(self) {}
+    }
+}
+
+#[test]
+fn they_are_all_discovered() {
+    let kinds = [
+        "BySelf",
+        "ByJob",
+        "Grouped",
+        "GroupedOutcomes",
+        "ManyParameters",
+        "Configured",
+        "Constants",
+        "OnceOnly",
+        "Private",
+    ];
+    for kind in kinds {
+        assert!(crate::discovered(kind).has_handler(), "{kind}");
+    }
+}
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("unhandled:{n}")]
+#[resource_key("key:{n}")]
+struct Unhandled {
+    n: u8,
+}
+
+async fn group(tasks: Vec<Job<Unhandled>>) -> Result<Vec<Outcome>> {
+    Ok(tasks.iter().map(|job| Outcome::done(&job.n)).collect())
+}
+
+#[test]
+fn a_handler_may_be_given_to_the_builder() {
+    let closure = |task: Unhandled, State(text): State<String>| async move { println!("{}{text}", task.n) };
+    let handler = Handler::new(closure)
+        .cancel(|_: Unhandled| async {})
+        .config(HandlerConfig::DEFAULT.concurrency(4).max_group(3));
+    oncetask::builder()
+        .state(String::new())
+        .handler(handler)
+        .check()
+        .unwrap();
+    let handler = Handler::new(group);
+    let error = oncetask::builder().handler(handler).check().unwrap_err();
+    assert!(error.to_string().contains("alloc::string::String"), "{error}");
+}
