@@ -203,6 +203,10 @@ pub struct Finish {
 
 /// What is asked for from outside.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for one call, which is about one action"
+)]
 pub enum Action {
     /// See [`cancel`](crate::task::transition::cancel).
     Cancel,

@@ -166,6 +166,10 @@ impl IdBuilder {
     }
 
     /// Appends a value as it is.
+    ///
+    /// # Panics
+    ///
+    /// When the `Display` implementation of the value fails, which it must not.
     #[must_use]
     pub fn raw<T: IdPart + ?Sized>(mut self, value: &T) -> Self {
         value
