@@ -29,9 +29,15 @@ impl Draft {
     ///
     /// When it cannot be stored.
     pub fn of<T: OnceTask>(task: &T) -> Result<Self, Error> {
+<<<<<<< HEAD
         // Before the id: what cannot be written cannot be digested in an id either.
         let payload = Json::payload_of(task).map_err(|error| Error::InvalidTask {
             id: TaskId::new(T::KIND),
+=======
+        // First, for the id may be a digest of what cannot be written.
+        let payload = Json::payload_of(task).map_err(|error| Error::InvalidTask {
+            id: TaskId::new(format!("a new {}", T::KIND)),
+>>>>>>> main
             reason: format!("its payload cannot be written as JSON: {error}"),
         })?;
         let id = task.id();
