@@ -169,7 +169,7 @@ impl IdBuilder {
     ///
     /// # Panics
     ///
-    /// When the value's `Display` fails, which the documentation of `Display` forbids.
+    /// When the `Display` implementation of the value fails, which it must not.
     #[must_use]
     pub fn raw<T: IdPart + ?Sized>(mut self, value: &T) -> Self {
         value
@@ -182,8 +182,7 @@ impl IdBuilder {
     ///
     /// # Panics
     ///
-    /// When the value cannot be written as JSON. A task with such a field cannot be stored either, and is
-    /// refused before its id is asked for.
+    /// When the value cannot be written as JSON. A payload that cannot is refused before its id is asked for.
     #[must_use]
     pub fn hash<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         let json = serde_json::to_value(value).expect("a hashed value must serialize to JSON");
@@ -288,6 +287,40 @@ mod tests {
         assert_eq!(pair("a:b", "c"), "K:a%3Ab:c");
         assert_eq!(pair("a%3Ab", "c"), "K:a%253Ab:c");
         assert_eq!(pair("a/b", ""), "K:a%2Fb:");
+    }
+
+    /// How many ids two values have, of all that are up to three of these characters long; and how many pairs
+    /// there are.
+    fn ids_of_pairs(until: char) -> (usize, usize) {
+        let mut values = vec![String::new()];
+        for start in 0.. {
+            let Some(value) = values
+                .get(start)
+                .cloned()
+                .filter(|value| value.chars().count() < 3)
+            else {
+                break;
+            };
+            values.extend([':', '%', '2', '5', 'é'].map(|c| format!("{value}{c}")));
+        }
+        let mut ids = std::collections::HashSet::new();
+        for (first, second) in values.iter().flat_map(|a| values.iter().map(move |b| (a, b))) {
+            let mut id = IdBuilder::task().part_until(first, until);
+            id.text.push(until);
+            ids.insert(id.part(second).id());
+        }
+        (ids.len(), values.len().pow(2))
+    }
+
+    #[test]
+    fn no_two_pairs_of_values_share_an_id_whatever_stands_between_them() {
+        for until in [':', '2', '5', 'é', '|'] {
+            let (ids, pairs) = ids_of_pairs(until);
+            assert_eq!(ids, pairs, "{until}");
+        }
+        // Which is why the derive refuses it there.
+        let (ids, pairs) = ids_of_pairs('%');
+        assert!(ids < pairs);
     }
 
     #[test]
