@@ -29,15 +29,9 @@ impl Draft {
     ///
     /// When it cannot be stored.
     pub fn of<T: OnceTask>(task: &T) -> Result<Self, Error> {
-<<<<<<< HEAD
-        // Before the id: what cannot be written cannot be digested in an id either.
-        let payload = Json::payload_of(task).map_err(|error| Error::InvalidTask {
-            id: TaskId::new(T::KIND),
-=======
         // First, for the id may be a digest of what cannot be written.
         let payload = Json::payload_of(task).map_err(|error| Error::InvalidTask {
             id: TaskId::new(format!("a new {}", T::KIND)),
->>>>>>> main
             reason: format!("its payload cannot be written as JSON: {error}"),
         })?;
         let id = task.id();
@@ -160,7 +154,7 @@ mod tests {
         let error = Draft::of(&Grid { cells }).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the task `grid` cannot be stored: its payload cannot be written as JSON: key must be a string"
+            "the task `a new grid` cannot be stored: its payload cannot be written as JSON: key must be a string"
         );
     }
 }

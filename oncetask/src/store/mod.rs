@@ -205,11 +205,7 @@ pub struct Finish {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(
     clippy::large_enum_variant,
-<<<<<<< HEAD
-    reason = "it lives for one call, which is about one action"
-=======
     reason = "there is one a call, whatever the number of tasks"
->>>>>>> main
 )]
 pub enum Action {
     /// See [`cancel`](crate::task::transition::cancel).
