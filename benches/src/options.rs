@@ -18,7 +18,7 @@ pub(crate) struct Options {
     pub(crate) file: Option<PathBuf>,
 }
 
-pub(crate) const CASES: &str = "create, create_all, drain, latency, idle, grow, list, recurrence";
+pub(crate) const CASES: &str = "create, create_all, drain, latency, idle, grow, list, recurrence, macros";
 
 impl Options {
     pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, Error> {

@@ -18,3 +18,6 @@ pub mod operating {}
 #[cfg(feature = "sqlite")]
 #[doc = include_str!("../docs/sqlite.md")]
 pub mod sqlite {}
+
+#[doc = include_str!("../docs/reading-our-errors.md")]
+pub mod errors {}

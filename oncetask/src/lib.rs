@@ -24,6 +24,7 @@ pub use crate::store::{Filter, Order};
 pub use crate::task::transition::Change;
 pub use crate::task::{AttemptError, Ending, OnceTask, Progress, ResourceKey, Status, Task, TaskId};
 
+#[doc = include_str!("../docs/derive.md")]
 #[doc(inline)]
 pub use oncetask_macros::OnceTask;
 

@@ -6,6 +6,7 @@ mod grow;
 mod idle;
 mod latency;
 mod list;
+mod macros;
 mod recurrence;
 
 use crate::options::{CASES, Options};
@@ -22,6 +23,7 @@ pub(crate) async fn run(options: &Options) -> Result {
         "idle" => idle::idle(options).await,
         "idle-worker" => idle::worker(options).await,
         "list" => list::list(options).await,
+        "macros" => macros::macros(options),
         "recurrence" => recurrence::recurrence(options),
         "grow" => grow::grow(options).await,
         other => Err(format!("there is no case `{other}`; there are {CASES}").into()),

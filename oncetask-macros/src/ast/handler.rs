@@ -49,7 +49,7 @@ impl Function {
 }
 
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
-const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_LEASE: Duration = Duration::from_hours(24);
 
 pub(super) fn check(attr: HandlerAttr) -> Result<Handler> {
     let mut errors = Errors::default();

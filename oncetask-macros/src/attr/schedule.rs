@@ -128,10 +128,8 @@ fn parse_rule(input: ParseStream, at_start: &mut Option<Span>, errors: &mut Erro
             "missed" => rule.missed = Some(input.value_with(parse_missed)?),
             "gap" => rule.gap = Some(choice(&input, &[("skip", Gap::Skip), ("shift", Gap::Shift)])?),
             "overlap" => {
-                rule.overlap = Some(choice(
-                    &input,
-                    &[("first", Overlap::First), ("both", Overlap::Both)],
-                )?)
+                let words = [("first", Overlap::First), ("both", Overlap::Both)];
+                rule.overlap = Some(choice(&input, &words)?);
             }
             _ => {
                 *at_start = Some(input.key().span());

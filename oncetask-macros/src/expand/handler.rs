@@ -1,11 +1,12 @@
 //! The handler, its types erased.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens as _, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Ident, Path};
 
-use super::span::private;
+use super::retry;
+use super::span::{Steps, private};
 use crate::ast::{Function, Handler, Task};
 
 pub(super) fn expand(task: &Task, handler: &Handler) -> TokenStream {
@@ -26,9 +27,11 @@ pub(super) fn expand(task: &Task, handler: &Handler) -> TokenStream {
     let grouped = is_grouped(krate, &handler.run);
     let run = closure("deliver", &handler.run);
     let needs_run = needed(&handler.run);
-    let cancel = match handler.cancel.as_ref().map(|cancel| closure("clean_up", cancel)) {
-        Some(cancel) => quote!(::core::option::Option::Some(#cancel)),
-        None => quote!(::core::option::Option::None),
+    let cancel = if let Some(cancel) = &handler.cancel {
+        let cancel = closure("clean_up", cancel);
+        quote!(::core::option::Option::Some(#cancel))
+    } else {
+        quote!(::core::option::Option::None)
     };
     let needs_cancel = handler.cancel.as_ref().map(needed);
     quote! {
@@ -91,26 +94,21 @@ fn checks(task: &Task, handler: &Handler) -> Option<TokenStream> {
 }
 
 fn config(krate: &Path, handler: &Handler) -> TokenStream {
-    let mut config = quote!(#krate::__private::HandlerConfig::DEFAULT);
-    let mut set = |name: &str, value: TokenStream, span: Span| {
-        let (private, name) = (private(krate, span), Ident::new(name, span));
-        // Not a method call: that would begin with `config`, whose place is the derive's.
-        config = quote_spanned!(span=> #private::HandlerConfig::#name(#config, #value));
-    };
+    let mut config = Steps::new("__config", quote!(#krate::__private::HandlerConfig::DEFAULT));
     if let Some(retry) = &handler.retry {
-        set("retry", super::retry::expand(krate, retry), retry.span());
+        config.call("retry", &retry::expand(krate, retry), retry.span());
     }
     if let Some(retry) = &handler.cancel_retry {
-        set("cancel_retry", super::retry::expand(krate, retry), retry.span());
+        config.call("cancel_retry", &retry::expand(krate, retry), retry.span());
     }
     if let Some(lease) = &handler.lease {
-        set("lease", lease.to_token_stream(), lease.span());
+        config.call("lease", lease, lease.span());
     }
     if let Some(concurrency) = &handler.concurrency {
-        set("concurrency", concurrency.to_token_stream(), concurrency.span());
+        config.call("concurrency", concurrency, concurrency.span());
     }
     if let Some(max_group) = &handler.max_group {
-        set("max_group", max_group.to_token_stream(), max_group.span());
+        config.call("max_group", max_group, max_group.span());
     }
-    config
+    config.finish()
 }

@@ -1,11 +1,11 @@
 //! Retry policies.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens as _, quote, quote_spanned};
+use proc_macro2::TokenStream;
+use quote::{ToTokens as _, quote};
 use syn::spanned::Spanned as _;
 use syn::{Ident, Path};
 
-use super::span::private;
+use super::span::Steps;
 use crate::value::{Attempts, Policy, Retry};
 
 pub(super) fn expand(krate: &Path, retry: &Retry) -> TokenStream {
@@ -17,30 +17,30 @@ pub(super) fn expand(krate: &Path, retry: &Retry) -> TokenStream {
 }
 
 fn expand_policy(krate: &Path, policy: &Policy) -> TokenStream {
-    let mut retry = match &policy.delay {
-        Some(delay) => quote!(#krate::__private::Retry::fixed(#delay)),
-        None => quote!(#krate::__private::Retry::exponential()),
+    let start = if let Some(delay) = &policy.delay {
+        quote!(#krate::__private::Retry::fixed(#delay))
+    } else {
+        quote!(#krate::__private::Retry::exponential())
     };
-    let mut set = |name: &str, value: TokenStream, span: Span| {
-        let (private, name) = (private(krate, span), Ident::new(name, span));
-        retry = quote_spanned!(span=> #private::Retry::#name(#retry, #value));
-    };
+    let mut retry = Steps::new("__retry", start);
     match &policy.attempts {
         None => {}
-        Some(Attempts::AtMost(count)) => set("max_attempts", count.to_token_stream(), count.span()),
-        Some(Attempts::Unlimited) => set("unlimited", TokenStream::new(), policy.span),
+        Some(Attempts::AtMost(count)) => retry.call("max_attempts", count, count.span()),
+        Some(Attempts::Unlimited) => retry.call("unlimited", &NOTHING, policy.span),
     }
     if let Some(base) = &policy.base {
-        set("base", base.to_token_stream(), base.span());
+        retry.call("base", base, base.span());
     }
     if let Some(max) = &policy.max {
-        set("max", max.to_token_stream(), max.span());
+        retry.call("max", max, max.span());
     }
     if let Some(factor) = policy.factor {
-        set("factor", quote!(#factor), policy.span);
+        retry.call("factor", &factor, policy.span);
     }
     if policy.full_jitter {
-        set("full_jitter", TokenStream::new(), policy.span);
+        retry.call("full_jitter", &NOTHING, policy.span);
     }
-    retry
+    retry.finish()
 }
+
+const NOTHING: Option<Ident> = None;

@@ -54,3 +54,35 @@ pub(super) fn called(path: &impl ToTokens, span: Span) -> TokenStream {
     let call = quote_spanned!(span=> #path(#this));
     quote_spanned!(span=> { #statement #call })
 }
+
+/// A value that is built by method calls, each where the user writes its argument.
+///
+/// One chain of calls would not do: every call in it begins where the chain does.
+pub(super) struct Steps {
+    variable: &'static str,
+    before: TokenStream,
+    value: TokenStream,
+}
+
+impl Steps {
+    pub(super) fn new(variable: &'static str, value: TokenStream) -> Self {
+        Self {
+            variable,
+            before: TokenStream::new(),
+            value,
+        }
+    }
+
+    /// Calls a method of the value; there may be no argument.
+    pub(super) fn call(&mut self, method: &str, argument: &impl ToTokens, span: Span) {
+        let [variable, method] = [self.variable, method].map(|name| Ident::new(name, span));
+        let value = &self.value;
+        self.before.extend(quote!(let #variable = #value;));
+        self.value = quote_spanned!(span=> #variable.#method(#argument));
+    }
+
+    pub(super) fn finish(self) -> TokenStream {
+        let Self { before, value, .. } = self;
+        quote!({ #before #value })
+    }
+}

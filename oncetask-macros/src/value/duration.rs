@@ -62,7 +62,7 @@ const UNITS: [(&str, u64); 5] = [
 ];
 
 /// No delay or lease is longer, so that no sum of an instant and a duration can overflow.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(365 * 24);
 
 fn parse(text: &str) -> std::result::Result<Duration, String> {
     let example = "write it like `\"90s\"` or `\"1h30m\"`";

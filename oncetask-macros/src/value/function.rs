@@ -1,6 +1,6 @@
 use syn::parse::ParseStream;
 use syn::token::Paren;
-use syn::{Error, ExprPath, LitStr, Result, Token};
+use syn::{Error, ExprPath, Ident, LitStr, Result, Token};
 
 use crate::options::Input;
 
@@ -46,9 +46,13 @@ fn parse(input: ParseStream) -> std::result::Result<ExprPath, (Error, What)> {
     if input.peek(Token![|]) || input.peek(Token![move]) || input.peek(Token![async]) {
         return Err((here(), What::Closure));
     }
-    let path = input.parse().map_err(|error| (error, What::Other))?;
+    let path: ExprPath = input.parse().map_err(|error| (error, What::Other))?;
     if input.peek(Paren) {
         return Err((here(), What::Call));
+    }
+    let is_module = |name: &Ident| name == "crate" || name == "self" || name == "super";
+    if path.path.get_ident().is_some_and(is_module) {
+        return Err((Error::new_spanned(&path, "a module"), What::Other));
     }
     Ok(path)
 }

@@ -16,7 +16,7 @@ use crate::suggest::did_you_mean;
 pub(crate) enum Retry {
     Never(Span),
     Constant(ExprPath),
-    Policy(Policy),
+    Policy(Box<Policy>),
 }
 
 pub(crate) struct Policy {
@@ -51,8 +51,8 @@ impl Parse for Retry {
                 Err(input.error("`never` takes no arguments: one attempt is made"))
             }
             "never" => Ok(Self::Never(name.span())),
-            "fixed" => fixed(name, input).map(Self::Policy),
-            "exponential" => exponential(name, input).map(Self::Policy),
+            "fixed" => fixed(name, input).map(|policy| Self::Policy(Box::new(policy))),
+            "exponential" => exponential(name, input).map(|policy| Self::Policy(Box::new(policy))),
             constant if constant.starts_with(|c: char| c.is_uppercase() || c == '_') => {
                 Ok(Self::Constant(path))
             }
@@ -93,7 +93,7 @@ fn exponential(name: &Ident, input: ParseStream) -> Result<Policy> {
     };
     // The defaults of `oncetask::Retry::exponential`.
     let base = written(&policy.base, Duration::from_secs(1));
-    let max = written(&policy.max, Duration::from_secs(5 * 60));
+    let max = written(&policy.max, Duration::from_mins(5));
     if let Some((Duration::ZERO, at)) = base {
         let message = "a delay of 0s stays 0s however often it doubles; to retry at once, write `fixed(delay = \"0s\")`";
         errors.at_span(at, message);

@@ -82,10 +82,18 @@ impl Recurrence {
         }
     }
 
+    /// Why nothing is left of the rule on the clocks of its zone.
     fn exhaustion(&self) -> Option<RecurrenceError> {
-        let never = self.parts().start.is_some() && self.first().is_none();
-        let reason = format!("{NEVER}: all of it is left out by `exdates`, or skipped by the clocks");
-        never.then(|| RecurrenceError::of_rule(&self.parts().text, reason))
+        let parts = self.parts();
+        if parts.start.is_none() || self.first().is_some() {
+            return None;
+        }
+        let why = if parts.exdates.is_empty() && parts.rule.until.is_some() {
+            parts.reason_of_emptiness()
+        } else {
+            ": all of it is left out by `exdates`, or skipped by the clocks".to_owned()
+        };
+        Some(RecurrenceError::of_rule(&parts.text, format!("{NEVER}{why}")))
     }
 }
 

@@ -3,6 +3,9 @@
 //! An instant is counted as the local time that clocks in UTC show. The line of instants falls into segments
 //! of one offset each. Within a segment local times and instants go in step; what the clocks do where two
 //! segments meet is settled here, by the policies.
+//!
+//! In no zone of the database do two segments begin within two days of each other, so from any instant at
+//! most one change of the clocks is in reach on either side.
 
 use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::Tz;

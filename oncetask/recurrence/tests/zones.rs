@@ -27,20 +27,15 @@ fn offset(tz: Tz, instant: DateTime<Utc>) -> i32 {
 
 /// The first instants of each new offset.
 fn changes(tz: Tz) -> Vec<DateTime<Utc>> {
-    let step = TimeDelta::hours(3);
-    let end = instant("2036-01-01T00:00:00Z");
+    let start = instant("2020-01-01T00:00:00Z");
+    let mut before = offset(tz, start);
     let mut changes = Vec::new();
-    let mut from = instant("2020-01-01T00:00:00Z");
-    while from < end {
-        if offset(tz, from) != offset(tz, from + step) {
-            let minutes = (1..=180).map(|minutes| from + TimeDelta::minutes(minutes));
-            changes.extend(
-                minutes
-                    .into_iter()
-                    .find(|minute| offset(tz, *minute) != offset(tz, from)),
-            );
+    for now in (0..16 * 1461).map(|sixths| start + TimeDelta::hours(6 * sixths)) {
+        if offset(tz, now) != before {
+            let mut minutes = (0..360).map(|minutes| now - TimeDelta::minutes(359 - minutes));
+            changes.extend(minutes.find(|minute| offset(tz, *minute) != before));
+            before = offset(tz, now);
         }
-        from += step;
     }
     changes
 }
@@ -107,8 +102,14 @@ impl Watched {
             .collect()
     }
 
-    fn check(&self, tz: Tz, rule: &str, matches: impl Fn(NaiveDateTime) -> bool) {
-        for (gap, overlap) in POLICIES {
+    fn check(
+        &self,
+        tz: Tz,
+        policies: &[(Gap, Overlap)],
+        rule: &str,
+        matches: impl Fn(NaiveDateTime) -> bool,
+    ) {
+        for &(gap, overlap) in policies {
             let recurrence = Recurrence::new(rule)
                 .unwrap()
                 .tz(tz)
@@ -126,34 +127,68 @@ impl Watched {
     }
 }
 
+/// A daily and an hourly rule at the times that the change touches, and at one that it does not.
+fn check_change(tz: Tz, change: DateTime<Utc>, policies: &[(Gap, Overlap)]) {
+    let watched = Watched::new(tz, change);
+    for ago in [0, -1800, 1800, 80_000] {
+        let local = (change - TimeDelta::seconds(ago))
+            .with_timezone(&tz)
+            .naive_local();
+        let (hour, minute) = (local.hour(), local.minute() / 5 * 5);
+        let rule = format!("FREQ=DAILY;BYHOUR={hour};BYMINUTE={minute}");
+        watched.check(tz, policies, &rule, |local| {
+            (local.hour(), local.minute()) == (hour, minute)
+        });
+    }
+    for minute in [0, 30] {
+        let rule = format!("FREQ=HOURLY;BYMINUTE={minute}");
+        watched.check(tz, policies, &rule, |local| local.minute() == minute);
+    }
+}
+
+/// Zones whose clocks go exactly like those of another are checked with the default policies only.
 #[test]
 fn rules_follow_the_wall_clock() {
     let mut checked = 0;
+    let mut known = BTreeSet::new();
     for tz in TZ_VARIANTS {
-        for change in changes(tz) {
-            let watched = Watched::new(tz, change);
-            // The times that the change touches, and one that it does not.
-            let local = |seconds| {
-                (change - TimeDelta::seconds(seconds))
-                    .with_timezone(&tz)
-                    .naive_local()
-            };
-            for time in [local(0), local(-1800), local(1800), local(80_000)] {
-                let (hour, minute) = (time.hour(), time.minute() / 5 * 5);
-                watched.check(
-                    tz,
-                    &format!("FREQ=DAILY;BYHOUR={hour};BYMINUTE={minute}"),
-                    |local| (local.hour(), local.minute()) == (hour, minute),
-                );
-            }
-            for minute in [0, 30] {
-                watched.check(tz, &format!("FREQ=HOURLY;BYMINUTE={minute}"), |local| {
-                    local.minute() == minute
-                });
-            }
+        let changes = changes(tz);
+        let clocks: Vec<_> = changes
+            .iter()
+            .map(|change| (*change, offset(tz, *change)))
+            .collect();
+        let start = offset(tz, instant("2020-01-01T00:00:00Z"));
+        let policies = if known.insert((start, clocks)) {
+            &POLICIES[..]
+        } else {
+            &POLICIES[..1]
+        };
+        for change in &changes {
+            check_change(tz, *change, policies);
             checked += 1;
         }
     }
-    println!("{checked} changes of clocks in {} zones", TZ_VARIANTS.len());
+    println!(
+        "{checked} changes of clocks in {} zones, {} of them different",
+        TZ_VARIANTS.len(),
+        known.len()
+    );
     assert!(checked > 5000);
+}
+
+/// The mapping of local times looks for one change of clocks within 26 hours on either side.
+#[test]
+fn changes_are_days_apart() {
+    const STEP: i64 = 13;
+    let start = instant("1970-01-01T00:00:00Z");
+    for tz in TZ_VARIANTS {
+        let (mut last, mut before) = (DateTime::<Utc>::MIN_UTC, offset(tz, start));
+        for now in (0..80 * 8766 / STEP).map(|steps| start + TimeDelta::hours(steps * STEP)) {
+            let offset = offset(tz, now);
+            if offset != before {
+                assert!(now - last > TimeDelta::hours(52), "{tz} at {now}");
+                (last, before) = (now, offset);
+            }
+        }
+    }
 }

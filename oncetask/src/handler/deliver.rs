@@ -1,5 +1,6 @@
 //! From stored tasks to a call of the user's function, its types erased.
 
+use std::any::{TypeId, type_name};
 use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
@@ -121,6 +122,8 @@ where
 pub struct Handler {
     pub(crate) kind: &'static str,
     pub(crate) aliases: &'static [&'static str],
+    pub(crate) type_id: TypeId,
+    pub(crate) type_name: &'static str,
     pub(crate) config: HandlerConfig,
     pub(crate) grouped: bool,
     pub(crate) run: HandlerFn,
@@ -144,6 +147,8 @@ impl Handler {
         Self {
             kind: T::KIND,
             aliases: T::ALIASES,
+            type_id: TypeId::of::<T>(),
+            type_name: type_name::<T>(),
             config: HandlerConfig::DEFAULT,
             grouped: F::First::GROUPED,
             run: erase::<T, F, Args>(handler),

@@ -4,6 +4,10 @@ use super::Recurrence;
 
 /// When a task runs. A task is never both delayed and recurring.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives while one task is created, and people write it"
+)]
 pub enum Schedule {
     /// As soon as a worker is free.
     #[default]

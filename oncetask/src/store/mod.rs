@@ -92,7 +92,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> Answer<'_, Vec<Result<(), LeaseLost>>>;
 
     /// Cancels, resets or deletes tasks, or changes a generator's rule. An id that is given twice is changed
-    /// once and answered twice.
+    /// once and answered twice, the second time as a second call would be.
     fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> Answer<'_, Vec<Change>>;
 
     /// Tells when it is worth looking again. A ring may come without a reason, but what happens in this
@@ -207,6 +207,10 @@ pub struct Finish {
 
 /// What is asked for from outside.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one a call, whatever the number of tasks"
+)]
 pub enum Action {
     /// See [`cancel`](crate::task::transition::cancel).
     Cancel,

@@ -166,6 +166,10 @@ impl IdBuilder {
     }
 
     /// Appends a value as it is.
+    ///
+    /// # Panics
+    ///
+    /// When the `Display` implementation of the value fails, which it must not.
     #[must_use]
     pub fn raw<T: IdPart + ?Sized>(mut self, value: &T) -> Self {
         value
@@ -175,6 +179,11 @@ impl IdBuilder {
     }
 
     /// Appends a digest of the value: 128 bits of the SHA-256 of its JSON, keys sorted.
+    ///
+    /// # Panics
+    ///
+    /// When the value cannot be written as JSON. A task with such a field cannot be stored either, and is
+    /// refused before its id is asked for.
     #[must_use]
     pub fn hash<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         let json = serde_json::to_value(value).expect("a hashed value must serialize to JSON");

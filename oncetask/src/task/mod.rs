@@ -24,23 +24,93 @@ use crate::schedule::Schedule;
 
 /// A unit of background work: its payload, and what identifies and schedules it.
 ///
-/// Derive it. `#[derive(OnceTask)]` writes every method from the attributes.
+/// Derive it: [`#[derive(OnceTask)]`](derive@crate::OnceTask) writes every method from the attributes.
+///
+/// # By hand
+///
+/// Whatever the derive does can be written, for an enum, a generic type, or a crate without macros. A worker
+/// discovers derived types only: a handler of another is given to
+/// [`Builder::handler`](crate::Builder::handler).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use oncetask::task::IdBuilder;
+/// use oncetask::{Handler, HandlerConfig, OnceTask, Recurrence, ResourceKey, Retry, Schedule, TaskId};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// enum Notice {
+///     Mail { to: String, subject: String },
+///     Digest { team: u64 },
+/// }
+///
+/// impl OnceTask for Notice {
+///     const KIND: &'static str = "notice";
+///     const ALIASES: &'static [&'static str] = &["Notification"];
+///
+///     fn id(&self) -> TaskId {
+///         let id = IdBuilder::task();
+///         match self {
+///             // As `#[id("mail:{to}:{subject:hash}")]` would.
+///             Self::Mail { to, subject } => {
+///                 id.literal("mail:").part_until(to, ':').literal(":").hash(subject).id()
+///             }
+///             Self::Digest { team } => id.literal("digest:").part(team).id(),
+///         }
+///     }
+///
+///     fn resource_key(&self) -> Option<ResourceKey> {
+///         match self {
+///             Self::Mail { to, .. } => IdBuilder::resource().literal("inbox:").part(to).key(),
+///             Self::Digest { .. } => None,
+///         }
+///     }
+///
+///     fn schedule(&self) -> Schedule {
+///         match self {
+///             Self::Mail { .. } => Schedule::Now,
+///             Self::Digest { .. } => {
+///                 let daily = Recurrence::new("FREQ=DAILY;BYHOUR=9").expect("a rule that a test reads");
+///                 Schedule::Recurring(daily)
+///             }
+///         }
+///     }
+/// }
+///
+/// async fn deliver(notice: Notice) -> oncetask::Result {
+///     Ok(())
+/// }
+///
+/// async fn undo(notice: Notice) {}
+///
+/// let config = HandlerConfig::DEFAULT
+///     .retry(Retry::exponential().max_attempts(5))
+///     .lease(Duration::from_secs(60));
+/// let builder = oncetask::builder().handler(Handler::new(deliver).cancel(undo).config(config));
+///
+/// let digest = Notice::Digest { team: 7 };
+/// assert_eq!(digest.id().as_str(), "digest:7");
+/// # drop(builder);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a task",
     label = "not a task",
     note = "add `#[derive(OnceTask)]` and an `#[id(..)]` to `{Self}`"
 )]
 pub trait OnceTask: Payload {
-    /// The name under which tasks of this type are stored.
+    /// The name under which tasks of this type are stored: another than that of every other type.
     const KIND: &'static str;
 
     /// Names under which tasks of this type were stored once: workers claim those too.
     const ALIASES: &'static [&'static str] = &[];
 
     /// The idempotency key: two tasks with the same id are the same task.
+    ///
+    /// [`IdBuilder`] makes ids in which distinct values never give the same text.
     fn id(&self) -> TaskId;
 
-    /// The resource this task works on. Tasks of one resource never run at once.
+    /// The resource that this task works on: tasks of one kind and key never run at the same time.
     fn resource_key(&self) -> Option<ResourceKey> {
         None
     }
@@ -50,7 +120,11 @@ pub trait OnceTask: Payload {
         Schedule::Now
     }
 
-    /// Stores the task unless a task with the same id is already stored.
+    /// Stores the task, unless a task with the same id is already stored: [`Client::create`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::create`].
     fn enqueue(self, client: &Client) -> impl Future<Output = Result<Creation, Error>> + Send
     where
         Self: Sized,

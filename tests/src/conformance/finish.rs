@@ -25,6 +25,7 @@ rules!("finish":
     a_failed_cleanup_is_retried,
     a_cleanup_that_gives_up_leaves_the_task_failed,
     a_retried_task_runs_again_under_another_token,
+    of_competing_finishes_one_is_accepted,
     the_answers_are_in_the_order_asked,
 );
 
@@ -336,6 +337,22 @@ async fn a_retried_task_runs_again_under_another_token(scene: Scene) {
     );
     let task = queue.task("a").await;
     assert_eq!((task.attempts(), task.errors().len()), (2, 1));
+}
+
+async fn of_competing_finishes_one_is_accepted(scene: Scene) {
+    let queue = scene.queue().await;
+    for n in 0..20 {
+        let held = queue.start(task(n.to_string()), at(n)).await;
+        let [one, other] = [scene.queue().await, scene.queue().await].map(|queue| {
+            let complete = complete(&held);
+            tokio::spawn(async move { queue.finish_one(complete, at(n)).await })
+        });
+        let answers = [one.await.expect("answered"), other.await.expect("answered")];
+        assert!(
+            matches!(answers, [Ok(()), Err(LeaseLost)] | [Err(LeaseLost), Ok(())]),
+            "{answers:?}"
+        );
+    }
 }
 
 async fn the_answers_are_in_the_order_asked(scene: Scene) {

@@ -28,6 +28,7 @@ mod claim;
 mod count;
 mod create;
 mod delete;
+mod dropped;
 mod environments;
 mod finish;
 mod follow;
@@ -121,6 +122,7 @@ pub fn cases() -> Vec<Case> {
         environments::CASES,
         round_trip::CASES,
         many::CASES,
+        dropped::CASES,
     ]
     .concat()
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use oncetask::{Change, Handler, HandlerConfig, Retry, Status};
+use oncetask::{Change, Handler, HandlerConfig, HandlerError, Retry, Status};
 
 use super::on_every_store;
 use super::world::{Note, World, line, naming, note, within};
@@ -13,6 +13,7 @@ on_every_store! {
     what_is_cancelled_or_done_is_told_so,
     before_it_ran_the_cleanup_handler_runs_once_and_the_normal_one_never,
     while_it_runs_the_handler_is_told_and_the_cleanup_follows,
+    while_a_dead_worker_holds_it_the_cleanup_runs_after_the_lease,
     a_cleanup_that_fails_is_retried_by_its_own_policy,
     a_cleanup_that_gives_up_leaves_the_task_failed,
     without_a_cleanup_handler_it_ends_as_cancelled,
@@ -130,6 +131,27 @@ async fn while_it_runs_the_handler_is_told_and_the_cleanup_follows(world: World)
     assert_eq!(heard.next().await, "told");
     assert_eq!(heard.next().await, "clean");
     assert_eq!(world.done("note:a").await.status(Utc::now()), Status::Cancelled);
+}
+
+async fn while_a_dead_worker_holds_it_the_cleanup_runs_after_the_lease(world: World) {
+    fn counted_from_one(attempt: u32, _: &HandlerError) -> Option<Duration> {
+        (1..3).contains(&attempt).then_some(Duration::ZERO)
+    }
+    let (say, mut heard) = line();
+    let created = world.ago(TimeDelta::hours(3)).create(note("a")).await;
+    created.expect("stored");
+    world.claim(1, Utc::now() - TimeDelta::hours(2)).await;
+    world.client.cancel(&"note:a".into()).await.expect("answered");
+    let handler = Handler::new(|_: Note| async {}).cancel(move |_: Note| {
+        let sent = say.send("clean");
+        async move { sent.expect("heard") }
+    });
+    let config = HandlerConfig::DEFAULT.cancel_retry(Retry::custom(counted_from_one));
+    let _worker = world.work(handler.config(config)).await;
+    let task = world.done("note:a").await;
+    assert_eq!(task.status(Utc::now()), Status::Cancelled);
+    assert_eq!(heard.next().await, "clean");
+    assert_eq!((task.attempts(), task.state.cleanup_attempts), (1, 1));
 }
 
 /// A handler whose cleanup fails so often, with a policy for it of so many attempts.

@@ -17,6 +17,7 @@ on_every_store! {
     a_handler_is_stopped_when_its_lease_ends_and_the_attempt_counts,
     a_task_whose_lease_ended_an_hour_ago_is_recovered,
     crashes_use_up_the_attempts,
+    crashed_once_and_then_failed_reads_failed,
     a_panic_is_an_error_with_its_message_and_place_and_is_retried,
     the_id_and_the_key_are_known_inside,
     a_worker_never_touches_another_environment,
@@ -143,6 +144,19 @@ async fn crashes_use_up_the_attempts(world: World) {
     assert_eq!((task.attempts(), task.errors().len()), (1, 1));
     worker.shutdown().await;
     assert_eq!(heard.rest(), [] as [&str; 0]);
+}
+
+/// In Go it reads as completed: the crash raised the attempts and left no error.
+async fn crashed_once_and_then_failed_reads_failed(world: World) {
+    crashed(&world).await;
+    let retry = Retry::fixed(Duration::ZERO).max_attempts(2);
+    let handler = Handler::new(|_: Note| async { Err::<(), _>("broken") });
+    let _worker = world
+        .work(handler.config(HandlerConfig::DEFAULT.retry(retry)))
+        .await;
+    let task = world.done("note:a").await;
+    assert_eq!(task.status(Utc::now()), Status::Failed);
+    assert_eq!((task.attempts(), task.errors().len()), (2, 2));
 }
 
 async fn a_panic_is_an_error_with_its_message_and_place_and_is_retried(world: World) {

@@ -1,3 +1,5 @@
+//! A schedule and a recurrence together are a compile error: see the UI test `run_at_and_recurrence`.
+
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
 use oncetask::schedule::Missed;
 use oncetask::{Change, Context, Filter, Handler, Recurrence, Status};

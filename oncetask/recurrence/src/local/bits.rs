@@ -54,3 +54,28 @@ pub(crate) fn select(mut word: u64, rank: u32) -> u32 {
     }
     word.trailing_zeros()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_is_in_order_across_its_words() {
+        let members = [0, 63, 64, 127, 200, 365];
+        let mut set = DayBits::default();
+        for day in members {
+            set.insert(day);
+        }
+        assert_eq!(set.len(), 6);
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|rank| set.nth(rank)), members.map(Some));
+        assert_eq!(set.nth(6), None);
+        assert_eq!(
+            [1, 64, 201, 366].map(|day| set.at_or_after(day)),
+            [Some(63), Some(64), Some(365), None]
+        );
+        assert_eq!(set.at_or_after(400), None);
+        let part = set.slice(63, 65);
+        assert_eq!([0, 1, 2].map(|rank| part.nth(rank)), [Some(0), Some(1), Some(64)]);
+        assert_eq!(part.len(), 3);
+    }
+}

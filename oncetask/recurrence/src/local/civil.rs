@@ -84,3 +84,21 @@ pub(crate) fn weekday(day: Day) -> i32 {
 pub(crate) fn is_leap(year: i32) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn years_have_their_days() {
+        let mut year = Year::new(1);
+        while year.number <= LAST_YEAR {
+            let last = year.first + year.days() - 1;
+            assert_eq!((Year::of(year.first), Year::of(last)), (year, year));
+            year = year.next();
+            assert_eq!(year, Year::new(year.number));
+        }
+        assert_eq!(Second::from(year.first) * DAY, END);
+        assert_eq!(Second::from(Year::new(1970).first) * DAY, UNIX_EPOCH);
+    }
+}

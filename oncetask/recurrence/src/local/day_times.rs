@@ -61,3 +61,23 @@ fn next(set: u64, value: u32) -> Option<u32> {
     let rest = if value < 64 { set & (u64::MAX << value) } else { 0 };
     (rest != 0).then(|| rest.trailing_zeros())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_in_order_however_they_are_asked_for() {
+        let times = DayTimes {
+            hours: 1 << 3 | 1 << 23,
+            minutes: 1 | 1 << 59,
+            seconds: 1 << 5 | 1 << 59,
+        };
+        let all: Vec<_> = (0..times.len()).map(|rank| times.nth(rank)).collect();
+        let from = |time| times.at_or_after(time);
+        let followed: Vec<_> = std::iter::successors(from(0), |time| from(time + 1)).collect();
+        assert_eq!(all, followed);
+        assert_eq!((all[0], all[7]), (3 * 3600 + 5, 86_399));
+        assert_eq!(from(86_400), None);
+    }
+}

@@ -44,12 +44,7 @@ enum Kind {
 impl Expansion {
     /// The times of the rule, of which those that it leaves open are taken from `start`.
     pub(crate) fn new(rule: &Rule, start: Second) -> Self {
-        let filter = DayFilter::new(rule, Some(day_of(start)));
-        let times = DayTimesOf {
-            rule,
-            start: Some(start),
-        };
-        Self::with(rule, start, filter, &times)
+        Self::with(rule, start, DayFilter::new(rule, Some(day_of(start))))
     }
 
     /// Whether the rule names any time at all, whenever it starts.
@@ -58,13 +53,13 @@ impl Expansion {
             interval: 1,
             ..rule.clone()
         };
-        let times = DayTimesOf { rule, start: None };
-        Self::with(rule, 0, DayFilter::new(rule, None), &times)
+        Self::with(rule, 0, DayFilter::new(rule, None))
             .at_or_after(0)
             .is_some()
     }
 
-    fn with(rule: &Rule, start: Second, filter: DayFilter, times: &DayTimesOf<'_>) -> Self {
+    fn with(rule: &Rule, start: Second, filter: DayFilter) -> Self {
+        let times = DayTimesOf { rule, start };
         let kind = if rule.frequency < Frequency::Daily {
             Kind::Long(Periods::new(rule, day_of(start), times.whole()))
         } else {
@@ -105,56 +100,59 @@ pub(crate) fn day_of(time: Second) -> Day {
 /// The hours, minutes and seconds of a rule, split where its period ends.
 struct DayTimesOf<'a> {
     rule: &'a Rule,
-    /// Says the parts that the rule leaves open; without it they are all taken.
-    start: Option<Second>,
+    /// Says what the rule leaves open.
+    start: Second,
 }
 
 impl DayTimesOf<'_> {
     fn whole(&self) -> DayTimes {
+        let Rule {
+            hours,
+            minutes,
+            seconds,
+            ..
+        } = self.rule;
         DayTimes {
-            hours: self.field(&self.rule.hours, Frequency::Hourly, 24, 3600),
-            minutes: self.field(&self.rule.minutes, Frequency::Minutely, 60, 60),
-            seconds: self.field(&self.rule.seconds, Frequency::Secondly, 60, 1),
+            hours: self.field(hours, Frequency::Hourly, 24, 3600),
+            minutes: self.field(minutes, Frequency::Minutely, 60, 60),
+            seconds: self.field(seconds, Frequency::Secondly, 60, 1),
         }
     }
 
     /// The times of day at which a period may begin.
     fn slots(&self) -> DayTimes {
-        let DayTimes {
-            hours,
-            minutes,
-            seconds,
-        } = self.whole();
-        let from = |frequency, set| if self.rule.frequency >= frequency { set } else { 1 };
-        DayTimes {
-            hours: from(Frequency::Hourly, hours),
-            minutes: from(Frequency::Minutely, minutes),
-            seconds: from(Frequency::Secondly, seconds),
-        }
+        self.keep(|field| field <= self.rule.frequency)
     }
 
     /// The times after the beginning of each period.
     fn within(&self) -> DayTimes {
+        self.keep(|field| field > self.rule.frequency)
+    }
+
+    /// The times of day, but with zero for the fields that are not kept.
+    fn keep(&self, kept: impl Fn(Frequency) -> bool) -> DayTimes {
         let DayTimes {
             hours,
             minutes,
             seconds,
         } = self.whole();
-        let from = |frequency, set| if self.rule.frequency < frequency { set } else { 1 };
+        let or_zero = |field, set| if kept(field) { set } else { 1 };
         DayTimes {
-            hours: from(Frequency::Hourly, hours),
-            minutes: from(Frequency::Minutely, minutes),
-            seconds: from(Frequency::Secondly, seconds),
+            hours: or_zero(Frequency::Hourly, hours),
+            minutes: or_zero(Frequency::Minutely, minutes),
+            seconds: or_zero(Frequency::Secondly, seconds),
         }
     }
 
-    /// One field of the times of day, which a period from `frequency` down fixes itself.
-    fn field(&self, list: &[i16], frequency: Frequency, size: i64, unit: Second) -> u64 {
-        let every = (1 << size) - 1;
-        match self.start {
-            _ if !list.is_empty() => list.iter().fold(0, |set, value| set | 1 << value),
-            Some(start) if self.rule.frequency < frequency => 1 << (start.div_euclid(unit)).rem_euclid(size),
-            _ => every,
+    /// One field of the times of day: what the rule lists, or what the start has, or any, where each period
+    /// of the rule has another.
+    fn field(&self, list: &[i16], field: Frequency, size: i64, unit: Second) -> u64 {
+        if !list.is_empty() {
+            list.iter().fold(0, |set, value| set | 1 << value)
+        } else if field > self.rule.frequency {
+            1 << self.start.div_euclid(unit).rem_euclid(size)
+        } else {
+            (1 << size) - 1
         }
     }
 }

@@ -33,3 +33,28 @@ pub(crate) fn first_multiple_within(step: i64, modulus: i64, low: i64, high: i64
 fn ceiling(a: i64, b: i64) -> i64 {
     (a + b - 1).div_euclid(b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_multiple_is_the_one_found_by_trying() {
+        for modulus in 1..28 {
+            for step in 0..modulus {
+                for low in 0..modulus {
+                    for high in low..modulus {
+                        let tried = (0..modulus).find(|k| (low..=high).contains(&(k * step % modulus)));
+                        let found = first_multiple_within(step, modulus, low, high);
+                        assert_eq!(found, tried, "{step} modulo {modulus} from {low} to {high}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn aligned_numbers_are_the_next_of_a_progression() {
+        assert_eq!([-1, 0, 1, 5, 6].map(|least| align(least, 12, 5)), [2, 2, 2, 7, 7]);
+    }
+}

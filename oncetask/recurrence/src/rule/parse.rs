@@ -11,45 +11,69 @@ use crate::rule::values::{
 use crate::rule::{Frequency, Rule};
 use crate::suggest::did_you_mean;
 
+/// A rule that lists every number there is, in every part, is shorter.
+const LONGEST: usize = 8192;
+
+/// Beyond these, further mistakes are not worth their memory.
+const MOST_MISTAKES: usize = 16;
+
 /// Reads a rule such as `FREQ=DAILY;BYHOUR=9`; upper and lower case are the same.
 pub(crate) fn parse(text: &str) -> Result<Rule, Vec<RecurrenceError>> {
+    if text.len() > LONGEST {
+        let reason = format!(
+            "a recurrence rule has at most {LONGEST} bytes, not {}",
+            text.len()
+        );
+        return Err(vec![RecurrenceError::of_rule("..", reason)]);
+    }
     let head = text.trim_start().to_ascii_uppercase();
     if ["RRULE", "DTSTART", "EXRULE"]
         .iter()
         .any(|name| head.starts_with(name))
     {
-        let alone = RecurrenceError::of_rule(text, "expected the rule alone, without `RRULE:`");
-        return Err(vec![alone]);
+        let reason = "expected the rule alone, without `RRULE:`";
+        return Err(vec![RecurrenceError::of_rule(text, reason)]);
     }
-    let mut errors = Vec::new();
+    read(text).map_err(|mut mistakes| {
+        mistakes.sort_by_key(|mistake| mistake.span.start);
+        mistakes
+            .into_iter()
+            .take(MOST_MISTAKES)
+            .map(|mistake| mistake.of(text))
+            .collect()
+    })
+}
+
+fn read(text: &str) -> Result<Rule, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
     let mut parts = Vec::new();
     for token in Token::whole(text).split(';') {
         match Part::read(token, &parts) {
             Ok(part) => parts.push(part),
-            Err(mistake) => errors.push(mistake),
+            Err(mistake) => mistakes.push(mistake),
         }
     }
-    let rule = read_parts(&parts, &mut errors);
-    if errors.is_empty() {
-        errors.extend(legal::mistakes(&rule, &parts));
+    let rule = read_parts(&parts, &mut mistakes);
+    if mistakes.is_empty() {
+        mistakes = legal::mistakes(&rule, &parts);
     }
-    let errors = errors
-        .into_iter()
-        .map(|mistake| mistake.of(text))
-        .collect::<Vec<_>>();
-    if errors.is_empty() { Ok(rule) } else { Err(errors) }
+    if mistakes.is_empty() {
+        Ok(rule)
+    } else {
+        Err(mistakes)
+    }
 }
 
 /// The rule, as far as its parts make sense.
-fn read_parts(parts: &[Part<'_>], errors: &mut Vec<Mistake>) -> Rule {
+fn read_parts(parts: &[Part<'_>], mistakes: &mut Vec<Mistake>) -> Rule {
     let mut rule = Rule::new(Frequency::Yearly);
     for part in parts {
         if let Err(mistake) = read_part(&mut rule, part) {
-            errors.push(mistake);
+            mistakes.push(mistake);
         }
     }
-    if errors.is_empty() && !parts.iter().any(|part| part.name == "FREQ") {
-        errors.push(Mistake {
+    if mistakes.is_empty() && !parts.iter().any(|part| part.name == "FREQ") {
+        mistakes.push(Mistake {
             span: 0..0,
             reason: "`FREQ` is missing; a rule begins as `FREQ=DAILY` does".into(),
         });

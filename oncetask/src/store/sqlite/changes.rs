@@ -7,7 +7,7 @@ use super::trouble::Trouble;
 use super::tx::Tx;
 use crate::store::{Action, Finish, Insert, Renewal, Renewed};
 use crate::task::transition::{self, Change, LeaseLost};
-use crate::task::{Task, TaskId, TaskState};
+use crate::task::{ResourceKey, Task, TaskId, TaskState};
 
 /// Adds a task unless its id is taken.
 pub(super) fn create(tx: &mut Tx<'_>, env: i64, task: &Task) -> Result<Insert, Trouble> {
@@ -24,7 +24,12 @@ fn insert(tx: &mut Tx<'_>, env: i64, task: &Task) -> Result<bool, Trouble> {
     let kind = tx.names.new_kind(tx.db, env, task.kind())?;
     let new = rows::insert(tx.db, env, kind, task)?.is_some();
     if new {
-        changed(tx, kind, task.resource_key().map(|key| key.as_str()), &task.state);
+        changed(
+            tx,
+            kind,
+            task.spec.held_key().map(ResourceKey::as_str),
+            &task.state,
+        );
     }
     Ok(new)
 }
@@ -100,12 +105,7 @@ pub(super) fn change(
         return Ok(change);
     }
     let Task { spec, state } = &stored.task;
-    changed(
-        tx,
-        stored.kind,
-        spec.resource_key.as_ref().map(|key| key.as_str()),
-        state,
-    );
+    changed(tx, stored.kind, spec.held_key().map(ResourceKey::as_str), state);
     if state.done.is_some() || *action == Action::Delete {
         tx.news.ended.push(id.clone());
     }
@@ -119,10 +119,12 @@ pub(super) fn change(
 }
 
 /// What is said of an id that this environment does not have.
-pub(super) fn missing(tx: &Tx<'_>, id: &TaskId) -> Result<Change, Trouble> {
-    Ok(match rows::anywhere(tx.db, id)? {
-        true => Change::OtherEnvironment,
-        false => Change::NotFound,
+fn missing(tx: &Tx<'_>, id: &TaskId) -> Result<Change, Trouble> {
+    let elsewhere = rows::anywhere(tx.db, id)?;
+    Ok(if elsewhere {
+        Change::OtherEnvironment
+    } else {
+        Change::NotFound
     })
 }
 

@@ -16,11 +16,11 @@ use rusqlite::wal::CheckpointMode;
 use super::file::{Place, patience};
 
 /// From how many pages on the log is copied: 64 MiB.
-const COPY: usize = 16_000;
-/// How many pages it has grown when that is tried again.
-const AGAIN: usize = 2000;
-/// From how many pages on readers and writers are made to wait for it: 512 MiB.
-const INSIST: usize = 128_000;
+pub(super) const PAGES: usize = 16_000;
+/// It has grown by this part of that when copying it is tried again.
+const AGAIN: usize = 8;
+/// From how many times that on readers and writers are made to wait.
+const INSIST: usize = 8;
 /// How long they are made to wait.
 const INSIST_FOR: Duration = Duration::from_secs(1);
 
@@ -28,7 +28,9 @@ const INSIST_FOR: Duration = Duration::from_secs(1);
 pub(super) struct Checkpoints {
     /// How many pages the log has, as each commit tells.
     pages: Arc<AtomicUsize>,
-    /// How many it has when the next step is due.
+    /// From how many on it is copied.
+    from: usize,
+    /// How many it has when that is due next.
     next: usize,
     bulk_copied: Arc<AtomicBool>,
     wanted: SyncSender<CheckpointMode>,
@@ -37,6 +39,7 @@ pub(super) struct Checkpoints {
 impl Checkpoints {
     pub(super) fn new(
         db: &mut Connection,
+        from: usize,
         wanted: SyncSender<CheckpointMode>,
         bulk_copied: Arc<AtomicBool>,
     ) -> rusqlite::Result<Self> {
@@ -49,7 +52,8 @@ impl Checkpoints {
         }))?;
         Ok(Self {
             pages,
-            next: COPY,
+            from,
+            next: from,
             bulk_copied,
             wanted,
         })
@@ -61,11 +65,11 @@ impl Checkpoints {
         if self.bulk_copied.swap(false, Ordering::Acquire) {
             copy(db, CheckpointMode::PASSIVE);
         }
-        if pages < COPY {
-            self.next = COPY;
+        if pages < self.from {
+            self.next = self.from;
         } else if pages >= self.next {
-            self.next = pages + AGAIN;
-            let mode = if pages < INSIST {
+            self.next = pages + self.from / AGAIN;
+            let mode = if pages < self.from * INSIST {
                 CheckpointMode::PASSIVE
             } else {
                 CheckpointMode::TRUNCATE

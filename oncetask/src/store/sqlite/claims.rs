@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, Row, params};
 
 use super::names;
-use super::rows::{self, Stored, state_columns, task_columns};
+use super::rows::{self, Stored, task_columns};
 use super::trouble::Trouble;
 use super::tx::Tx;
 use crate::store::{Claim, ClaimRequest, Claimed, ClaimedTask, Want};
@@ -28,11 +28,14 @@ enum Slot {
     Key(String),
 }
 
+/// The number and the name of a kind.
+type Kind<'a> = (i64, &'a str);
+
 /// A want, and what its kinds are called in this file.
 struct Search<'a> {
     place: usize,
     want: &'a Want,
-    kinds: Vec<(i64, &'a str)>,
+    kinds: Vec<Kind<'a>>,
     owner: &'a str,
     now: DateTime<Utc>,
 }
@@ -76,7 +79,7 @@ pub(super) fn nothing_due(
 pub(super) fn head(db: &Connection, kind: i64) -> rusqlite::Result<Option<(i64, i64)>> {
     let sql = "
         SELECT * FROM (SELECT due, seq FROM tasks INDEXED BY queue
-            WHERE kind = ?1 AND due IS NOT NULL AND resource_key IS NULL ORDER BY due, seq LIMIT 1)
+            WHERE kind = ?1 AND due IS NOT NULL AND held_key IS NULL ORDER BY due, seq LIMIT 1)
         UNION ALL
         SELECT * FROM (SELECT due, first FROM keys INDEXED BY key_queue
             WHERE kind = ?1 ORDER BY due, first LIMIT 1)";
@@ -145,7 +148,7 @@ impl Search<'_> {
     }
 
     /// What is due of all kinds, in order.
-    fn heads(&self, tx: &mut Tx<'_>, room: usize) -> Result<Vec<((i64, &str), Head)>, Trouble> {
+    fn heads(&self, tx: &mut Tx<'_>, room: usize) -> Result<Vec<(Kind<'_>, Head)>, Trouble> {
         let mut heads = Vec::new();
         for kind in &self.kinds {
             let mut unreadable = Vec::new();
@@ -170,7 +173,7 @@ impl Search<'_> {
     fn tasks(
         &self,
         db: &Connection,
-        kind: (i64, &str),
+        kind: Kind<'_>,
         room: usize,
         unreadable: &mut Vec<(i64, String)>,
     ) -> Result<Vec<Head>, Trouble> {
@@ -178,7 +181,7 @@ impl Search<'_> {
             "SELECT ",
             task_columns!("?2"),
             ", t.due FROM tasks t INDEXED BY queue JOIN payloads p USING (seq)
-             WHERE t.kind = ?1 AND t.due <= ?3 AND t.due IS NOT NULL AND t.resource_key IS NULL
+             WHERE t.kind = ?1 AND t.due <= ?3 AND t.due IS NOT NULL AND t.held_key IS NULL
              ORDER BY t.due, t.seq LIMIT ?4"
         );
         let mut statement = db.prepare_cached(SQL)?;
@@ -214,7 +217,7 @@ impl Search<'_> {
     }
 
     /// The due tasks of a key that one claim takes: several, unless the first is to be cleaned up after.
-    fn group(&self, tx: &mut Tx<'_>, kind: (i64, &str), key: &str) -> Result<Vec<ClaimedTask>, Trouble> {
+    fn group(&self, tx: &mut Tx<'_>, kind: Kind<'_>, key: &str) -> Result<Vec<ClaimedTask>, Trouble> {
         let mut unreadable = Vec::new();
         let tasks = self.members(tx.db, kind, key, &mut unreadable)?;
         put_off(tx, kind, Some(key), unreadable, self.now)?;
@@ -225,7 +228,7 @@ impl Search<'_> {
     fn members(
         &self,
         db: &Connection,
-        kind: (i64, &str),
+        kind: Kind<'_>,
         key: &str,
         unreadable: &mut Vec<(i64, String)>,
     ) -> Result<Vec<Stored>, Trouble> {
@@ -233,7 +236,7 @@ impl Search<'_> {
             "SELECT ",
             task_columns!("?2"),
             " FROM tasks t INDEXED BY members JOIN payloads p USING (seq)
-             WHERE t.kind = ?1 AND t.resource_key = ?3 AND t.ending = 0
+             WHERE t.kind = ?1 AND t.held_key = ?3 AND t.ending = 0
                AND CASE WHEN t.lease_until IS NULL THEN t.wait_until ELSE t.lease_until END <= ?4
              ORDER BY t.wait_until, t.seq"
         );
@@ -292,7 +295,7 @@ fn readable(row: &Row<'_>, unreadable: &mut Vec<(i64, String)>) -> Result<Option
 /// One bad row never stops a queue.
 fn put_off(
     tx: &mut Tx<'_>,
-    kind: (i64, &str),
+    kind: Kind<'_>,
     key: Option<&str>,
     unreadable: Vec<(i64, String)>,
     now: DateTime<Utc>,

@@ -195,7 +195,7 @@ impl Shared {
         let bells = Arc::new(Bells::default());
         Ok(Self {
             address: format!("sqlite:{}", place.file.display()),
-            threads: Threads::start(&place, &bells, options.durability)?,
+            threads: Threads::start(&place, &bells, options)?,
             readers: Arc::new(Readers::new(place.clone())),
             bells,
             place,

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::SqliteStore;
+use super::{SqliteStore, checkpoint};
 use crate::error::StoreError;
 
 /// What survives the loss of power. A crash of the program or of any number of workers loses nothing either
@@ -37,6 +37,8 @@ pub struct SqliteOptions {
     pub(super) file: PathBuf,
     pub(super) durability: Durability,
     pub(super) lock_timeout: Duration,
+    /// From how many pages on the log is brought back into the database.
+    pub(super) checkpoint_from: usize,
 }
 
 impl SqliteOptions {
@@ -45,6 +47,7 @@ impl SqliteOptions {
             file,
             durability: Durability::Full,
             lock_timeout: Duration::from_secs(30),
+            checkpoint_from: checkpoint::PAGES,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
+use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +80,7 @@ pub(super) fn by_seq(db: &Connection, seq: i64) -> Result<Option<Stored>, Troubl
 /// The state of the task with this id.
 pub(super) fn held(db: &Connection, env: i64, id: &TaskId) -> Result<Option<Held>, Trouble> {
     const SQL: &str = concat!(
-        "SELECT t.seq, t.kind, t.resource_key, ",
+        "SELECT t.seq, t.kind, t.held_key, ",
         state_columns!(),
         " FROM tasks t WHERE t.id = ?1 AND t.env = ?2"
     );
@@ -104,8 +105,8 @@ pub(super) fn anywhere(db: &Connection, id: &TaskId) -> rusqlite::Result<bool> {
 pub(super) fn insert(db: &Connection, env: i64, kind: i64, task: &Task) -> Result<Option<i64>, Trouble> {
     const TASK: &str = "
         INSERT INTO tasks (env, kind, id, resource_key, created_at, wait_until, due, generator, occurrence_at,
-            recurrence)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
+            recurrence, held_key)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10)
         ON CONFLICT DO NOTHING RETURNING seq";
     let Task { spec, state } = task;
     let occurrence = spec.occurrence.as_ref();
@@ -119,7 +120,8 @@ pub(super) fn insert(db: &Connection, env: i64, kind: i64, task: &Task) -> Resul
         millis(state.wait_until),
         occurrence.map(|occurrence| occurrence.generator.as_str()),
         occurrence.map(|occurrence| millis(occurrence.at)),
-        recurrence
+        recurrence,
+        spec.held_key().map(ResourceKey::as_str)
     ];
     let seq = db
         .prepare_cached(TASK)?
@@ -277,8 +279,14 @@ fn state(row: &Row<'_>, at: usize) -> Result<TaskState, Trouble> {
         None => None,
         Some(_) => Some(instant(row, at + 10)?),
     };
-    let errors: Option<&str> = row.get_ref(at + 11)?.as_str_or_null().map_err(not_text)?;
-    let progress: Option<&str> = row.get_ref(at + 12)?.as_str_or_null().map_err(not_text)?;
+    let errors: Option<&str> = row
+        .get_ref(at + 11)?
+        .as_str_or_null()
+        .map_err(|error| not_text(&error))?;
+    let progress: Option<&str> = row
+        .get_ref(at + 12)?
+        .as_str_or_null()
+        .map_err(|error| not_text(&error))?;
     Ok(TaskState {
         wait_until: instant(row, at)?,
         attempts: row.get(at + 3)?,
@@ -293,7 +301,7 @@ fn state(row: &Row<'_>, at: usize) -> Result<TaskState, Trouble> {
     })
 }
 
-fn not_text(error: rusqlite::types::FromSqlError) -> Trouble {
+fn not_text(error: &FromSqlError) -> Trouble {
     Trouble::Corrupt(format!("a column that holds text does not: {error}"))
 }
 

@@ -1,12 +1,13 @@
 //! What other processes do to the file.
 //!
-//! SQLite tells a connection, without reading a page, whether anybody else has committed since it last asked.
-//! That is asked every few milliseconds, only while somebody waits; and when something was committed, the
-//! heads of the queues that somebody waits for are looked at.
+//! Every commit writes to the log, so the log's time of change is looked at every few milliseconds, only while
+//! somebody waits: that costs an idle worker next to nothing. If it may have changed, SQLite tells whether
+//! anybody has committed; and if so, the heads of the queues that somebody waits for are looked at.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
 
@@ -17,8 +18,16 @@ use super::trouble::Trouble;
 use crate::store::Bell;
 use crate::task::TaskId;
 
-/// How long something that another process did may go unseen.
-const EVERY: Duration = Duration::from_millis(20);
+/// How long something that another process did may go unseen, if the last such thing is not long ago.
+const BUSY: Duration = Duration::from_millis(20);
+/// How long otherwise.
+const QUIET: Duration = Duration::from_millis(40);
+/// From how many looks without a change on it is quiet.
+const CALM: u32 = 50;
+/// How many looks may trust the log's time of change, in case a file system does not keep it well.
+const TRUSTED: u32 = 25;
+/// A log that changed so shortly ago may have changed again without a later time.
+const COARSE: Duration = Duration::from_millis(100);
 
 /// Tells the watcher when to work.
 #[derive(Debug, Default)]
@@ -52,13 +61,13 @@ impl Alarm {
     }
 
     /// Sleeps until it is time to look. Returns whether it ever is again.
-    fn wait(&self) -> bool {
+    fn wait(&self, longest: Duration) -> bool {
         let state = self.lock();
         let state = match *state {
             State::Over => state,
             State::Asleep => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             State::Awake => {
-                let waited = self.changed.wait_timeout(state, EVERY);
+                let waited = self.changed.wait_timeout(state, longest);
                 waited.unwrap_or_else(PoisonError::into_inner).0
             }
         };
@@ -79,9 +88,49 @@ impl Alarm {
     }
 }
 
+/// What the log looked like.
+struct Glance {
+    log: File,
+    seen: Option<(SystemTime, u64)>,
+    again: bool,
+    unchanged: u32,
+}
+
+impl Glance {
+    fn new(log: File) -> Self {
+        Self {
+            log,
+            seen: None,
+            again: true,
+            unchanged: 0,
+        }
+    }
+
+    /// Whether somebody may have committed since this was last asked.
+    fn may_have_changed(&mut self) -> bool {
+        let now = self
+            .log
+            .metadata()
+            .and_then(|log| Ok((log.modified()?, log.len())))
+            .ok();
+        let age = now.and_then(|(changed, _)| changed.elapsed().ok());
+        // Elsewhere the time of a file that is open may lag behind.
+        let same = cfg!(unix) && now.is_some() && now == self.seen && !self.again;
+        self.seen = now;
+        self.again = age.is_none_or(|age| age < COARSE);
+        self.unchanged = if same { self.unchanged.saturating_add(1) } else { 0 };
+        !same || self.unchanged.is_multiple_of(TRUSTED)
+    }
+
+    fn interval(&self) -> Duration {
+        if self.unchanged < CALM { BUSY } else { QUIET }
+    }
+}
+
 /// The thread that looks.
 pub(super) struct Watcher {
     db: Connection,
+    glance: Glance,
     bells: Arc<Bells>,
     alarm: Arc<Alarm>,
     version: i64,
@@ -91,12 +140,18 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    pub(super) fn new(db: Connection, bells: Arc<Bells>, alarm: Arc<Alarm>) -> rusqlite::Result<Self> {
+    pub(super) fn new(
+        db: Connection,
+        log: File,
+        bells: Arc<Bells>,
+        alarm: Arc<Alarm>,
+    ) -> rusqlite::Result<Self> {
         let version = version(&db)?;
         let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'stopped'";
         let stopped = db.query_row(sql, [], |row| row.get(0))?;
         Ok(Self {
             db,
+            glance: Glance::new(log),
             bells,
             alarm,
             version,
@@ -107,14 +162,18 @@ impl Watcher {
 
     /// Works until the store is closed.
     pub(super) fn run(mut self) {
-        while self.alarm.wait() {
+        while self.alarm.wait(self.glance.interval()) {
             let heard = self.bells.heard();
             if heard.is_empty() {
                 self.alarm.sleep(&self.bells);
                 continue;
             }
+            if !self.glance.may_have_changed() {
+                continue;
+            }
             // What could not be read is looked at again the next time.
             if let Err(trouble) = self.look(&heard) {
+                self.glance.again = true;
                 tracing::debug!(?trouble, "could not look for what other programs did");
             }
         }

@@ -82,7 +82,9 @@ impl<T: Send> Job for Op<T> {
             ..
         } = *self;
         if outcome.is_ok() {
-            ended.iter().for_each(|id| bell.ended(id));
+            for id in &ended {
+                bell.ended(id);
+            }
         }
         let answer = outcome.map(|()| answer.expect("a job that was committed has run"));
         // A caller that is gone has nothing to hear.
@@ -195,8 +197,9 @@ impl Writer {
         self.roll_back();
         let error = trouble.about(&self.place.file);
         first.settle(Err(error.clone()));
-        while let Ok(job) = self.jobs.try_recv() {
-            job.settle(Err(error.clone()));
+        while let Ok(mut job) = self.jobs.try_recv() {
+            let seen = job.look(&self.db);
+            job.settle(if seen { Ok(()) } else { Err(error.clone()) });
         }
     }
 
@@ -206,7 +209,9 @@ impl Writer {
             self.acknowledger.acknowledge(durable);
         }
         self.ring(news);
-        done.into_iter().for_each(|job| job.settle(Ok(())));
+        for job in done {
+            job.settle(Ok(()));
+        }
     }
 
     fn ring(&mut self, news: News) {

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 
 use super::{at, store};
+use crate::store::sqlite::{Durability, SqliteStore};
 use crate::store::{
     Action, ClaimRequest, Claimed, Filter, Finish, MemoryStore, Order, Query, Renewal, Store, Want,
 };
@@ -20,7 +21,7 @@ const IDS: usize = 40;
 
 struct Pair {
     memory: MemoryStore,
-    sqlite: super::SqliteStore,
+    sqlite: SqliteStore,
     rng: Rng,
     now: i64,
     /// The tokens that were given for an id: in memory, in the file.
@@ -30,7 +31,10 @@ struct Pair {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_done_to_both_stores_leaves_the_same_in_both() {
     for seed in 0..12 {
-        let (_directory, sqlite) = store().await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let options = SqliteStore::options(directory.path().join("tasks.db"));
+        let sqlite = options.durability(Durability::Normal).open("TEST").await;
+        let sqlite = sqlite.expect("it is opened");
         let mut pair = Pair {
             memory: MemoryStore::new("TEST"),
             sqlite,

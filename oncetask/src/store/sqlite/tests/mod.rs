@@ -1,7 +1,7 @@
 mod agreement;
 mod files;
-mod two;
-mod watching;
+mod queue;
+mod trouble;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;

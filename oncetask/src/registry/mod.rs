@@ -1,13 +1,15 @@
 //! The task types of this program, found through `inventory`, and what is checked before anything runs.
 
-use std::any::type_name;
-use std::collections::BTreeMap;
+mod check;
+
+use std::any::{TypeId, type_name};
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use self::check::check;
 use crate::client::Draft;
-use crate::error::{Error, StartError};
-use crate::handler::{Delivery, Handler, HandlerConfig, HandlerFn, Needs, States, Taken};
+use crate::error::Error;
+use crate::handler::{Delivery, Handler, HandlerConfig, HandlerFn, Needs, Taken};
 use crate::task::OnceTask;
 
 /// Where a task type is defined.
@@ -51,6 +53,7 @@ pub struct TaskType {
     kind: &'static str,
     aliases: &'static [&'static str],
     type_name: fn() -> &'static str,
+    type_id: fn() -> TypeId,
     location: Location,
     handler: Option<HandlerDefinition>,
     at_start: Option<fn() -> Result<Draft, Error>>,
@@ -64,6 +67,7 @@ impl TaskType {
             kind: T::KIND,
             aliases: T::ALIASES,
             type_name: type_name::<T>,
+            type_id: TypeId::of::<T>,
             location: Location { file, line, column },
             handler: None,
             at_start: None,
@@ -205,104 +209,4 @@ pub(crate) fn runnables(types: &[TaskType], given: Vec<Handler>) -> Vec<Runnable
         },
     );
     own.chain(given).collect()
-}
-
-/// Everything that is wrong with the task types of this program, at once.
-pub(crate) fn check(types: &[TaskType], given: &[Handler], states: &States) -> Result<(), StartError> {
-    let mut problems = missing_states(types, given, states);
-    problems.extend(shared_names(types));
-    problems.extend(second_handlers(types, given));
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(StartError { problems })
-    }
-}
-
-fn missing_states(types: &[TaskType], given: &[Handler], states: &States) -> Vec<String> {
-    let own = types
-        .iter()
-        .filter_map(|task| Some((task.to_string(), vec![task.handler?.needs])));
-    let given = given
-        .iter()
-        .map(|handler| (named(handler), handler.needs.clone()));
-    let mut problems = Vec::new();
-    for (owner, needs) in own.chain(given) {
-        let mut needed = Needs::default();
-        for needs in needs {
-            needs(&mut needed);
-        }
-        let mut missing: Vec<_> = needed
-            .0
-            .into_iter()
-            .filter(|(id, _)| !states.contains(*id))
-            .collect();
-        missing.dedup();
-        problems.extend(missing.into_iter().map(|(_, state)| {
-            format!("the handler of {owner} needs a state of type `{state}`: give one to `.state(..)`")
-        }));
-    }
-    problems
-}
-
-/// Names that tell no longer which type a stored task has.
-fn shared_names(types: &[TaskType]) -> Vec<String> {
-    let mut by_name: BTreeMap<&str, Vec<&TaskType>> = BTreeMap::new();
-    for task in types {
-        by_name.entry(task.kind).or_default().push(task);
-        for alias in task.aliases {
-            by_name.entry(alias).or_default().push(task);
-        }
-    }
-    let shared = by_name.into_iter().filter(|(_, types)| types.len() > 1);
-    let problem = |(name, types): (&str, Vec<&TaskType>)| {
-        let owners: Vec<_> = types.iter().map(|task| as_named(task, name)).collect();
-        format!(
-            "the kind `{name}` belongs to several task types: {}; give each its own with `#[task(kind = \"..\")]`",
-            owners.join(", ")
-        )
-    };
-    shared.map(problem).collect()
-}
-
-fn as_named(task: &TaskType, name: &str) -> String {
-    if task.kind == name {
-        task.to_string()
-    } else {
-        format!("{task} as an alias")
-    }
-}
-
-fn second_handlers(types: &[TaskType], given: &[Handler]) -> Vec<String> {
-    let mut problems = Vec::new();
-    for (index, handler) in given.iter().enumerate() {
-        let kind = handler.kind;
-        if let Some(task) = types
-            .iter()
-            .find(|task| task.kind == kind && task.handler.is_some())
-        {
-            problems.push(format!(
-                "the kind `{kind}` has two handlers: its own, of {task}, and {} given to `.handler(..)`",
-                named(handler)
-            ));
-        }
-        if let Some(other) = given[..index].iter().find(|other| other.kind == kind) {
-            problems.push(format!(
-                "the kind `{kind}` has two handlers given to `.handler(..)`: {} and {}",
-                named(other),
-                named(handler)
-            ));
-        }
-        if let Some((other, _)) = handler.cleanup.as_ref().filter(|(other, _)| *other != kind) {
-            problems.push(format!(
-                "{} has a cleanup handler of another kind, `{other}`",
-                named(handler)
-            ));
-        }
-    }
-    problems
-}
-
-fn named(handler: &Handler) -> String {
-    format!("`{}` ({})", handler.kind, handler.location)
 }

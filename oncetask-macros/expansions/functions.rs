@@ -1,0 +1,5 @@
+#[id(with = Self::key)]
+#[resource_key(with = owner)]
+#[run_at(with = Self::at)]
+#[handler(run = <Self as Work>::work, retry = PATIENT, cancel = undo, cancel_retry = never, lease = Self::LEASE)]
+struct Functions(u8, String);

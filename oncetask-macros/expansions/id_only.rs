@@ -1,0 +1,5 @@
+#[id("email:{to}:{subject:hash}")]
+struct SendEmail {
+    to: String,
+    subject: String,
+}

@@ -1,0 +1,8 @@
+#[task(crate = renamed)]
+#[id("{usr}")]
+struct Mistaken<T>
+where
+    T: Clone,
+{
+    user: T,
+}

@@ -1,0 +1,79 @@
+//! Every mistake of a derive is reported in one run.
+
+use syn::{DeriveInput, parse_quote};
+
+use crate::ast::Task;
+
+fn errors(input: &DeriveInput) -> Vec<String> {
+    let errors = Task::parse(input).err();
+    errors
+        .into_iter()
+        .flatten()
+        .map(|error| error.to_string())
+        .collect()
+}
+
+#[test]
+fn a_mistake_in_one_attribute_does_not_hide_those_in_others() {
+    let errors = errors(&parse_quote! {
+        #[task(kind = "a b", alias = "")]
+        #[id("{usr}{x:?}")]
+        #[resource_key("")]
+        #[recurrence("FREQ=DALY", tz = "Mars", dtstart = "soon", missed = all(max = 0), gap = jump)]
+        #[handler(retry = exponential(base = "1m", max = "1s", jitter = half), lease = "15", run = "x", cancel = 7)]
+        struct Task {
+            user: u8,
+            #[handler]
+            #[run_at(after = 5)]
+            at: u8,
+        }
+    });
+    let expected = [
+        "whole number from 1",
+        "`skip` or `shift`",
+        "`full` or `none`",
+        "`base` (1m) is longer than `max` (1s)",
+        "`15` has no unit",
+        "without quotes: `run = x`",
+        "as in `cancel = Self::cancel`",
+        "`#[run_at]` on a field",
+        "`#[handler]` belongs on the struct",
+        "the kind `a b`",
+        "the alias is empty",
+        "no field `usr`",
+        "`Debug` output",
+        "begins with text of its own",
+        "the template is empty",
+        "not a recurrence rule",
+        "no time zone `Mars`",
+        "local date and time",
+        "not both",
+    ];
+    for expected in expected {
+        let found = errors.iter().filter(|error| error.contains(expected)).count();
+        assert_eq!(found, 1, "{expected}: {errors:#?}");
+    }
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+}
+
+#[test]
+fn a_type_that_cannot_be_a_task_has_no_other_error() {
+    let generic = errors(&parse_quote! {
+        #[id("")]
+        #[handler(lease = 5)]
+        struct Task<T>(T);
+    });
+    assert_eq!(generic.len(), 1, "{generic:#?}");
+}
+
+#[test]
+fn what_to_write_is_shown_in_the_names_of_the_struct() {
+    let errors = errors(&parse_quote! {
+        #[id("{to}")]
+        struct SendHTTPEmail2Bob { to: String }
+    });
+    assert!(
+        errors[0].contains("write `#[id(\"send_httpemail2_bob:{to}\")]`"),
+        "{errors:?}"
+    );
+}

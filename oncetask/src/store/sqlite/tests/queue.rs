@@ -1,0 +1,49 @@
+//! What makes claims cheap: every statement of the queue walks along an index.
+
+use rusqlite::Connection;
+
+use super::{at, completions, create, request, store, task};
+use crate::store::Store;
+
+#[tokio::test]
+async fn what_is_done_leaves_no_trace_in_the_queue() {
+    let (directory, store) = store().await;
+    let keyed = (0..20).map(|n| task(&format!("k{n}"), "Mail", Some(&format!("key-{n}"))));
+    let free = (0..20).map(|n| task(&format!("f{n}"), "Mail", None));
+    create(&store, keyed.chain(free)).await;
+    let claimed = store
+        .claim(request(&["Mail"], 100, at(0)))
+        .await
+        .expect("they are claimed");
+    assert_eq!(claimed.claims.len(), 40);
+    store
+        .finish(completions(&claimed), at(1))
+        .await
+        .expect("they end");
+    let db = Connection::open(directory.path().join("tasks.db")).expect("it is opened");
+    for sql in [
+        "SELECT count(*) FROM keys",
+        "SELECT count(*) FROM tasks INDEXED BY queue WHERE due IS NOT NULL AND held_key IS NULL",
+        "SELECT count(*) FROM tasks INDEXED BY members WHERE ending = 0 AND held_key IS NOT NULL",
+        "SELECT count(*) FROM tasks INDEXED BY leased WHERE lease_until IS NOT NULL",
+    ] {
+        let rows: i64 = db.query_row(sql, [], |row| row.get(0)).expect("it is counted");
+        assert_eq!(rows, 0, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_of_another_kind_or_with_no_room_takes_nothing() {
+    let (_directory, store) = store().await;
+    create(&store, [task("a", "Mail", None)]).await;
+    let other = store
+        .claim(request(&["Other"], 5, at(0)))
+        .await
+        .expect("it is answered");
+    assert_eq!((other.claims.len(), other.next_due), (0, vec![None]));
+    let full = store
+        .claim(request(&["Mail"], 0, at(0)))
+        .await
+        .expect("it is answered");
+    assert_eq!((full.claims.len(), full.next_due), (0, vec![Some(at(0))]));
+}

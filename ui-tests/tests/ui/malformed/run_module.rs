@@ -1,0 +1,11 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("task:{a}")]
+#[handler(run = crate)]
+struct Task {
+    a: u64,
+}
+
+fn main() {}
