@@ -56,7 +56,7 @@ pub(crate) fn work_off(role: &str) {
         host: host.to_owned(),
     };
     block_on(async move {
-        let store = project.options().key_claims(how).connect().await;
+        let store = project.options().key_claims(how).open("DEFAULT").await;
         drain(store.expect("the emulator answers")).await;
     });
 }

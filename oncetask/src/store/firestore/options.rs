@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::FirestoreStore;
 use super::rpc::Patience;
 use crate::error::StoreError;
-use crate::store::DEFAULT_ENV;
 
-/// Which database, and how the store treats it. Made by [`FirestoreStore::builder`].
+/// Which database, and how the store treats it. Made by [`FirestoreStore::options`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -15,20 +14,18 @@ use crate::store::DEFAULT_ENV;
 /// use oncetask::store::FirestoreStore;
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
-/// let store = FirestoreStore::builder("my-project")
-///     .env("STAGING")
+/// let store = FirestoreStore::options("my-project")
 ///     .poll_every(Duration::from_secs(300))
-///     .connect()
+///     .open("STAGING")
 ///     .await?;
 /// let client = Client::new(store);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "call `.connect()`"]
+#[must_use = "call `.open()`"]
 pub struct FirestoreOptions {
     pub(super) project: String,
     pub(super) database: String,
-    pub(super) env: String,
     pub(super) emulator: Option<String>,
     pub(super) patience: Patience,
     pub(super) settings: Settings,
@@ -63,7 +60,6 @@ impl FirestoreOptions {
         Self {
             project,
             database: "(default)".to_owned(),
-            env: DEFAULT_ENV.to_owned(),
             emulator: None,
             patience: Patience {
                 attempt: Duration::from_secs(10),
@@ -82,12 +78,6 @@ impl FirestoreOptions {
     /// The database; `(default)` unless it is set.
     pub fn database(mut self, database: impl Into<String>) -> Self {
         self.database = database.into();
-        self
-    }
-
-    /// The environment; `DEFAULT` unless it is set.
-    pub fn env(mut self, env: impl Into<String>) -> Self {
-        self.env = env.into();
         self
     }
 
@@ -142,7 +132,7 @@ impl FirestoreOptions {
         self
     }
 
-    /// Opens the store, and makes sure that the database answers.
+    /// Opens the store, and the handle on one environment of it, and makes sure that the database answers.
     ///
     /// # Errors
     ///
@@ -151,7 +141,7 @@ impl FirestoreOptions {
     /// # Cancel safety
     ///
     /// Dropping the future opens nothing.
-    pub async fn connect(self) -> Result<FirestoreStore, StoreError> {
-        super::connect::connect(self).await
+    pub async fn open(self, env: impl Into<String>) -> Result<FirestoreStore, StoreError> {
+        super::connect::connect(self, env.into()).await
     }
 }

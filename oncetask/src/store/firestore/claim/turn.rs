@@ -112,8 +112,7 @@ impl<'a> Turn<'a> {
             let chosen = picks.len();
             let leased = if window.is_used_up() {
                 // Nothing follows: when to look again is asked while the claims are made.
-                let (leased, ahead) =
-                    tokio::join!(self.lease(picks), self.inner.outlook(kinds, self.now));
+                let (leased, ahead) = tokio::join!(self.lease(picks), self.inner.outlook(kinds, self.now));
                 outlook = ahead.ok();
                 leased
             } else {
