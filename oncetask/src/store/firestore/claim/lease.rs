@@ -1,6 +1,6 @@
 //! The writes that claim.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::pick::Pick;
 use super::turn::Turn;
@@ -26,6 +26,29 @@ pub(super) struct Leased {
     pub(super) before: Stored,
     pub(super) after: Stored,
     silent: bool,
+}
+
+impl Leased {
+    /// A task that is to be claimed.
+    pub(super) fn new(before: Stored, owner: &str, now: DateTime<Utc>, lasts: TimeDelta) -> Self {
+        let mut task = before.task.clone();
+        let lease = Lease {
+            token: LeaseToken::random(),
+            until: now + lasts,
+            owner: owner.to_owned(),
+            phase: transition::next_phase(&task.state),
+        };
+        let silent = transition::claim(&mut task, lease, now);
+        let after = Stored {
+            task,
+            ..before.clone()
+        };
+        Self {
+            before,
+            after,
+            silent,
+        }
+    }
 }
 
 /// What came of a round of claims.
@@ -74,27 +97,11 @@ impl Turn<'_> {
     fn attempt(&self, pick: Pick) -> Attempt {
         Attempt {
             key: pick.key,
-            tasks: pick.tasks.into_iter().map(|stored| self.leased(stored)).collect(),
-        }
-    }
-
-    fn leased(&self, before: Stored) -> Leased {
-        let mut task = before.task.clone();
-        let lease = Lease {
-            token: LeaseToken::random(),
-            until: self.now + self.want.lease,
-            owner: self.owner.to_owned(),
-            phase: transition::next_phase(&task.state),
-        };
-        let silent = transition::claim(&mut task, lease, self.now);
-        let after = Stored {
-            task,
-            ..before.clone()
-        };
-        Leased {
-            before,
-            after,
-            silent,
+            tasks: pick
+                .tasks
+                .into_iter()
+                .map(|stored| Leased::new(stored, self.owner, self.now, self.want.lease))
+                .collect(),
         }
     }
 
@@ -131,7 +138,7 @@ impl Turn<'_> {
         won
     }
 
-    fn claim_of(&self, attempt: Attempt) -> Claim {
+    pub(super) fn claim_of(&self, attempt: Attempt) -> Claim {
         let claimed = |leased: Leased| {
             let task = leased.after.task.clone();
             self.inner.held.add(leased.after);
@@ -257,15 +264,16 @@ impl Inner {
             return Ok(pick);
         };
         let find = queries::due_of_key(&self.env, kind, key, now).limit(group);
-        let (mut found, _) = self.find(&find).await?;
-        found.retain(|stored| transition::is_due(&stored.task.state, now));
-        found.sort_by_key(|stored| (stored.task.state.due(), stored.task.spec.created_at));
+        let (found, _) = self.find(&find).await?;
         pick.tasks.truncate(1);
         for stored in found {
-            if stored.name != pick.tasks[0].name && pick.takes(&stored, group) {
+            let belongs =
+                stored.task.spec.held_key().is_some() && transition::is_due(&stored.task.state, now);
+            if belongs && stored.name != pick.tasks[0].name && pick.takes(&stored, group) {
                 pick.tasks.push(stored);
             }
         }
+        pick.order();
         Ok(pick)
     }
 }
