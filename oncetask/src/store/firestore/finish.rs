@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::codec::{MAX_DOCUMENT_BYTES, Marks, Stored, document_bytes, encode};
 use super::held::Holding;
-use super::inner::Inner;
+use super::inner::{Inner, update};
 use super::join::join_all;
 use super::retry::{Failure, Remedy, remedy};
 use super::spawn::Spawned;
@@ -75,7 +75,7 @@ impl Inner {
                 finished: Some(finish.token),
                 ..stored.marks.clone()
             };
-            let write = self.update(&stored, &task, &marks);
+            let write = update(&stored, &task, &marks);
             if task.is_done() {
                 match self.hand_on(&stored, &write, now).await {
                     None => {}
@@ -87,9 +87,10 @@ impl Inner {
                     Some(Err(status)) => doubtful |= remedy(status.code()) == Remedy::RepeatInDoubt,
                 }
             }
-            let written = match finish.spawn.is_empty() {
-                true => self.write_one(write).await,
-                false => self.write_with_occurrences(write, &finish.spawn).await,
+            let written = if finish.spawn.is_empty() {
+                self.write_one(write).await
+            } else {
+                self.write_with_occurrences(write, &finish.spawn).await
             };
             match written {
                 Written::Stored(_) => {
@@ -159,7 +160,9 @@ impl Inner {
         if task.is_done() {
             self.bell.ended(task.id());
         }
-        spawned.iter().for_each(|task| self.expect(task));
+        for task in spawned {
+            self.expect(task);
+        }
         if !task.is_done() {
             self.expect(task);
         } else if task.resource_key().is_some() {

@@ -126,10 +126,10 @@ impl Inner {
         let next = self.next_of(&key, now)?;
         let lease = wish.lease + TimeDelta::from_std(FETCH).unwrap_or_default();
         let mut next = Leased::new(next, &wish.owner, now, lease);
-        let writes = [write.clone(), self.lease_write(&next)];
+        let writes = [write.clone(), next.write()];
         match self.rpc.commit_once(&writes).await {
             Ok(times) => {
-                writes.iter().for_each(|_| self.rpc.meter.wrote());
+                self.rpc.meter.wrote(writes.len());
                 next.after.update_time = times.last().copied().unwrap_or_default();
                 self.keep_ready(key, next);
                 Some(Ok(()))

@@ -11,7 +11,7 @@ use super::pick::Pick;
 use super::turn::Turn;
 use crate::store::firestore::find::MAX_IN;
 pub(super) use crate::store::firestore::held::Key;
-use crate::store::firestore::inner::Inner;
+use crate::store::firestore::inner::{Inner, update};
 use crate::store::firestore::join::join_all;
 use crate::store::firestore::options::KeyClaims;
 use crate::store::firestore::queries;
@@ -167,7 +167,7 @@ impl Inner {
         let leased = attempts.iter().flat_map(|attempt| &attempt.tasks);
         let writes = leased.map(|leased| {
             let before = &leased.before;
-            self.update(&leased.after, &before.task, &before.marks)
+            update(&leased.after, &before.task, &before.marks)
         });
         // One that fails is a lease that ends by itself.
         self.writer.write(writes.collect()).await;

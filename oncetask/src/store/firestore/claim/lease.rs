@@ -7,7 +7,7 @@ use super::turn::Turn;
 use super::window::Window;
 use crate::store::firestore::codec::Stored;
 use crate::store::firestore::held::Key;
-use crate::store::firestore::inner::Inner;
+use crate::store::firestore::inner::{Inner, update};
 use crate::store::firestore::join::join_all;
 use crate::store::firestore::options::KeyClaims;
 use crate::store::firestore::proto::{Code, pb};
@@ -48,6 +48,11 @@ impl Leased {
             after,
             silent,
         }
+    }
+
+    /// The write that claims it.
+    pub(super) fn write(&self) -> pb::Write {
+        update(&self.before, &self.after.task, &self.before.marks)
     }
 }
 
@@ -111,10 +116,7 @@ impl Turn<'_> {
         let inner = self.inner;
         let (groups, singles): (Vec<_>, Vec<_>) =
             attempts.into_iter().partition(|attempt| attempt.tasks.len() > 1);
-        let writes = singles
-            .iter()
-            .map(|attempt| inner.lease_write(&attempt.tasks[0]))
-            .collect();
+        let writes = singles.iter().map(|attempt| attempt.tasks[0].write()).collect();
         let grouped = join_all(groups.into_iter().map(|group| {
             let inner = inner.clone();
             async move { inner.lease_group(group).await }
@@ -155,10 +157,6 @@ impl Turn<'_> {
 }
 
 impl Inner {
-    pub(super) fn lease_write(&self, leased: &Leased) -> pb::Write {
-        self.update(&leased.before, &leased.after.task, &leased.before.marks)
-    }
-
     /// The attempt, if it was successful.
     async fn settle(&self, mut attempt: Attempt, written: Written) -> Result<Option<Attempt>, Failure> {
         match written {
@@ -181,15 +179,11 @@ impl Inner {
 
     /// Claims a group in one atomic write.
     async fn lease_group(&self, mut group: Attempt) -> Result<Option<Attempt>, Failure> {
-        let writes: Vec<_> = group
-            .tasks
-            .iter()
-            .map(|leased| self.lease_write(leased))
-            .collect();
+        let writes: Vec<_> = group.tasks.iter().map(Leased::write).collect();
         match self.rpc.commit(&writes).await {
             Ok(reply) => {
+                self.rpc.meter.wrote(writes.len());
                 for (leased, at) in group.tasks.iter_mut().zip(reply.value) {
-                    self.rpc.meter.wrote();
                     leased.after.update_time = at;
                 }
                 Ok(Some(group))

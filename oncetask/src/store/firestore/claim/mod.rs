@@ -41,6 +41,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 
 use self::keys::Refusals;
+pub(super) use self::outlook::Next;
 use self::outlook::Outlook;
 use self::turn::{Taken, Turn};
 use self::window::Window;
