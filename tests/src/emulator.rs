@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the emulator may take to start: it is a Java program, and the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(100);
 /// How long it may take to say so when asked.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -82,6 +82,10 @@ impl Emulator {
     /// # Errors
     ///
     /// Why it does not start.
+    ///
+    /// # Panics
+    ///
+    /// Never: the supervisor's output is piped.
     pub fn start_at(port: u16) -> Result<Self, String> {
         let host = format!("127.0.0.1:{port}");
         // In a session of its own, so that an interrupt from the keyboard reaches only us.
