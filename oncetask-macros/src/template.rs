@@ -171,6 +171,13 @@ fn delimit(parts: &mut [Part], template: &LitStr) -> Result<()> {
             );
             return Err(Error::new_spanned(template, message));
         }
+        if next == Some('%') {
+            let name = member_name(&value.member);
+            let message = format!(
+                "`{{{name}}}` cannot end at `%`, with which characters are encoded in it; put a `:` there"
+            );
+            return Err(Error::new_spanned(template, message));
+        }
         value.until = next;
     }
     Ok(())

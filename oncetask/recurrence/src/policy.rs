@@ -30,10 +30,10 @@ pub enum Overlap {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missed {
-    /// One of them runs, late; the others are dropped.
+    /// The earliest of them runs, late; the others are dropped.
     #[default]
     One,
-    /// They all run, one after the other, the latest `max` of them at most.
+    /// They run, the oldest first, `max` of them at most; the others are dropped.
     All {
         /// How many, from 1.
         max: u32,

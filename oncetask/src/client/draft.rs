@@ -8,6 +8,9 @@ use crate::task::{Json, OnceTask, ResourceKey, Task, TaskId, TaskSpec};
 /// is in it.
 pub(crate) const MAX_JSON_BYTES: usize = 1024 * 1024;
 
+/// What the id of an occurrence has after that of its generator.
+const OCCURRENCE: &str = "_occ_2026-01-05T09:00:00Z";
+
 /// How much of a wrong id an error shows.
 const SHOWN_CHARACTERS: usize = 60;
 
@@ -34,8 +37,12 @@ impl Draft {
             id: TaskId::new(format!("a new {}", T::KIND)),
             reason: format!("its payload cannot be written as JSON: {error}"),
         })?;
-        let id = task.id();
-        check_id(&id)?;
+        let (id, schedule) = (task.id(), task.schedule());
+        let room = match schedule {
+            Schedule::Recurring(_) => TaskId::MAX_BYTES - OCCURRENCE.len(),
+            Schedule::Now | Schedule::At(_) => TaskId::MAX_BYTES,
+        };
+        check_id(&id, room)?;
         let refuse = |reason: String| Error::InvalidTask {
             id: id.clone(),
             reason,
@@ -65,7 +72,7 @@ impl Draft {
             kind: T::KIND,
             resource_key,
             payload,
-            schedule: task.schedule(),
+            schedule,
             id,
         })
     }
@@ -109,13 +116,12 @@ impl Draft {
     }
 }
 
-fn check_id(id: &TaskId) -> Result<(), Error> {
+fn check_id(id: &TaskId, limit: usize) -> Result<(), Error> {
     let text = id.as_str();
     let reason = match text.len() {
         0 => "it is empty".to_owned(),
-        bytes if bytes > TaskId::MAX_BYTES => format!(
-            "it has {bytes} bytes, and {} is the limit; write a digest of the long part instead: `{{field:hash}}`",
-            TaskId::MAX_BYTES
+        bytes if bytes > limit => format!(
+            "it has {bytes} bytes, and {limit} is the limit; write a digest of the long part instead: `{{field:hash}}`"
         ),
         _ => return Ok(()),
     };
@@ -124,4 +130,37 @@ fn check_id(id: &TaskId) -> Result<(), Error> {
         shown.push('…');
     }
     Err(Error::InvalidId { id: shown, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::task::IdBuilder;
+
+    #[derive(Serialize, Deserialize)]
+    struct Grid {
+        cells: HashMap<(u8, u8), u8>,
+    }
+
+    impl OnceTask for Grid {
+        const KIND: &'static str = "grid";
+
+        fn id(&self) -> TaskId {
+            IdBuilder::task().literal("grid:").hash(&self.cells).id()
+        }
+    }
+
+    #[test]
+    fn what_json_cannot_write_is_refused_even_if_the_id_digests_it() {
+        let cells = HashMap::from([((0, 0), 1)]);
+        let error = Draft::of(&Grid { cells }).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the task `a new grid` cannot be stored: its payload cannot be written as JSON: key must be a string"
+        );
+    }
 }

@@ -85,13 +85,19 @@ impl Context {
         self.0.stop.is_cancelled()
     }
 
-    /// Says how far the handler is: a fraction from 0 to 1, and what it is doing.
+    /// Says how far the handler is: a fraction from 0 to 1, and what it is doing. `NaN`, as of none of none, is 0.
     ///
     /// Cheap to call often: the newest is stored, at most once a second, and read back with
     /// [`Client::get`]. It is lost with the attempt if the attempt is.
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
         if let Some(held) = &self.0.held {
-            held.say(fraction.clamp(0.0, 1.0), message.into());
+            // Nothing of nothing is done: no number, and no store could keep it.
+            let fraction = if fraction.is_nan() {
+                0.0
+            } else {
+                fraction.clamp(0.0, 1.0)
+            };
+            held.say(fraction, message.into());
         }
     }
 }

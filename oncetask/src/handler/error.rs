@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -31,7 +32,8 @@ pub type Result<T = (), E = HandlerError> = std::result::Result<T, E>;
 /// ```
 pub struct HandlerError {
     signal: Signal,
-    source: BoxError,
+    /// Shared by the tasks of a call, each of whose policies may look at it.
+    source: Arc<dyn std::error::Error + Send + Sync + 'static>,
 }
 
 /// What should happen to a task that did not complete.
@@ -51,37 +53,30 @@ pub enum Signal {
 }
 
 impl HandlerError {
+    fn new(signal: Signal, error: impl Into<BoxError>) -> Self {
+        let source = error.into().into();
+        Self { signal, source }
+    }
+
     /// Fails the task for good.
     pub fn permanent(error: impl Into<BoxError>) -> Self {
-        Self {
-            signal: Signal::Permanent,
-            source: error.into(),
-        }
+        Self::new(Signal::Permanent, error)
     }
 
     /// Fails the attempt and chooses the delay before the next.
     pub fn retry_after(delay: Duration, error: impl Into<BoxError>) -> Self {
-        Self {
-            signal: Signal::RetryAfter(delay),
-            source: error.into(),
-        }
+        Self::new(Signal::RetryAfter(delay), error)
     }
 
     /// Puts the task off without counting an attempt.
     #[must_use]
     pub fn snooze(delay: Duration) -> Self {
-        Self {
-            signal: Signal::Snooze(delay),
-            source: "snoozed".into(),
-        }
+        Self::new(Signal::Snooze(delay), "snoozed")
     }
 
     /// Cancels the task.
     pub fn cancel(reason: impl Into<BoxError>) -> Self {
-        Self {
-            signal: Signal::Cancel,
-            source: reason.into(),
-        }
+        Self::new(Signal::Cancel, reason)
     }
 
     /// What should happen to the task.
@@ -116,17 +111,14 @@ impl HandlerError {
     pub(crate) fn again(&self) -> Self {
         Self {
             signal: self.signal,
-            source: self.chain().into(),
+            source: self.source.clone(),
         }
     }
 }
 
 impl<E: Into<BoxError>> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        Self {
-            signal: Signal::Retry,
-            source: error.into(),
-        }
+        Self::new(Signal::Retry, error)
     }
 }
 

@@ -44,8 +44,10 @@ impl Completer {
     pub(super) async fn submit(&self, finishes: Vec<Finish>, hold: Option<Hold>) {
         let hold = hold.map(Arc::new);
         for finish in finishes {
-            // The other end lives as long as this one.
-            let _ = self.jobs.send((finish, hold.clone())).await;
+            if let Err(unsent) = self.jobs.send((finish, hold.clone())).await {
+                let (finish, _) = unsent.0;
+                tracing::warn!(id = %finish.id, "the worker has stopped: this task runs again when its lease ends");
+            }
         }
     }
 
@@ -98,7 +100,7 @@ async fn gather(
 /// Stores verdicts, however long that takes: a handler's work is not thrown away because the store is away.
 /// Its leases are extended meanwhile, and when that fails too the store refuses what came too late.
 async fn store(client: &Client, batch: Vec<Job>) {
-    let (finishes, holds): (Vec<Finish>, Vec<_>) = batch.into_iter().unzip();
+    let (finishes, mut holds): (Vec<Finish>, Vec<_>) = batch.into_iter().unzip();
     let mut delay = FIRST_RETRY;
     let answers = loop {
         match client
@@ -109,6 +111,13 @@ async fn store(client: &Client, batch: Vec<Job>) {
             Ok(answers) => break answers,
             Err(error) if error.may_pass() => {
                 tracing::warn!(%error, tasks = finishes.len(), "outcomes could not be stored; trying again");
+            }
+            // One that cannot be stored must not take the others with it.
+            Err(_) if finishes.len() > 1 => {
+                for job in finishes.into_iter().zip(holds.drain(..)) {
+                    Box::pin(store(client, vec![job])).await;
+                }
+                return;
             }
             Err(error) => {
                 let ids: Vec<_> = finishes.iter().map(|finish| finish.id.as_str()).collect();

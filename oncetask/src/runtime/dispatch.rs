@@ -107,30 +107,32 @@ impl Dispatcher {
         let draining = self.engine.draining.clone();
         while !draining.is_cancelled() {
             self.take_freed();
-            let pause = if self.rooms.iter().any(Room::wants) {
-                let Some(pause) = self.claim().await else { continue };
-                pause
+            let wait = if self.rooms.iter().any(Room::wants) {
+                self.claim().await
             } else {
                 self.until_due()
             };
+            let well = self.failures == 0;
+            // Between any two claims it is heard who rings: a backlog must not keep cancellations waiting.
             tokio::select! {
+                biased;
                 () = draining.cancelled() => {}
-                rung = watch.rung(), if self.failures == 0 => self.rung(&rung),
-                Some(place) = self.freed.recv() => self.slot_freed(place),
-                () = sleep(pause) => self.look_at_due(),
+                rung = watch.rung(), if well => self.rung(&rung),
+                Some(place) = self.freed.recv(), if well => self.slot_freed(place),
+                () = pause(wait) => self.look_at_due(),
             }
         }
     }
 
-    /// Claims for every handler that has room. Returns how long to wait afterwards, if at all.
-    async fn claim(&mut self) -> Option<Duration> {
+    /// Claims for every handler that has room. Returns how long to wait afterwards.
+    async fn claim(&mut self) -> Duration {
         let places: Vec<_> = (0..self.rooms.len())
             .filter(|place| self.rooms[*place].wants())
             .collect();
         let wants = places.iter().map(|place| self.rooms[*place].want()).collect();
-        let now = self.engine.client.clock().now();
-        // Read before the request is sent: see the module `lease`.
+        // Read before the clock that the lease is stored by, and before the request is sent: see the module `lease`.
         let sent = Instant::now();
+        let now = self.engine.client.clock().now();
         let request = ClaimRequest {
             owner: self.engine.owner.clone(),
             now,
@@ -147,18 +149,12 @@ impl Dispatcher {
                     .min(LAST_RETRY);
                 tracing::warn!(%error, ?delay, "no tasks could be claimed; trying again");
                 self.failures += 1;
-                Some(delay.mul_f64(0.5 + fastrand::f64() / 2.0))
+                delay.mul_f64(0.5 + fastrand::f64() / 2.0)
             }
         }
     }
 
-    fn claimed(
-        &mut self,
-        places: &[usize],
-        claimed: Claimed,
-        sent: Instant,
-        now: DateTime<Utc>,
-    ) -> Option<Duration> {
+    fn claimed(&mut self, places: &[usize], claimed: Claimed, sent: Instant, now: DateTime<Utc>) -> Duration {
         let got_nothing = claimed.claims.is_empty();
         for (place, due) in places.iter().zip(claimed.next_due) {
             self.rooms[*place].due = due;
@@ -184,7 +180,11 @@ impl Dispatcher {
                 drop(slot);
             });
         }
-        (got_nothing && self.rooms.iter().any(Room::wants)).then_some(LOST_RACE)
+        match self.rooms.iter().any(Room::wants) {
+            true if got_nothing => LOST_RACE,
+            true => Duration::ZERO,
+            false => self.until_due(),
+        }
     }
 
     /// How long to sleep until the next task is due for which there is room.
@@ -227,6 +227,13 @@ impl Dispatcher {
         // A handler that was busy has not looked for a while.
         room.look |= room.free == 0;
         room.free += 1;
+    }
+}
+
+async fn pause(wait: Duration) {
+    // The timer would take a millisecond for nothing.
+    if !wait.is_zero() {
+        sleep(wait).await;
     }
 }
 

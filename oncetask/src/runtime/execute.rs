@@ -44,18 +44,20 @@ pub(super) async fn execute(engine: &Engine, assignment: Assignment) {
         sent,
     } = assignment;
     let runnable = &engine.runnables[runnable];
+    let phase = tasks.first().map_or(Phase::Run, |claimed| phase(&claimed.task));
     let tokens = tasks
         .iter()
         .map(|claimed| (claimed.task.id().clone(), token(&claimed.task)));
     let hold = engine
         .keeper
-        .hold(tokens, sent, runnable.config.lease, engine.heartbeat);
+        .hold(tokens, sent, (runnable.config.lease, engine.heartbeat), phase);
     let finishes = match &tasks[..] {
         [only] if only.task.spec.recurrence.is_some() => {
             vec![recur::advance(&only.task, engine.client.clock().now())]
         }
-        _ => attempt(engine, runnable, tasks, &hold).await,
+        _ => attempt(engine, runnable, tasks, phase, &hold).await,
     };
+    hold.0.end();
     if hold.0.is_lost() {
         let ids: Vec<_> = finishes.iter().map(|finish| finish.id.as_str()).collect();
         tracing::warn!(
@@ -67,8 +69,13 @@ pub(super) async fn execute(engine: &Engine, assignment: Assignment) {
     engine.completer.submit(finishes, Some(hold)).await;
 }
 
-async fn attempt(engine: &Engine, runnable: &Runnable, tasks: Vec<ClaimedTask>, hold: &Hold) -> Vec<Finish> {
-    let phase = tasks.first().map_or(Phase::Run, |claimed| phase(&claimed.task));
+async fn attempt(
+    engine: &Engine,
+    runnable: &Runnable,
+    tasks: Vec<ClaimedTask>,
+    phase: Phase,
+    hold: &Hold,
+) -> Vec<Finish> {
     let (retry, handler) = match phase {
         Phase::Run => (&runnable.config.retry, Some(&runnable.run)),
         Phase::Cleanup => (&runnable.config.cancel_retry, runnable.cleanup.as_ref()),
@@ -97,7 +104,9 @@ async fn attempt(engine: &Engine, runnable: &Runnable, tasks: Vec<ClaimedTask>, 
         })
         .collect();
     let tasks: Vec<_> = tasks.into_iter().map(|claimed| claimed.task).collect();
-    if !tasks.is_empty() {
+    if !may_begin(engine, hold) {
+        finishes.extend(tasks.iter().map(|task| finish(task, Verdict::Release)));
+    } else if !tasks.is_empty() {
         let verdicts = call(engine, runnable, &tasks, phase, (handler, retry), hold).await;
         finishes.extend(
             tasks
@@ -109,12 +118,25 @@ async fn attempt(engine: &Engine, runnable: &Runnable, tasks: Vec<ClaimedTask>, 
     finishes
 }
 
+/// Whether a call may begin. A claim that was on its way when the worker was told to stop, or that took almost
+/// its lease to be answered, is given back: nothing was attempted.
+fn may_begin(engine: &Engine, hold: &Hold) -> bool {
+    if engine.draining.is_cancelled() {
+        return false;
+    }
+    let in_time = hold.0.may_run();
+    if !in_time {
+        tracing::warn!("a claim took so long that its lease is almost over: it is given back");
+    }
+    in_time
+}
+
 /// Whether the attempt that fell silent was the last that the policy allows. What fell silent before the first
-/// cleanup is the handler, whose attempts are not counted against it.
+/// cleanup is the handler, whose attempts are not counted against it. A policy that panics allows none.
 fn is_exhausted(task: &Task, phase: Phase, retry: &Retry) -> bool {
     let silent = attempts(task, phase).saturating_sub(1);
-    let error = task.errors().last().map_or("", |error| &error.error);
-    silent > 0 && retry.delay(silent, &HandlerError::from(error)).is_none()
+    let error = HandlerError::from(task.errors().last().map_or("", |error| &error.error));
+    silent > 0 && panics::catch(|| retry.delay(silent, &error)).map_or(true, |delay| delay.is_none())
 }
 
 /// Calls the handler with tasks, and says what becomes of each.
@@ -157,7 +179,7 @@ async fn call(
         }
         End::Replied(reply) => outcomes(reply, waiting.len()),
         End::Panicked(panic) => {
-            let error = format!("the handler panicked at {}: {}", panic.location, panic.message);
+            let error = format!("the handler {panic}");
             outcomes(Reply::All(Err(error.into())), waiting.len())
         }
         End::Stopped => outcomes(Reply::All(Err(stopped(runnable, hold).into())), waiting.len()),
@@ -208,12 +230,16 @@ async fn run(engine: &Engine, call: impl Future<Output = Reply> + Unpin, hold: &
         engine.giving_back.cancelled().await;
         held.stop.cancel();
     };
-    tokio::select! {
+    let end = tokio::select! {
         biased;
         () = held.dropped.cancelled() => End::Stopped,
         end = guarded => end,
         () = given_back => End::GivenBack,
+    };
+    if let Err(panic) = panics::catch(|| drop(call)) {
+        tracing::error!(panic = %panic, "what the handler left behind panicked when it was dropped");
     }
+    end
 }
 
 fn stopped(runnable: &Runnable, hold: &Hold) -> String {

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::pin::Pin;
 use std::sync::Once;
@@ -40,6 +41,12 @@ pub(super) fn watch() {
     });
 }
 
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "panicked at {}: {}", self.location, self.message)
+    }
+}
+
 /// A future whose panic is its output.
 pub(super) struct Caught<F>(pub(super) F);
 
@@ -58,6 +65,8 @@ impl<F: Future + Unpin> Future for Caught<F> {
 /// Calls what the user wrote. After a panic it is not called again, so nobody sees what it left half-done.
 pub(super) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
     let nested = POLLING.replace(true);
+    // Of a panic that the user's code caught itself, say.
+    SEEN.set(None);
     let called = panic::catch_unwind(AssertUnwindSafe(call));
     POLLING.set(nested);
     called.map_err(|payload| panic(&*payload))

@@ -18,6 +18,7 @@ use crate::registry::{self, Runnable, TaskType};
 use crate::schedule::is_same_rule;
 use crate::store::Action;
 use crate::task::Task;
+use crate::task::transition::Change;
 
 pub(super) async fn start(builder: Builder) -> Result<Worker, Error> {
     builder.check()?;
@@ -123,11 +124,16 @@ async fn follow(client: &Client, stored: &Task, rule: &crate::Recurrence) -> Res
         tracing::warn!(id = %stored.id(), old = %old, new = %rule, "the new rule never occurs again: the old one stays");
         return Ok(());
     };
-    tracing::info!(id = %stored.id(), old = %old, new = %rule, %next, "the generator follows the rule in the code");
-    client
+    let (id, new) = (stored.id().clone(), rule.to_string());
+    let changes = client
         .store()
-        .change(vec![stored.id().clone()], Action::Follow { rule, next }, now)
+        .change(vec![id.clone()], Action::Follow { rule, next }, now)
         .await?;
+    if changes.contains(&Change::Applied) {
+        tracing::info!(%id, old = %old, new, %next, "the generator follows the rule in the code");
+    } else {
+        tracing::info!(%id, old = %old, new, "the generator has ended: it keeps its rule until it is reset");
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::panics;
 use crate::client::MAX_JSON_BYTES;
 use crate::handler::{HandlerError, Outcome, Reply, Signal};
 use crate::schedule::Retry;
@@ -24,7 +25,9 @@ pub(super) fn verdict(
 }
 
 fn failure(error: &HandlerError, attempt: u32, retry: &Retry, now: DateTime<Utc>) -> Verdict {
-    let text = error.chain();
+    // What an error says, and what a policy makes of it, is the user's code.
+    let text = panics::catch(|| error.chain())
+        .unwrap_or_else(|panic| format!("an error whose text cannot be had: it {panic}"));
     let delay = match error.signal() {
         Signal::Snooze(delay) => {
             return Verdict::Snooze {
@@ -34,7 +37,14 @@ fn failure(error: &HandlerError, attempt: u32, retry: &Retry, now: DateTime<Utc>
         Signal::Cancel => return Verdict::Cancel { reason: text },
         Signal::Permanent => None,
         Signal::RetryAfter(delay) => retry.allows_after(attempt).then_some(delay),
-        Signal::Retry => retry.delay(attempt, error),
+        Signal::Retry => match panics::catch(|| retry.delay(attempt, error)) {
+            Ok(delay) => delay,
+            Err(panic) => {
+                return Verdict::Fail {
+                    error: format!("{text}; and the retry policy {panic}"),
+                };
+            }
+        },
     };
     match delay {
         Some(delay) => Verdict::Retry {

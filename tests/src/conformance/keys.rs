@@ -23,6 +23,7 @@ rules!("keys":
     a_cleanup_waits_for_the_key_and_holds_it,
     a_refused_finish_frees_nothing,
     kinds_do_not_share_a_key,
+    a_generator_neither_holds_its_key_nor_waits_for_it,
     competing_claimers_never_hold_a_key_twice,
 );
 
@@ -202,6 +203,16 @@ async fn kinds_do_not_share_a_key(scene: Scene) {
         .await;
     let claimed = queue.claim_all(vec![room(5), want("Other")], at(1)).await;
     assert_eq!(ids(&claimed.claims), ["a", "b"]);
+}
+
+async fn a_generator_neither_holds_its_key_nor_waits_for_it(scene: Scene) {
+    let queue = scene.queue().await;
+    let generator = task("generator").key("k").recurring("FREQ=DAILY");
+    queue.create([task("occurrence").key("k"), generator]).await;
+    let claims = queue.claim(room(5), at(1)).await;
+    let mut claimed = ids(&claims);
+    claimed.sort_unstable();
+    assert_eq!(claimed, ["generator", "occurrence"]);
 }
 
 async fn competing_claimers_never_hold_a_key_twice(scene: Scene) {

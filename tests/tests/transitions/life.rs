@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use oncetask::Status::{self, CancellationPending, Cancelled, Completed, Failed, Leased, Pending, Waiting};
-use oncetask::task::transition::{self, Change, LeaseLost, Phase, Verdict};
+use oncetask::task::transition::{self, Change, LeaseLost, MAX_ERROR_BYTES, Phase, Verdict};
 use oncetask::task::{Json, Lease, LeaseToken, Task, TaskState};
 use oncetask::{Progress, Recurrence};
 
@@ -104,6 +104,45 @@ fn deferrals_last_from_a_minute_to_an_hour() {
     let minutes = [0, 1, 2, 5, 6, 60, u32::MAX].map(|n| transition::deferral(n).as_secs() / 60);
     assert_eq!(minutes, [1, 2, 4, 32, 60, 60, 60]);
     assert_eq!(transition::deferral(0), Duration::from_mins(1));
+}
+
+#[test]
+fn a_payload_that_can_be_read_again_begins_the_deferrals_anew() {
+    for verdict in [retry(65), Verdict::Snooze { at: at(65) }, Verdict::Release] {
+        let mut task = after(Verdict::Defer { at: at(65) });
+        let (token, _) = claim(&mut task, at(65));
+        assert_eq!(finish(&mut task, token, verdict, 65), Ok(()));
+        assert_eq!(task.state.deferrals, 0);
+    }
+}
+
+#[test]
+fn the_first_error_and_the_last_99_are_kept() {
+    let mut task = task();
+    for _ in 0..250 {
+        let (token, _) = claim(&mut task, at(0));
+        assert_eq!(finish(&mut task, token, retry(0), 0), Ok(()));
+    }
+    let kept: Vec<_> = task.errors().iter().map(|error| error.attempt).collect();
+    let expected: Vec<_> = std::iter::once(1).chain(152..=250).collect();
+    assert_eq!(kept, expected);
+}
+
+#[test]
+fn a_long_error_is_cut_at_a_character() {
+    for character in ["x", "ü", "漢", "🦀"] {
+        let error = character.repeat(5000);
+        let task = after(Verdict::Fail { error: error.clone() });
+        let stored = &task.errors()[0].error;
+        assert!(stored.len() <= MAX_ERROR_BYTES, "{} bytes", stored.len());
+        let kept = stored.strip_suffix(" [cut]").expect("it says that it is cut");
+        assert!(error.starts_with(kept) && kept.len() > MAX_ERROR_BYTES - 16);
+    }
+    let longest = "x".repeat(MAX_ERROR_BYTES);
+    let task = after(Verdict::Fail {
+        error: longest.clone(),
+    });
+    assert_eq!(task.errors()[0].error, longest);
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 fn say() -> impl Strategy<Value = Say> {
     let ahead = || -5_000_000..60_000_000_i64;
-    let error = || prop_oneof![40 => "[a-zü🦀]{0,20}", 1 => "[üx🦀]{1300,1500}"];
+    let error = || prop_oneof![40 => "[a-zü🦀]{0,20}", 1 => "[üx🦀]{2000,2500}"];
     prop_oneof![
         1 => Just(Say::Complete),
         12 => (ahead(), error()).prop_map(|(micros, error)| Say::Retry { micros, error }),

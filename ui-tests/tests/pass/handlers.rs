@@ -114,7 +114,7 @@ impl Configured {
 }
 
 task!(Constants: handler(retry = PATIENT, lease = Self::LEASE, concurrency = 1 + GROUP));
-const PATIENT: Retry = Retry::fixed(Duration::from_secs(60)).unlimited();
+const PATIENT: Retry = Retry::fixed(Duration::from_mins(1)).unlimited();
 impl Constants {
     const LEASE: Duration = Duration::from_secs(30);
 

@@ -1,5 +1,7 @@
 //! One claim: when its lease ends, and what its handler is told.
 
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Weak};
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::lock;
 use super::table::Table;
 use crate::store::{Renewal, Renewed};
+use crate::task::transition::Phase;
 use crate::task::{LeaseToken, Progress, TaskId};
 
 /// The longest margin between the stop of a handler and the end of its stored lease.
@@ -30,6 +33,10 @@ pub(crate) struct Held {
     limit: Instant,
     /// How long the lease is stored for at a time.
     heartbeat: Duration,
+    /// What the claim is for: a cleanup handler is not stopped by the cancellation that it cleans up after.
+    phase: Phase,
+    /// Whether the call is over and its verdicts are on their way.
+    over: AtomicBool,
     state: Mutex<State>,
     pub(super) keeper: Weak<Table>,
 }
@@ -41,6 +48,8 @@ struct State {
     end: Instant,
     /// When a renewal is asked for next; `None` when none will be, or one is on its way.
     renew_at: Option<Instant>,
+    /// When the store is asked whether the claim still holds.
+    ask_at: Option<Instant>,
     progress: Option<Progress>,
     progress_at: Option<Instant>,
     progress_stored: Option<Instant>,
@@ -51,6 +60,8 @@ struct HeldTask {
     id: TaskId,
     token: LeaseToken,
     lost: bool,
+    /// Lost, for it was deleted.
+    gone: bool,
     cancelled: bool,
 }
 
@@ -61,6 +72,7 @@ impl Held {
         tasks: impl IntoIterator<Item = (TaskId, LeaseToken)>,
         sent: Instant,
         (lease, heartbeat): (Duration, Duration),
+        phase: Phase,
         keeper: Weak<Table>,
     ) -> Self {
         let heartbeat = heartbeat.min(lease);
@@ -69,12 +81,14 @@ impl Held {
             id,
             token,
             lost: false,
+            gone: false,
             cancelled: false,
         };
         let state = State {
             tasks: tasks.into_iter().map(task).collect(),
             end,
             renew_at: (end < limit).then(|| sent + heartbeat / 2),
+            ask_at: None,
             progress: None,
             progress_at: None,
             progress_stored: None,
@@ -86,6 +100,8 @@ impl Held {
             dropped,
             limit,
             heartbeat,
+            phase,
+            over: AtomicBool::new(false),
             state: Mutex::new(state),
             keeper,
         }
@@ -107,6 +123,26 @@ impl Held {
     /// Whether the handler may run: its stored lease has not come close to its end.
     pub(in crate::runtime) fn may_run(&self) -> bool {
         !self.dropped.is_cancelled() && Instant::now() < self.drop_at(lock(&self.state).end)
+    }
+
+    /// The handler has ended: its verdicts are on their way, and whatever the store says no longer concerns it.
+    pub(in crate::runtime) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// One of these tasks was cancelled or deleted, now or a while ago: the store is to say what that means for
+    /// this claim. Returns whether it holds one of them.
+    pub(super) fn ask_about(&self, ids: &HashSet<&TaskId>) -> bool {
+        let mut state = lock(&self.state);
+        let concerned = state.tasks.iter().any(|task| ids.contains(&task.id));
+        if concerned {
+            state.ask_at = Some(Instant::now());
+        }
+        concerned
     }
 
     /// Whether every task of the claim is known to be lost, so that nothing is to be written.
@@ -159,7 +195,7 @@ impl Held {
         } else {
             self.stop_at(state.end)
         };
-        [state.renew_at, state.progress_at]
+        [state.renew_at, state.ask_at, state.progress_at]
             .into_iter()
             .flatten()
             .fold(limit, Instant::min)
@@ -170,7 +206,8 @@ impl Held {
         let mut state = lock(&self.state);
         let extend = state.renew_at.is_some_and(|at| at <= now);
         let tell = state.progress_at.is_some_and(|at| at <= now);
-        if !extend && !tell {
+        let ask = state.ask_at.take_if(|at| *at <= now).is_some();
+        if !extend && !tell && !ask {
             return Vec::new();
         }
         let until = extend.then(|| clock + self.extension(now));
@@ -202,10 +239,18 @@ impl Held {
         state.renew_at = (state.end < self.limit).then(|| sent + self.heartbeat / 2);
     }
 
-    pub(super) fn renew_again(&self) {
+    /// What a write could not extend, say or ask is tried again.
+    pub(super) fn again(&self, failed: &Renewal) {
         let mut state = lock(&self.state);
-        if state.end < self.limit {
-            state.renew_at = Some(Instant::now() + RETRY.min(self.heartbeat / 10));
+        let soon = Instant::now() + RETRY.min(self.heartbeat / 10);
+        if failed.until.is_some() && state.end < self.limit {
+            state.renew_at = Some(soon);
+        }
+        if failed.progress.is_some() {
+            state.progress_at.get_or_insert(soon);
+        }
+        if failed.until.is_none() && failed.progress.is_none() {
+            state.ask_at.get_or_insert(soon);
         }
     }
 
@@ -215,14 +260,19 @@ impl Held {
         for task in state.tasks.iter_mut().filter(|task| task.id == *id) {
             match renewed {
                 Renewed::Held => {}
-                Renewed::Cancelled => task.cancelled = true,
-                Renewed::Lost | Renewed::Gone => task.lost = true,
+                Renewed::Cancelled => task.cancelled = self.phase == Phase::Run,
+                Renewed::Lost => task.lost = true,
+                Renewed::Gone => (task.lost, task.gone) = (true, true),
             }
         }
         if state.tasks.iter().all(|task| task.lost || task.cancelled) {
             self.stop.cancel();
         }
-        if state.tasks.iter().all(|task| task.lost) {
+        if state.tasks.iter().all(|task| task.gone) {
+            // Nobody else may have it, so there is time for last words.
+            state.end = state.end.min(Instant::now() + self.margin());
+            state.renew_at = None;
+        } else if state.tasks.iter().all(|task| task.lost) {
             self.dropped.cancel();
         }
     }

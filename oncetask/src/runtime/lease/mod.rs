@@ -29,6 +29,7 @@
 mod held;
 mod table;
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub(crate) use self::held::Held;
 use self::table::Table;
 use crate::client::Client;
 use crate::store::{Renewal, Renewed};
+use crate::task::transition::Phase;
 use crate::task::{LeaseToken, TaskId};
 
 /// Keeps leases. Dropped, it forgets them all.
@@ -66,8 +68,8 @@ impl Keeper {
         &self,
         tasks: impl IntoIterator<Item = (TaskId, LeaseToken)>,
         sent: Instant,
-        lease: Duration,
-        heartbeat: Duration,
+        (lease, heartbeat): (Duration, Duration),
+        phase: Phase,
     ) -> Hold {
         let number = self.table.numbers.fetch_add(1, Ordering::Relaxed);
         let held = Held::new(
@@ -75,6 +77,7 @@ impl Keeper {
             tasks,
             sent,
             (lease, heartbeat),
+            phase,
             Arc::downgrade(&self.table),
         );
         let held = Arc::new(held);
@@ -82,12 +85,15 @@ impl Keeper {
         Hold(held)
     }
 
-    /// These tasks were cancelled or deleted: tells the handlers that run them.
+    /// These tasks were cancelled or deleted: asks the store about the claims that hold them.
+    ///
+    /// The news may be older than the claim: the task may have been cancelled before, and be cleaned up after
+    /// now, or have been reset since. Only the store knows, and also whether it was deleted.
     pub(super) fn stopped(&self, ids: &[TaskId]) {
-        let held: Vec<_> = self.table.all();
-        for held in held {
-            for id in ids {
-                held.told(id, Renewed::Cancelled);
+        let ids: HashSet<_> = ids.iter().collect();
+        for held in self.table.all() {
+            if held.ask_about(&ids) {
+                self.table.reschedule(held.number);
             }
         }
     }
@@ -162,7 +168,10 @@ async fn renew(table: Arc<Table>, renewals: Vec<(Arc<Held>, Renewal)>, sent: Ins
         Ok(answers) => {
             for ((held, renewal), answer) in held.iter().zip(&renewals).zip(answers) {
                 if matches!(answer, Renewed::Lost | Renewed::Gone) {
-                    tracing::warn!(id = %renewal.id, ?answer, "the lease is lost: its handler is stopped");
+                    // Its verdict was quicker than the extension.
+                    if !held.has_ended() {
+                        tracing::warn!(id = %renewal.id, ?answer, "the lease is lost: its handler is stopped");
+                    }
                 } else if renewal.until.is_some() {
                     held.extended(sent);
                 }
@@ -171,12 +180,8 @@ async fn renew(table: Arc<Table>, renewals: Vec<(Arc<Held>, Renewal)>, sent: Ins
         }
         Err(error) => {
             tracing::warn!(%error, leases = renewals.len(), "the leases could not be extended; trying again");
-            let extended = held
-                .iter()
-                .zip(&renewals)
-                .filter(|(_, renewal)| renewal.until.is_some());
-            for (held, _) in extended {
-                held.renew_again();
+            for (held, renewal) in held.iter().zip(&renewals) {
+                held.again(renewal);
             }
         }
     }

@@ -27,7 +27,7 @@ fn insert(tx: &mut Tx<'_>, env: i64, task: &Task) -> Result<bool, Trouble> {
         changed(
             tx,
             kind,
-            task.resource_key().map(ResourceKey::as_str),
+            task.spec.held_key().map(ResourceKey::as_str),
             &task.state,
         );
     }
@@ -105,12 +105,7 @@ pub(super) fn change(
         return Ok(change);
     }
     let Task { spec, state } = &stored.task;
-    changed(
-        tx,
-        stored.kind,
-        spec.resource_key.as_ref().map(ResourceKey::as_str),
-        state,
-    );
+    changed(tx, stored.kind, spec.held_key().map(ResourceKey::as_str), state);
     if state.done.is_some() || *action == Action::Delete {
         tx.news.ended.push(id.clone());
     }

@@ -79,7 +79,7 @@ pub(super) fn nothing_due(
 pub(super) fn head(db: &Connection, kind: i64) -> rusqlite::Result<Option<(i64, i64)>> {
     let sql = "
         SELECT * FROM (SELECT due, seq FROM tasks INDEXED BY queue
-            WHERE kind = ?1 AND due IS NOT NULL AND resource_key IS NULL ORDER BY due, seq LIMIT 1)
+            WHERE kind = ?1 AND due IS NOT NULL AND held_key IS NULL ORDER BY due, seq LIMIT 1)
         UNION ALL
         SELECT * FROM (SELECT due, first FROM keys INDEXED BY key_queue
             WHERE kind = ?1 ORDER BY due, first LIMIT 1)";
@@ -181,7 +181,7 @@ impl Search<'_> {
             "SELECT ",
             task_columns!("?2"),
             ", t.due FROM tasks t INDEXED BY queue JOIN payloads p USING (seq)
-             WHERE t.kind = ?1 AND t.due <= ?3 AND t.due IS NOT NULL AND t.resource_key IS NULL
+             WHERE t.kind = ?1 AND t.due <= ?3 AND t.due IS NOT NULL AND t.held_key IS NULL
              ORDER BY t.due, t.seq LIMIT ?4"
         );
         let mut statement = db.prepare_cached(SQL)?;
@@ -236,7 +236,7 @@ impl Search<'_> {
             "SELECT ",
             task_columns!("?2"),
             " FROM tasks t INDEXED BY members JOIN payloads p USING (seq)
-             WHERE t.kind = ?1 AND t.resource_key = ?3 AND t.ending = 0
+             WHERE t.kind = ?1 AND t.held_key = ?3 AND t.ending = 0
                AND CASE WHEN t.lease_until IS NULL THEN t.wait_until ELSE t.lease_until END <= ?4
              ORDER BY t.wait_until, t.seq"
         );

@@ -28,7 +28,7 @@ pub(super) fn place(db: &Connection, kind: i64, key: &str) -> Result<(), Trouble
 fn first(db: &Connection, kind: i64, key: &str) -> rusqlite::Result<Option<(i64, i64)>> {
     let sql = "
         SELECT wait_until, seq FROM tasks INDEXED BY members
-        WHERE kind = ?1 AND resource_key = ?2 AND ending = 0 ORDER BY wait_until, seq LIMIT 1";
+        WHERE kind = ?1 AND held_key = ?2 AND ending = 0 ORDER BY wait_until, seq LIMIT 1";
     db.prepare_cached(sql)?
         .query_row(params![kind, key], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()
@@ -38,7 +38,7 @@ fn first(db: &Connection, kind: i64, key: &str) -> rusqlite::Result<Option<(i64,
 fn held_until(db: &Connection, kind: i64, key: &str) -> rusqlite::Result<Option<i64>> {
     let sql = "
         SELECT max(lease_until) FROM tasks INDEXED BY leased
-        WHERE kind = ?1 AND resource_key = ?2 AND lease_until IS NOT NULL";
+        WHERE kind = ?1 AND held_key = ?2 AND lease_until IS NOT NULL";
     db.prepare_cached(sql)?
         .query_row(params![kind, key], |row| row.get(0))
 }

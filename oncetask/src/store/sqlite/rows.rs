@@ -80,7 +80,7 @@ pub(super) fn by_seq(db: &Connection, seq: i64) -> Result<Option<Stored>, Troubl
 /// The state of the task with this id.
 pub(super) fn held(db: &Connection, env: i64, id: &TaskId) -> Result<Option<Held>, Trouble> {
     const SQL: &str = concat!(
-        "SELECT t.seq, t.kind, t.resource_key, ",
+        "SELECT t.seq, t.kind, t.held_key, ",
         state_columns!(),
         " FROM tasks t WHERE t.id = ?1 AND t.env = ?2"
     );
@@ -105,8 +105,8 @@ pub(super) fn anywhere(db: &Connection, id: &TaskId) -> rusqlite::Result<bool> {
 pub(super) fn insert(db: &Connection, env: i64, kind: i64, task: &Task) -> Result<Option<i64>, Trouble> {
     const TASK: &str = "
         INSERT INTO tasks (env, kind, id, resource_key, created_at, wait_until, due, generator, occurrence_at,
-            recurrence)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)
+            recurrence, held_key)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10)
         ON CONFLICT DO NOTHING RETURNING seq";
     let Task { spec, state } = task;
     let occurrence = spec.occurrence.as_ref();
@@ -120,7 +120,8 @@ pub(super) fn insert(db: &Connection, env: i64, kind: i64, task: &Task) -> Resul
         millis(state.wait_until),
         occurrence.map(|occurrence| occurrence.generator.as_str()),
         occurrence.map(|occurrence| millis(occurrence.at)),
-        recurrence
+        recurrence,
+        spec.held_key().map(ResourceKey::as_str)
     ];
     let seq = db
         .prepare_cached(TASK)?

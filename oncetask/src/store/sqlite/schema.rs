@@ -16,7 +16,8 @@ pub(super) const VERSION: u32 = 1;
 /// begin the keys of the indexes.
 ///
 /// `ending` is 0 while the task is not done, then 1 completed, 2 failed, 3 cancelled. `due` is when the task
-/// may be claimed next. Where the task has a resource key, its key stands in the queue for it: see `keys`.
+/// may be claimed next. Where a claim holds a key (`held_key`: not that of a generator), the key stands in
+/// the queue for the task: see `keys`.
 const FIRST: &str = "
 CREATE TABLE environments (
     env  INTEGER PRIMARY KEY,
@@ -36,6 +37,7 @@ CREATE TABLE tasks (
     kind             INTEGER NOT NULL,
     id               TEXT NOT NULL,
     resource_key     TEXT,
+    held_key         TEXT,
     created_at       INTEGER NOT NULL,
     wait_until       INTEGER NOT NULL,
     due              INTEGER,
@@ -63,9 +65,9 @@ CREATE TABLE payloads (
     payload TEXT NOT NULL
 ) STRICT;
 
-CREATE INDEX queue ON tasks (kind, due) WHERE due IS NOT NULL AND resource_key IS NULL;
-CREATE INDEX members ON tasks (kind, resource_key, wait_until) WHERE ending = 0 AND resource_key IS NOT NULL;
-CREATE INDEX leased ON tasks (kind, resource_key, lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX queue ON tasks (kind, due) WHERE due IS NOT NULL AND held_key IS NULL;
+CREATE INDEX members ON tasks (kind, held_key, wait_until) WHERE ending = 0 AND held_key IS NOT NULL;
+CREATE INDEX leased ON tasks (kind, held_key, lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX cancelling ON tasks (kind, created_at, id) WHERE ending = 0 AND cancelled_at IS NOT NULL;
 CREATE INDEX list ON tasks (kind, ending, created_at, id);
 CREATE INDEX list_by_key ON tasks (resource_key, env, created_at, id) WHERE resource_key IS NOT NULL;

@@ -23,8 +23,8 @@ async fn what_is_done_leaves_no_trace_in_the_queue() {
     let db = Connection::open(directory.path().join("tasks.db")).expect("it is opened");
     for sql in [
         "SELECT count(*) FROM keys",
-        "SELECT count(*) FROM tasks INDEXED BY queue WHERE due IS NOT NULL AND resource_key IS NULL",
-        "SELECT count(*) FROM tasks INDEXED BY members WHERE ending = 0 AND resource_key IS NOT NULL",
+        "SELECT count(*) FROM tasks INDEXED BY queue WHERE due IS NOT NULL AND held_key IS NULL",
+        "SELECT count(*) FROM tasks INDEXED BY members WHERE ending = 0 AND held_key IS NOT NULL",
         "SELECT count(*) FROM tasks INDEXED BY leased WHERE lease_until IS NOT NULL",
     ] {
         let rows: i64 = db.query_row(sql, [], |row| row.get(0)).expect("it is counted");

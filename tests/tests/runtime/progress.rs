@@ -1,0 +1,145 @@
+//! How far a handler says it is.
+
+use std::sync::atomic::Ordering;
+
+use oncetask::{Context, Handler, HandlerError};
+
+use crate::flaky::flaky;
+use crate::on_every_store;
+use crate::world::{Gate, Work, World, builder, line, start, until, within, work};
+
+on_every_store!(
+    it_is_shown_while_the_handler_runs,
+    however_often_it_is_said_it_is_stored_once_a_second,
+    no_number_is_nothing,
+    a_store_that_is_away_gets_it_later,
+    who_lost_the_lease_stores_nothing,
+    said_at_the_very_end_it_disturbs_nothing,
+);
+
+/// A handler that says what it is told, and then waits for the gate.
+fn saying(fraction: f64, message: &'static str, gate: &Gate) -> Handler {
+    let gate = gate.clone();
+    Handler::new(move |_: Work, cx: Context| {
+        let gate = gate.clone();
+        async move {
+            cx.progress(fraction, message);
+            gate.opened().await;
+        }
+    })
+}
+
+async fn it_is_shown_while_the_handler_runs(world: World) {
+    let gate = Gate::closed();
+    let _worker = world.work(saying(0.4, "two of five", &gate)).await;
+    let id = world.create(work("a")).await;
+    let task = world.until(&id, |task| task.state.progress.is_some()).await;
+    let progress = task.state.progress.expect("it is there");
+    assert_eq!(
+        (progress.fraction, progress.message.as_str()),
+        (0.4, "two of five")
+    );
+    assert!(task.state.lease.is_some(), "it still runs");
+    gate.open();
+    let done = world.done(&id).await;
+    assert_eq!(done.state.progress.map(|progress| progress.fraction), Some(0.4));
+}
+
+async fn however_often_it_is_said_it_is_stored_once_a_second(world: World) {
+    let (client, knobs) = flaky(&world.client);
+    let handler = Handler::new(|_: Work, cx: Context| async move {
+        let began = std::time::Instant::now();
+        for step in 0..4000 {
+            cx.progress(f64::from(step) / 4000.0, format!("step {step}"));
+            tokio::task::yield_now().await;
+        }
+        // The newest is stored a second after the first.
+        until(|| std::time::Instant::now() - began > std::time::Duration::from_millis(1200)).await;
+        Ok::<_, HandlerError>(began.elapsed().as_millis())
+    });
+    let _worker = start(builder(&client).handler(handler)).await;
+    let task = world.done(&world.create(work("a")).await).await;
+    let took: u64 = task.result().expect("a number").expect("a result");
+    let stored = knobs.progress_stored();
+    assert!(stored >= 2, "the first and the newest are stored: {stored}");
+    assert!(stored as u64 <= 1 + took.div_ceil(1000), "{stored} in {took} ms");
+    let progress = task.state.progress.expect("it is there");
+    assert_eq!(progress.message, "step 3999");
+}
+
+async fn no_number_is_nothing(world: World) {
+    let gate = Gate::closed();
+    let _worker = world.work(saying(f64::NAN, "none of none", &gate)).await;
+    let id = world.create(work("a")).await;
+    let task = world.until(&id, |task| task.state.progress.is_some()).await;
+    assert_eq!(
+        task.state.progress.map(|progress| progress.fraction.to_bits()),
+        Some(0)
+    );
+    gate.open();
+    assert!(world.done(&id).await.errors().is_empty());
+}
+
+async fn a_store_that_is_away_gets_it_later(world: World) {
+    let (client, knobs) = flaky(&world.client);
+    knobs.renewals.store(2, Ordering::SeqCst);
+    let gate = Gate::closed();
+    // Its lease needs no extension: what fails is only what it says.
+    let patient = builder(&client).heartbeat(std::time::Duration::from_hours(1));
+    let _worker = start(patient.handler(saying(0.5, "half", &gate))).await;
+    let id = world.create(work("a")).await;
+    world.until(&id, |task| task.state.progress.is_some()).await;
+    gate.open();
+    world.done(&id).await;
+}
+
+async fn who_lost_the_lease_stores_nothing(world: World) {
+    let (say, mut heard) = line();
+    let (gate, opened) = (Gate::closed(), Gate::closed());
+    let speak = opened.clone();
+    let hold = gate.clone();
+    let handler = Handler::new(move |_: Work, cx: Context| {
+        let (say, speak, gate) = (say.clone(), speak.clone(), hold.clone());
+        async move {
+            say.say("began");
+            speak.opened().await;
+            cx.progress(0.9, "of a task that is not mine");
+            gate.opened().await;
+        }
+    });
+    let patient = builder(&world.client).heartbeat(std::time::Duration::from_hours(1));
+    let worker = start(patient.handler(handler)).await;
+    let id = world.create(work("a")).await;
+    assert_eq!(heard.next().await, "began");
+    worker_is_replaced(&world, &id).await;
+    opened.open();
+    assert_eq!(heard.next().await, "began", "the task runs as a new one");
+    assert_eq!(
+        world
+            .task(&id)
+            .await
+            .state
+            .progress
+            .map(|progress| progress.fraction),
+        None
+    );
+    gate.open();
+    within(worker.shutdown()).await;
+}
+
+/// Deletes the task and creates it again: what runs is no longer it.
+async fn worker_is_replaced(world: &World, id: &oncetask::TaskId) {
+    world.client.delete(id).await.expect("the store answers");
+    world.create(work("a")).await;
+}
+
+async fn said_at_the_very_end_it_disturbs_nothing(world: World) {
+    crate::logs::listen();
+    let handler = Handler::new(|_: Work, cx: Context| async move { cx.progress(1.0, "done") });
+    let _worker = world.work(handler).await;
+    for number in 0..50 {
+        let id = world.create(work(format!("final words {number}"))).await;
+        assert!(world.done(&id).await.errors().is_empty());
+    }
+    assert_eq!(crate::logs::lines(&["final words", "the lease is lost"]), [""; 0]);
+}
