@@ -19,5 +19,9 @@ pub mod operating {}
 #[doc = include_str!("../docs/sqlite.md")]
 pub mod sqlite {}
 
+#[cfg(feature = "firestore")]
+#[doc = include_str!("../docs/firestore.md")]
+pub mod firestore {}
+
 #[doc = include_str!("../docs/reading-our-errors.md")]
 pub mod errors {}

@@ -92,12 +92,12 @@ impl Client {
             }
             #[cfg(feature = "firestore")]
             StoreUrl::Firestore { project, database } => {
-                let options = store::FirestoreStore::builder(project).env(env);
+                let options = store::FirestoreStore::options(project);
                 let options = match database {
                     Some(database) => options.database(database),
                     None => options,
                 };
-                Self::new(options.connect().await?)
+                Self::new(options.open(env).await?)
             }
             #[cfg(not(feature = "firestore"))]
             StoreUrl::Firestore { .. } => {

@@ -21,7 +21,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 pub use self::filter::{Cursor, Filter, Order, Page, Query};
 #[cfg(feature = "firestore")]
-pub use self::firestore::{FirestoreOptions, FirestoreStore, Usage};
+pub use self::firestore::{FirestoreOptions, FirestoreStore, KeyClaims, Usage};
 pub use self::memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{Durability, SqliteOptions, SqliteStore};

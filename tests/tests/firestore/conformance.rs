@@ -11,7 +11,7 @@ use crate::world::{Project, block_on};
 impl Harness for Project {
     fn open<'a>(&'a self, env: &'a str) -> Opening<'a> {
         Box::pin(async move {
-            let store = self.options().env(env).connect().await;
+            let store = self.options().open(env).await;
             Arc::new(store.expect("the emulator answers")) as Arc<dyn Store>
         })
     }

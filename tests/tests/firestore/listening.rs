@@ -37,7 +37,7 @@ pub(crate) const TESTS: Tests = &[
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 async fn listener(project: &Project) -> FirestoreStore {
-    let store = project.options().poll_every(NEVER).connect().await;
+    let store = project.options().poll_every(NEVER).open("DEFAULT").await;
     store.expect("the emulator answers")
 }
 
@@ -158,7 +158,10 @@ async fn without_a_listener_a_poll_finds_it() {
         .options()
         .listen(false)
         .poll_every(Duration::from_millis(50));
-    let (worker, creator) = (options.connect().await.expect("open"), project.connect().await);
+    let (worker, creator) = (
+        options.open("DEFAULT").await.expect("open"),
+        project.connect().await,
+    );
     let mut watch = worker.watch(Interest::Kinds(vec!["K".into()]));
     creator.create(vec![task("a", "K")]).await.expect("created");
     rung(&mut watch).await;
@@ -168,7 +171,12 @@ async fn without_a_listener_a_poll_finds_it() {
 
 async fn without_a_listener_a_wait_ends() {
     let project = Project::new();
-    let deaf = project.options().listen(false).connect().await.expect("open");
+    let deaf = project
+        .options()
+        .listen(false)
+        .open("DEFAULT")
+        .await
+        .expect("open");
     let worker = project.connect().await;
     worker.create(vec![task("a", "K")]).await.expect("created");
     let waiting = tokio::spawn(async move { Client::new(deaf).wait(&"a".into()).await });

@@ -2,6 +2,7 @@
 //! this store must do.
 
 mod conformance;
+mod keys;
 mod listening;
 mod outages;
 mod usage;
@@ -18,11 +19,16 @@ use tests::emulator::{self, HOW_TO_GET_IT, REQUIRED};
 type Tests = &'static [(&'static str, fn())];
 
 fn main() -> ExitCode {
+    if let Some(role) = keys::role() {
+        keys::work_off(&role);
+        return ExitCode::SUCCESS;
+    }
     let arguments = Arguments::from_args();
     let files = [
         ("wire", wire::TESTS),
         ("usage", usage::TESTS),
         ("listening", listening::TESTS),
+        ("keys", keys::TESTS),
         ("outages", outages::TESTS),
     ];
     let own = files.into_iter().flat_map(|(file, tests)| {

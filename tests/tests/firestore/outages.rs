@@ -41,7 +41,7 @@ async fn impatient(project: &Project) -> FirestoreStore {
     assert_eq!(claim(&patient, "Warm", 1).await.len(), 1);
     let options = project.options();
     let options = options.timeouts(Duration::from_secs(1), Duration::from_secs(3));
-    options.connect().await.expect("the emulator answers")
+    options.open("DEFAULT").await.expect("the emulator answers")
 }
 
 async fn a_frozen_server_loses_nothing() {
@@ -131,7 +131,11 @@ async fn a_server_that_comes_back_is_found() {
 async fn no_emulator_says_how_to_start_one() {
     // Port 1 is nobody's.
     let nobody = Project::on("127.0.0.1:1");
-    let error = nobody.options().connect().await.expect_err("nobody is there");
+    let error = nobody
+        .options()
+        .open("DEFAULT")
+        .await
+        .expect_err("nobody is there");
     assert_eq!(error.kind, StoreErrorKind::Unavailable);
     let message = error.to_string();
     assert!(
@@ -145,15 +149,16 @@ async fn no_emulator_says_how_to_start_one() {
 }
 
 async fn a_database_is_named_as_it_must_be() {
-    let options = || FirestoreStore::builder("p").emulator("127.0.0.1:1");
+    let options = || FirestoreStore::options("p").emulator("127.0.0.1:1");
     for (options, expected) in [
-        (FirestoreStore::builder(""), "the project is missing"),
+        (FirestoreStore::options(""), "the project is missing"),
         (options().database("a/b"), "no `/`"),
         (options().collection(""), "a collection has a name"),
-        (options().env(""), "the environment is empty"),
     ] {
-        let error = options.connect().await.expect_err("it is wrong");
+        let error = options.open("DEFAULT").await.expect_err("it is wrong");
         assert_eq!(error.kind, StoreErrorKind::Unusable);
         assert!(error.message.contains(expected), "{error}");
     }
+    let error = options().open("").await.expect_err("it is wrong");
+    assert!(error.message.contains("the environment is empty"), "{error}");
 }

@@ -112,6 +112,26 @@ async fn an_idle_look_is_cheap_while_somebody_listens() {
     let before = store.usage();
     store.claim(request("K", 1)).await.expect("answered");
     assert_eq!(store.usage().reads - before.reads, 1, "one empty query");
+    // Also when many handlers look.
+    let mut many = request("K", 1);
+    let want = many.wants.remove(0);
+    many.wants = (0..20)
+        .map(|n| oncetask::store::Want {
+            kinds: vec![format!("K{n}")],
+            ..want.clone()
+        })
+        .collect();
+    let kinds = many.wants.iter().flat_map(|want| want.kinds.clone()).collect();
+    let _watch = store.watch(Interest::Kinds(kinds));
+    let look = async || {
+        let before = store.usage();
+        store.claim(many.clone()).await.expect("answered");
+        store.usage().reads - before.reads
+    };
+    until("an idle look of twenty handlers costs one read", async || {
+        look().await == 1
+    })
+    .await;
     // And with that a task that is created here costs what it must.
     let before = store.usage();
     store.create(vec![task("a", "K")]).await.expect("created");

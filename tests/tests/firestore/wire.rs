@@ -268,7 +268,7 @@ async fn what_is_no_task_stops_nothing() {
 
 async fn shared_ids_never_swallow_each_other() {
     let project = Project::new();
-    let shared = |env: &str| project.options().env(env).shared_ids(true).connect();
+    let shared = |env: &'static str| project.options().shared_ids(true).open(env);
     let (blue, green) = (
         shared("BLUE").await.expect("open"),
         shared("GREEN").await.expect("open"),

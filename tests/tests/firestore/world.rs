@@ -53,11 +53,14 @@ impl Project {
     }
 
     pub(crate) async fn connect(&self) -> FirestoreStore {
-        self.options().connect().await.expect("the emulator answers")
+        self.options()
+            .open("DEFAULT")
+            .await
+            .expect("the emulator answers")
     }
 
     pub(crate) fn options(&self) -> FirestoreOptions {
-        FirestoreStore::builder(&self.id).emulator(&self.host)
+        FirestoreStore::options(&self.id).emulator(&self.host)
     }
 }
 

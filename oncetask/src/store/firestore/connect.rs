@@ -25,16 +25,16 @@ const EMULATOR: &str = "FIRESTORE_EMULATOR_HOST";
 /// A document that nobody writes: reading it tells whether the database answers.
 const PING: &str = "oncetask-ping";
 
-pub(super) async fn connect(options: FirestoreOptions) -> Result<FirestoreStore, StoreError> {
+pub(super) async fn connect(options: FirestoreOptions, env: String) -> Result<FirestoreStore, StoreError> {
     let emulator = options.emulator.clone().or_else(emulator_of_environment);
     let place = Place {
         project: options.project.clone(),
         database: options.database.clone(),
         emulator,
     };
-    check(&options, &place)?;
+    check(&options, &env, &place)?;
     let link = Link::start().map_err(|error| place.error(Trouble::Thread(error.to_string())))?;
-    let opening = open(options, place.clone());
+    let opening = open(options, env, place.clone());
     let inner = link
         .run(opening)
         .await
@@ -50,7 +50,7 @@ fn emulator_of_environment() -> Option<String> {
     env::var(EMULATOR).ok().filter(|host| !host.is_empty())
 }
 
-fn check(options: &FirestoreOptions, place: &Place) -> Result<(), StoreError> {
+fn check(options: &FirestoreOptions, env: &str, place: &Place) -> Result<(), StoreError> {
     let collection = &options.settings.collection;
     let wrong = if options.project.is_empty() {
         "the project is missing: write `firestore://PROJECT`, or set GOOGLE_CLOUD_PROJECT"
@@ -58,7 +58,7 @@ fn check(options: &FirestoreOptions, place: &Place) -> Result<(), StoreError> {
         "a project or database has no `/` in its name"
     } else if collection.is_empty() || collection.contains('/') {
         "a collection has a name, and no `/` in it"
-    } else if options.env.is_empty() {
+    } else if env.is_empty() {
         "the environment is empty"
     } else {
         return Ok(());
@@ -66,7 +66,7 @@ fn check(options: &FirestoreOptions, place: &Place) -> Result<(), StoreError> {
     Err(place.error(Trouble::Wrong(wrong.to_owned())))
 }
 
-async fn open(options: FirestoreOptions, place: Place) -> Result<Arc<Inner>, StoreError> {
+async fn open(options: FirestoreOptions, env: String, place: Place) -> Result<Arc<Inner>, StoreError> {
     // Two providers may be compiled in by the rest of the program; then one must be chosen, once.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let connecting = timeout(options.patience.attempt, database(&options, &place)).await;
@@ -77,7 +77,7 @@ async fn open(options: FirestoreOptions, place: Place) -> Result<Arc<Inner>, Sto
     };
     let rpc = Arc::new(Rpc::new(&db, options.patience));
     let writer = Writer::new(rpc.clone());
-    let inner = Inner::new(&options.env, &place.address(), options.settings, rpc, writer);
+    let inner = Inner::new(&env, &place.address(), options.settings, rpc, writer);
     let ping = format!("{}/{}/{PING}", inner.rpc.documents(), inner.settings.collection);
     let answer = inner.rpc.get(&[ping]).await;
     answer.map_err(|failure| place.error(Trouble::Request(failure)))?;

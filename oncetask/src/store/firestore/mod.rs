@@ -34,7 +34,7 @@ use chrono::{DateTime, Utc};
 use self::errors::{Place, Trouble};
 use self::inner::Inner;
 use self::link::Link;
-pub use self::options::FirestoreOptions;
+pub use self::options::{FirestoreOptions, KeyClaims};
 use self::retry::Failure;
 pub use self::usage::Usage;
 use super::{
@@ -62,17 +62,17 @@ impl FirestoreStore {
     ///
     /// # Errors
     ///
-    /// As [`FirestoreOptions::connect`].
+    /// As [`FirestoreOptions::open`].
     ///
     /// # Cancel safety
     ///
     /// Dropping the future opens nothing.
-    pub async fn connect(project: impl Into<String>, env: impl Into<String>) -> Result<Self, StoreError> {
-        Self::builder(project).env(env).connect().await
+    pub async fn open(project: impl Into<String>, env: impl Into<String>) -> Result<Self, StoreError> {
+        Self::options(project).open(env).await
     }
 
     /// Says how to open a database of this project.
-    pub fn builder(project: impl Into<String>) -> FirestoreOptions {
+    pub fn options(project: impl Into<String>) -> FirestoreOptions {
         FirestoreOptions::new(project.into())
     }
 

@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::FirestoreStore;
 use super::rpc::Patience;
 use crate::error::StoreError;
-use crate::store::DEFAULT_ENV;
 
-/// Which database, and how the store treats it. Made by [`FirestoreStore::builder`].
+/// Which database, and how the store treats it. Made by [`FirestoreStore::options`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -15,20 +14,18 @@ use crate::store::DEFAULT_ENV;
 /// use oncetask::store::FirestoreStore;
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
-/// let store = FirestoreStore::builder("my-project")
-///     .env("STAGING")
+/// let store = FirestoreStore::options("my-project")
 ///     .poll_every(Duration::from_secs(300))
-///     .connect()
+///     .open("STAGING")
 ///     .await?;
 /// let client = Client::new(store);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "call `.connect()`"]
+#[must_use = "call `.open()`"]
 pub struct FirestoreOptions {
     pub(super) project: String,
     pub(super) database: String,
-    pub(super) env: String,
     pub(super) emulator: Option<String>,
     pub(super) patience: Patience,
     pub(super) settings: Settings,
@@ -41,6 +38,21 @@ pub(super) struct Settings {
     pub(super) shared_ids: bool,
     pub(super) listen: bool,
     pub(super) poll_every: Duration,
+    pub(super) keys: KeyClaims,
+}
+
+/// How tasks of resource keys are claimed.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyClaims {
+    /// The first of a key, then verified.
+    #[default]
+    Normal,
+    /// Any of a key, which makes workers meet, then verified.
+    AtRandom,
+    /// Any of a key that was looked at before. It is what must not be done, so that a test of keys can be seen
+    /// to find it.
+    Unverified,
 }
 
 impl FirestoreOptions {
@@ -48,7 +60,6 @@ impl FirestoreOptions {
         Self {
             project,
             database: "(default)".to_owned(),
-            env: DEFAULT_ENV.to_owned(),
             emulator: None,
             patience: Patience {
                 attempt: Duration::from_secs(10),
@@ -59,6 +70,7 @@ impl FirestoreOptions {
                 shared_ids: false,
                 listen: true,
                 poll_every: Duration::from_secs(60),
+                keys: KeyClaims::Normal,
             },
         }
     }
@@ -66,12 +78,6 @@ impl FirestoreOptions {
     /// The database; `(default)` unless it is set.
     pub fn database(mut self, database: impl Into<String>) -> Self {
         self.database = database.into();
-        self
-    }
-
-    /// The environment; `DEFAULT` unless it is set.
-    pub fn env(mut self, env: impl Into<String>) -> Self {
-        self.env = env.into();
         self
     }
 
@@ -120,7 +126,13 @@ impl FirestoreOptions {
         self
     }
 
-    /// Opens the store, and makes sure that the database answers.
+    #[doc(hidden)]
+    pub fn key_claims(mut self, how: KeyClaims) -> Self {
+        self.settings.keys = how;
+        self
+    }
+
+    /// Opens the store, and the handle on one environment of it, and makes sure that the database answers.
     ///
     /// # Errors
     ///
@@ -129,7 +141,7 @@ impl FirestoreOptions {
     /// # Cancel safety
     ///
     /// Dropping the future opens nothing.
-    pub async fn connect(self) -> Result<FirestoreStore, StoreError> {
-        super::connect::connect(self).await
+    pub async fn open(self, env: impl Into<String>) -> Result<FirestoreStore, StoreError> {
+        super::connect::connect(self, env.into()).await
     }
 }

@@ -9,6 +9,7 @@ use crate::store::firestore::codec::Stored;
 use crate::store::firestore::held::Key;
 use crate::store::firestore::inner::Inner;
 use crate::store::firestore::join::join_all;
+use crate::store::firestore::options::KeyClaims;
 use crate::store::firestore::proto::{Code, pb};
 use crate::store::firestore::queries;
 use crate::store::firestore::retry::Failure;
@@ -221,7 +222,9 @@ impl Inner {
 
     /// Brings the window out of order when others are faster: not all shall want its head.
     pub(super) fn spread(&self, window: &mut Window) {
-        if self.desk.shared().contention > CONTENDED {
+        if self.settings.keys != KeyClaims::Normal {
+            fastrand::shuffle(window.tasks.make_contiguous());
+        } else if self.desk.shared().contention > CONTENDED {
             window.spread();
         }
     }

@@ -79,6 +79,7 @@ impl Inner {
         let ClaimRequest { owner, now, wants } = request;
         self.held.forget_the_gone(now);
         self.look_ahead(&wants, now).await?;
+        self.outlook_for_all(&wants, now).await?;
         let mut claimed = Claimed::default();
         let mut drained = Vec::with_capacity(wants.len());
         for (place, want) in wants.iter().enumerate() {

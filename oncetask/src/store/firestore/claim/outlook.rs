@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
+use crate::store::Want;
+use crate::store::firestore::find::MAX_IN;
 use crate::store::firestore::inner::Inner;
 use crate::store::firestore::queries;
 use crate::store::firestore::retry::Failure;
@@ -37,11 +39,14 @@ impl Inner {
         kinds: &[String],
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, Failure> {
-        let waiting = match self.ears.head(self, kinds, now) {
-            Some(known) => known,
-            None => self.first_waiting(kinds, now).await?,
+        let waiting = async {
+            match self.ears.head(self, kinds, now) {
+                Some(known) => Ok(known),
+                None => self.first_waiting(kinds, now).await,
+            }
         };
-        Ok(earliest(waiting, self.first_lease(kinds, now).await?))
+        let (waiting, lease) = tokio::join!(waiting, self.first_lease(kinds, now));
+        Ok(earliest(waiting?, lease?))
     }
 
     async fn first_waiting(
@@ -69,25 +74,56 @@ impl Inner {
         kinds: &[String],
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, Failure> {
-        if let Some(known) = self.known_lease(kinds, now) {
-            return Ok(known);
+        match self.known_lease(kinds, now) {
+            Some(known) => Ok(known),
+            None => self.read_lease(kinds, now).await,
         }
+    }
+
+    async fn read_lease(
+        &self,
+        kinds: &[String],
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, Failure> {
         let find = queries::leased(&self.env, kinds, now).limit(1);
         let (found, _) = self.find(&find).await?;
         let ends = found.first().and_then(|stored| stored.task.state.due());
-        let outlook = Outlook {
-            ends,
-            read: Instant::now(),
-        };
+        let read = Instant::now();
+        let outlook = Outlook { ends, read };
         self.desk.shared().outlooks.insert(kinds.to_vec(), outlook);
         Ok(ends)
     }
 
+    /// Asks for several handlers at once when the next lease ends, so that each of them knows. For one of
+    /// them that may be too early, which is no harm: it looks, and asks again.
+    pub(super) async fn outlook_for_all(&self, wants: &[Want], now: DateTime<Utc>) -> Result<(), Failure> {
+        if !self.ears.are_open() || wants.len() < 2 {
+            return Ok(());
+        }
+        let mut kinds: Vec<_> = wants.iter().flat_map(|want| want.kinds.iter().cloned()).collect();
+        kinds.sort_unstable();
+        for kinds in kinds.chunks(MAX_IN) {
+            if self.known_lease(kinds, now).is_none() {
+                self.desk.shared().outlooks.clear();
+                self.read_lease(kinds, now).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// When the next lease ends, if that was read not long ago. While nobody listens it is read each time.
     fn known_lease(&self, kinds: &[String], now: DateTime<Utc>) -> Option<Option<DateTime<Utc>>> {
-        let outlook = *self.desk.shared().outlooks.get(kinds)?;
-        let is_ahead = outlook.ends.is_none_or(|ends| ends > now);
-        let is_fresh = outlook.read.elapsed() < self.settings.poll_every;
-        (self.ears.are_open() && is_ahead && is_fresh).then_some(outlook.ends)
+        if !self.ears.are_open() {
+            return None;
+        }
+        let shared = self.desk.shared();
+        let mut outlooks = shared.outlooks.iter();
+        let covers = |of: &[String]| kinds.iter().all(|kind| of.contains(kind));
+        let is_of_use = |outlook: &Outlook| {
+            let is_ahead = outlook.ends.is_none_or(|ends| ends > now);
+            is_ahead && outlook.read.elapsed() < self.settings.poll_every
+        };
+        let known = outlooks.find(|(of, outlook)| covers(of) && is_of_use(outlook));
+        known.map(|(_, outlook)| outlook.ends)
     }
 }

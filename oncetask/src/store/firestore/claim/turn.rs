@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::outlook::earliest;
 use super::pick::{Mine, Picked, pick};
@@ -12,6 +12,9 @@ use crate::store::{Claim, Want};
 
 /// How often a turn goes on when all that it chose was taken by others, or cannot be claimed.
 const MAX_ROUNDS: usize = 16;
+
+/// What is due so soon is not worth asking what else will be.
+const SOON: TimeDelta = TimeDelta::milliseconds(50);
 
 /// Room that is being filled.
 pub(super) struct Turn<'a> {
@@ -87,6 +90,7 @@ impl<'a> Turn<'a> {
         let Want { kinds, group, .. } = self.want;
         let mut window = self.inner.window(kinds, self.room(), self.now).await?;
         let mut later = None;
+        let mut outlook = None;
         // Whether all of the queue has been looked at.
         let mut seen_all = false;
         for _ in 0..MAX_ROUNDS {
@@ -106,7 +110,14 @@ impl<'a> Turn<'a> {
                 continue;
             }
             let chosen = picks.len();
-            let leased = self.lease(picks).await;
+            let leased = if window.is_used_up() {
+                // Nothing follows: when to look again is asked while the claims are made.
+                let (leased, ahead) = tokio::join!(self.lease(picks), self.inner.outlook(kinds, self.now));
+                outlook = ahead.ok();
+                leased
+            } else {
+                self.lease(picks).await
+            };
             self.taken.claims.extend(leased.claims);
             later = earliest(later, leased.later);
             if let Some(failure) = leased.failure {
@@ -126,10 +137,11 @@ impl<'a> Turn<'a> {
         };
         self.inner.keep(kinds, window);
         self.taken.drained = !left;
-        self.taken.next_due = if left {
-            Some(self.now)
-        } else {
-            earliest(later, self.inner.outlook(kinds, self.now).await?)
+        self.taken.next_due = match (later, outlook) {
+            _ if left => Some(self.now),
+            (Some(soon), _) if soon - self.now < SOON => later,
+            (_, Some(ahead)) => earliest(later, ahead),
+            (_, None) => earliest(later, self.inner.outlook(kinds, self.now).await?),
         };
         Ok(())
     }

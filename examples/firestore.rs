@@ -1,0 +1,79 @@
+//! Tasks in Firestore, and what they cost.
+//!
+//! On the emulator:
+//!
+//! ```text
+//! gcloud emulators firestore start --host-port=127.0.0.1:8080
+//! FIRESTORE_EMULATOR_HOST=127.0.0.1:8080 cargo run --example firestore
+//! ```
+//!
+//! In a project of yours: `GOOGLE_CLOUD_PROJECT=my-project cargo run --example firestore`, with credentials
+//! from `gcloud auth application-default login` and the indexes of `docs/firestore/firestore.indexes.json`.
+//! Run it in two terminals at once: they share the work.
+
+use std::time::Duration;
+
+use oncetask::store::FirestoreStore;
+use oncetask::{Client, Context, Created, OnceTask};
+use serde::{Deserialize, Serialize};
+
+/// How many pages a site has.
+const PAGES: u32 = 40;
+
+/// Each page is fetched once, however often it is asked for.
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("page:{site}:{number}")]
+#[handler(concurrency = 8)]
+struct Page {
+    site: String,
+    number: u32,
+}
+
+impl Page {
+    async fn run(self, cx: Context) -> oncetask::Result<usize> {
+        tokio::time::sleep(Duration::from_millis(50)).await; // the work
+        if self.number % 10 == 3 && cx.attempt() == 1 {
+            return Err("the site is busy".into()); // and again in a second
+        }
+        Ok(self.number as usize * 100)
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt().with_env_filter("off").init(); // try `RUST_LOG=oncetask=debug`
+    let project = std::env::var("GOOGLE_CLOUD_PROJECT").unwrap_or_else(|_| "demo-oncetask".to_owned());
+    let store = FirestoreStore::open(project, "EXAMPLE").await?;
+    let client = Client::new(store.clone());
+
+    let pages = (0..PAGES).map(|number| Page {
+        site: "example.com".to_owned(),
+        number,
+    });
+    let ids: Vec<_> = (0..PAGES)
+        .map(|number| format!("page:example.com:{number}"))
+        .collect();
+    let mut new = 0;
+    for page in client.create_all(pages).await? {
+        new += u32::from(page?.outcome == Created::New);
+    }
+    println!("{new} of {PAGES} pages are new.");
+
+    let before = store.usage();
+    let worker = oncetask::builder().client(client.clone()).start().await?;
+    for id in ids {
+        let page = client.wait(&id.as_str().into()).await?;
+        let bytes: usize = page.result()?.unwrap_or_default();
+        println!("{id}: {bytes} bytes, attempt {}", page.attempts());
+    }
+    worker.shutdown().await;
+
+    let after = store.usage();
+    println!(
+        "\nFetching them took {} reads, {} writes and {} requests.",
+        after.reads - before.reads,
+        after.writes - before.writes,
+        after.rpcs - before.rpcs
+    );
+    Ok(())
+}

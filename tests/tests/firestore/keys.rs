@@ -1,0 +1,151 @@
+//! Resource keys between processes: of one key never two tasks at once.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use chrono::Utc;
+use oncetask::Status;
+use oncetask::store::{ClaimedTask, Filter, FirestoreStore, KeyClaims, Store as _};
+use tokio::task::JoinSet;
+
+use crate::Tests;
+use crate::world::{Project, block_on, complete, keyed, request};
+
+pub(crate) const TESTS: Tests = &[
+    ("processes_never_hold_a_key_together", || {
+        block_on(async { assert_eq!(overlaps("normal", 4, 3, 90).await, 0) });
+    }),
+    ("processes_that_want_any_task_never_hold_a_key_together", || {
+        block_on(async { assert_eq!(overlaps("random", 4, 3, 60).await, 0) });
+    }),
+    ("looking_before_claiming_is_not_enough", || {
+        block_on(async {
+            let found = overlaps("unverified", 4, 3, 60).await;
+            assert!(found > 0, "this test would not find two who hold a key");
+        });
+    }),
+];
+
+const ROLE: &str = "ONCETASK_TEST_ROLE";
+const KIND: &str = "Keyed";
+/// How long a handler works.
+const WORK: Duration = Duration::from_millis(30);
+/// How long a worker waits at the most until it looks again.
+const LOOK: Duration = Duration::from_millis(3);
+
+/// What this program is to do instead of testing: `HOW HOST PROJECT`.
+pub(crate) fn role() -> Option<String> {
+    env::var(ROLE).ok()
+}
+
+/// What one process of a stress does: it works the queue off, and writes when it held which key.
+pub(crate) fn work_off(role: &str) {
+    let words: Vec<_> = role.split(' ').collect();
+    let [how, host, id] = words[..] else {
+        panic!("`{role}` is no role")
+    };
+    let how = match how {
+        "normal" => KeyClaims::Normal,
+        "random" => KeyClaims::AtRandom,
+        _ => KeyClaims::Unverified,
+    };
+    let project = Project {
+        id: id.to_owned(),
+        host: host.to_owned(),
+    };
+    block_on(async move {
+        let store = project.options().key_claims(how).open("DEFAULT").await;
+        drain(store.expect("the emulator answers")).await;
+    });
+}
+
+async fn drain(store: FirestoreStore) {
+    const SLOTS: usize = 4;
+    let mut running = JoinSet::new();
+    loop {
+        let now = Utc::now();
+        let mut next = None;
+        if running.len() < SLOTS {
+            let claimed = store
+                .claim(request(KIND, SLOTS - running.len()))
+                .await
+                .expect("claimed");
+            next = claimed.next_due[0];
+            for held in claimed.claims.into_iter().flat_map(|claim| claim.tasks) {
+                running.spawn(handle(store.clone(), held));
+            }
+        }
+        let Some(next) = next.filter(|_| running.is_empty()) else {
+            if running.join_next().await.is_none() {
+                return;
+            }
+            continue;
+        };
+        tokio::time::sleep((next - now).to_std().unwrap_or_default().min(LOOK)).await;
+    }
+}
+
+async fn handle(store: FirestoreStore, held: ClaimedTask) {
+    let began = nanos();
+    tokio::time::sleep(WORK).await;
+    let key = held.task.resource_key().expect("all have one").to_string();
+    println!("{key} {began} {}", nanos());
+    let finished = store.finish(vec![complete(&held)], Utc::now()).await;
+    assert_eq!(finished.expect("answered"), [Ok(())]);
+}
+
+fn nanos() -> u128 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("the clock is set").as_nanos()
+}
+
+/// Works a queue off with several processes. Returns how often two of them held a key together.
+async fn overlaps(how: &str, processes: usize, keys: usize, tasks: usize) -> usize {
+    let project = Project::new();
+    let store = project.connect().await;
+    let all = (0..tasks).map(|n| keyed(&format!("{n:04}"), KIND, &format!("key-{}", n % keys)));
+    store.create(all.collect()).await.expect("created");
+    let role = format!("{how} {} {}", project.host, project.id);
+    let start = || {
+        let mut command = Command::new(env::current_exe().expect("this program"));
+        command
+            .env(ROLE, &role)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        command.spawn().expect("it starts")
+    };
+    let children: Vec<_> = (0..processes).map(|_| start()).collect();
+    let mut held: BTreeMap<String, Vec<(u128, u128)>> = BTreeMap::new();
+    for child in children {
+        let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await;
+        let output = output.expect("no panic").expect("it ends");
+        assert!(output.status.success());
+        for line in String::from_utf8(output.stdout).expect("text").lines() {
+            let words: Vec<_> = line.split(' ').collect();
+            let times = (
+                words[1].parse().expect("a time"),
+                words[2].parse().expect("a time"),
+            );
+            held.entry(words[0].to_owned()).or_default().push(times);
+        }
+    }
+    assert_eq!(held.values().map(Vec::len).sum::<usize>(), tasks, "each ran once");
+    let completed = Filter::new().kind(KIND).status(Status::Completed);
+    let completed = store.count(completed, Utc::now()).await.expect("counted");
+    assert_eq!(completed, tasks as u64);
+    held.into_values().map(meetings).sum()
+}
+
+/// How many of the intervals begin before the one before has ended.
+fn meetings(mut intervals: Vec<(u128, u128)>) -> usize {
+    intervals.sort_unstable();
+    let mut ends = 0;
+    let mut meetings = 0;
+    for (began, ended) in intervals {
+        meetings += usize::from(began < ends);
+        ends = ends.max(ended);
+    }
+    meetings
+}
