@@ -1,4 +1,5 @@
 //! What every store of oncetask must keep true, and the integration tests of the library.
 
 pub mod conformance;
+pub mod emulator;
 pub mod journal;

@@ -12,7 +12,7 @@ use oncetask::{Client, Filter, OnceTask, Status, TaskId};
 use tests::journal::{Entry, Journal, Keyed, Stubborn, Ticking};
 
 /// Long enough for any machine; only a failure waits for it.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const HEARTBEAT_MS: u64 = 1000;
 
 /// A store, a journal, and the workers on them.

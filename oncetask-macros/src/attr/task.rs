@@ -1,8 +1,9 @@
 use proc_macro2::Span;
+use quote::ToTokens as _;
 use syn::parse::ParseStream;
 use syn::spanned::Spanned as _;
 use syn::token::Bracket;
-use syn::{Attribute, Error, LitStr, Meta, Path, Result};
+use syn::{Attribute, Error, Ident, LitStr, Meta, Path, Result};
 
 use crate::errors::Errors;
 use crate::options::Options;
@@ -53,11 +54,25 @@ fn parse_alias(input: ParseStream) -> Result<LitStr> {
 
 fn parse_crate(input: ParseStream) -> Result<Path> {
     let quoted = input.fork().parse::<LitStr>().ok();
-    Path::parse_mod_style(input).map_err(|error| {
-        let message = match quoted {
+    let refused = |span| {
+        let message = match &quoted {
             Some(path) => format!("expected a path, without quotes: `crate = {}`", path.value()),
             None => "expected the path of the library, as in `crate = renamed_oncetask`".to_owned(),
         };
-        Error::new(error.span(), message)
-    })
+        Error::new(span, message)
+    };
+    let path = Path::parse_mod_style(input).map_err(|error| refused(error.span()))?;
+    match path.segments.iter().find(|segment| !names_module(&segment.ident)) {
+        Some(segment) => Err(refused(segment.ident.span())),
+        None => Ok(path),
+    }
+}
+
+/// The parser takes every keyword.
+fn names_module(name: &Ident) -> bool {
+    let is_name = syn::parse2::<Ident>(name.to_token_stream()).is_ok();
+    is_name
+        || ["crate", "$crate", "self", "super"]
+            .iter()
+            .any(|word| name == word)
 }

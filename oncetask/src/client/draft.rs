@@ -131,3 +131,36 @@ fn check_id(id: &TaskId, limit: usize) -> Result<(), Error> {
     }
     Err(Error::InvalidId { id: shown, reason })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::task::IdBuilder;
+
+    #[derive(Serialize, Deserialize)]
+    struct Grid {
+        cells: HashMap<(u8, u8), u8>,
+    }
+
+    impl OnceTask for Grid {
+        const KIND: &'static str = "grid";
+
+        fn id(&self) -> TaskId {
+            IdBuilder::task().literal("grid:").hash(&self.cells).id()
+        }
+    }
+
+    #[test]
+    fn what_json_cannot_write_is_refused_even_if_the_id_digests_it() {
+        let cells = HashMap::from([((0, 0), 1)]);
+        let error = Draft::of(&Grid { cells }).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the task `a new grid` cannot be stored: its payload cannot be written as JSON: key must be a string"
+        );
+    }
+}

@@ -90,6 +90,21 @@ impl Client {
                     reason: format!("`{url}` needs the feature `sqlite` of oncetask"),
                 });
             }
+            #[cfg(feature = "firestore")]
+            StoreUrl::Firestore { project, database } => {
+                let options = store::FirestoreStore::builder(project).env(env);
+                let options = match database {
+                    Some(database) => options.database(database),
+                    None => options,
+                };
+                Self::new(options.connect().await?)
+            }
+            #[cfg(not(feature = "firestore"))]
+            StoreUrl::Firestore { .. } => {
+                return Err(Error::Config {
+                    reason: format!("`{url}` needs the feature `firestore` of oncetask"),
+                });
+            }
         };
         tracing::debug!(
             store = client.store.address(),

@@ -6,6 +6,8 @@
 //! by the conformance suite of the package `tests`, which takes any store.
 
 mod filter;
+#[cfg(feature = "firestore")]
+mod firestore;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -18,6 +20,8 @@ use std::pin::Pin;
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use self::filter::{Cursor, Filter, Order, Page, Query};
+#[cfg(feature = "firestore")]
+pub use self::firestore::{FirestoreOptions, FirestoreStore, Usage};
 pub use self::memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{Durability, SqliteOptions, SqliteStore};

@@ -169,7 +169,7 @@ impl IdBuilder {
     ///
     /// # Panics
     ///
-    /// When the value's `Display` fails, which the documentation of `Display` forbids.
+    /// When the `Display` implementation of the value fails, which it must not.
     #[must_use]
     pub fn raw<T: IdPart + ?Sized>(mut self, value: &T) -> Self {
         value

@@ -46,9 +46,11 @@ async fn main() -> Result {
 /// Ticks for ever in its first attempt; ends at once in the next.
 async fn ticking(job: Job<Ticking>, journal: State<Journal>) -> oncetask::Result<u32> {
     journal.write("begin", &job.id, job.attempt);
-    while job.attempt == 1 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        journal.write("tick", &job.id, job.attempt);
+    if job.attempt == 1 {
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            journal.write("tick", &job.id, job.attempt);
+        }
     }
     journal.write("end", &job.id, job.attempt);
     Ok(job.attempt)

@@ -1,0 +1,275 @@
+//! The writes that claim.
+
+use chrono::{DateTime, Utc};
+
+use super::pick::Pick;
+use super::turn::Turn;
+use super::window::Window;
+use crate::store::firestore::codec::Stored;
+use crate::store::firestore::held::Key;
+use crate::store::firestore::inner::Inner;
+use crate::store::firestore::join::join_all;
+use crate::store::firestore::proto::{Code, pb};
+use crate::store::firestore::queries;
+use crate::store::firestore::retry::Failure;
+use crate::store::firestore::writer::Written;
+use crate::store::{Claim, ClaimedTask};
+use crate::task::{Lease, LeaseToken, transition};
+
+/// From which part of lost claims on we look further down the queue.
+pub(super) const CONTENDED: f64 = 0.2;
+
+/// A task before and after it was claimed.
+#[derive(Clone, Debug)]
+pub(super) struct Leased {
+    pub(super) before: Stored,
+    pub(super) after: Stored,
+    silent: bool,
+}
+
+/// What came of a round of claims.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    pub(super) claims: Vec<Claim>,
+    /// How many others were faster with.
+    pub(super) lost: usize,
+    /// When to try those again whose key somebody else holds.
+    pub(super) later: Option<DateTime<Utc>>,
+    pub(super) failure: Option<Failure>,
+}
+
+/// A claim that is being made.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) key: Option<Key>,
+    pub(super) tasks: Vec<Leased>,
+}
+
+impl Turn<'_> {
+    /// Claims what was picked.
+    pub(super) async fn lease(&self, picks: Vec<Pick>) -> Round {
+        let mut round = Round::default();
+        let picks = match self.free_keys(picks, &mut round).await {
+            Ok(picks) => picks,
+            Err(failure) => {
+                round.failure = Some(failure);
+                return round;
+            }
+        };
+        let attempts = picks.into_iter().map(|pick| self.attempt(pick)).collect();
+        let attempts = self.write(attempts, &mut round).await;
+        let mut attempts = self.verify(attempts, &mut round).await;
+        attempts.sort_by_key(|attempt| {
+            let first = &attempt.tasks[0].before.task;
+            (first.state.due(), first.spec.created_at)
+        });
+        for attempt in attempts {
+            let claim = self.claim_of(attempt);
+            round.claims.push(claim);
+        }
+        round
+    }
+
+    fn attempt(&self, pick: Pick) -> Attempt {
+        Attempt {
+            key: pick.key,
+            tasks: pick.tasks.into_iter().map(|stored| self.leased(stored)).collect(),
+        }
+    }
+
+    fn leased(&self, before: Stored) -> Leased {
+        let mut task = before.task.clone();
+        let lease = Lease {
+            token: LeaseToken::random(),
+            until: self.now + self.want.lease,
+            owner: self.owner.to_owned(),
+            phase: transition::next_phase(&task.state),
+        };
+        let silent = transition::claim(&mut task, lease, self.now);
+        let after = Stored {
+            task,
+            ..before.clone()
+        };
+        Leased {
+            before,
+            after,
+            silent,
+        }
+    }
+
+    /// Makes the writes, and returns the attempts that got all that they wanted. A group is claimed whole or
+    /// not at all.
+    async fn write(&self, attempts: Vec<Attempt>, round: &mut Round) -> Vec<Attempt> {
+        let inner = self.inner;
+        let (groups, singles): (Vec<_>, Vec<_>) =
+            attempts.into_iter().partition(|attempt| attempt.tasks.len() > 1);
+        let writes = singles
+            .iter()
+            .map(|attempt| inner.lease_write(&attempt.tasks[0]))
+            .collect();
+        let grouped = join_all(groups.into_iter().map(|group| {
+            let inner = inner.clone();
+            async move { inner.lease_group(group).await }
+        }));
+        let (written, grouped) = tokio::join!(inner.writer.write(writes), grouped);
+        let mut won = Vec::new();
+        for (attempt, written) in singles.into_iter().zip(written) {
+            match inner.settle(attempt, written).await {
+                Ok(Some(attempt)) => won.push(attempt),
+                Ok(None) => round.lost += 1,
+                Err(failure) => round.failure = Some(failure),
+            }
+        }
+        for group in grouped {
+            match group {
+                Ok(Some(attempt)) => won.push(attempt),
+                Ok(None) => round.lost += 1,
+                Err(failure) => round.failure = Some(failure),
+            }
+        }
+        won
+    }
+
+    fn claim_of(&self, attempt: Attempt) -> Claim {
+        let claimed = |leased: Leased| {
+            let task = leased.after.task.clone();
+            self.inner.held.add(leased.after);
+            ClaimedTask {
+                task,
+                silent: leased.silent,
+            }
+        };
+        Claim {
+            want: self.place,
+            tasks: attempt.tasks.into_iter().map(claimed).collect(),
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn lease_write(&self, leased: &Leased) -> pb::Write {
+        self.update(&leased.before, &leased.after.task, &leased.before.marks)
+    }
+
+    /// The attempt, if it was successful.
+    async fn settle(&self, mut attempt: Attempt, written: Written) -> Result<Option<Attempt>, Failure> {
+        match written {
+            Written::Stored(at) => {
+                attempt.tasks[0].after.update_time = at;
+                Ok(Some(attempt))
+            }
+            Written::Refused { doubtful: false } => Ok(None),
+            Written::Refused { doubtful: true } => self.look_up(attempt).await,
+            Written::Failed(failure) if failure.doubtful => {
+                // Whatever the document says: that the claim is ours if it shows our token.
+                match self.look_up(attempt).await {
+                    Ok(Some(attempt)) => Ok(Some(attempt)),
+                    _ => Err(failure),
+                }
+            }
+            Written::Failed(failure) => Err(failure),
+        }
+    }
+
+    /// Claims a group in one atomic write.
+    async fn lease_group(&self, mut group: Attempt) -> Result<Option<Attempt>, Failure> {
+        let writes: Vec<_> = group
+            .tasks
+            .iter()
+            .map(|leased| self.lease_write(leased))
+            .collect();
+        match self.rpc.commit(&writes).await {
+            Ok(reply) => {
+                for (leased, at) in group.tasks.iter_mut().zip(reply.value) {
+                    self.rpc.meter.wrote();
+                    leased.after.update_time = at;
+                }
+                Ok(Some(group))
+            }
+            Err(failure) if failure.doubtful => match self.look_up(group).await {
+                Ok(Some(group)) => Ok(Some(group)),
+                Ok(None) if is_refusal(&failure) => Ok(None),
+                _ => Err(failure),
+            },
+            Err(failure) if is_refusal(&failure) => {
+                self.rpc.meter.refused();
+                Ok(None)
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The claim as the documents show it, when the reply was lost: ours are those with our token.
+    async fn look_up(&self, mut attempt: Attempt) -> Result<Option<Attempt>, Failure> {
+        let names: Vec<_> = attempt
+            .tasks
+            .iter()
+            .map(|leased| leased.before.name.clone())
+            .collect();
+        let mut read = self.read(&names).await?;
+        for leased in &mut attempt.tasks {
+            let name = leased.before.name.as_str();
+            let found = read.remove(name).and_then(|stored| self.ours(name, stored));
+            let token = |stored: &Stored| stored.task.state.lease.as_ref().map(|lease| lease.token);
+            match found {
+                Some(found) if token(&found) == token(&leased.after) => leased.after = found,
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(attempt))
+    }
+
+    /// Brings the window out of order when others are faster: not all shall want its head.
+    pub(super) fn spread(&self, window: &mut Window) {
+        if self.desk.shared().contention > CONTENDED {
+            window.spread();
+        }
+    }
+
+    /// Notes how many of the claims were lost to others. Returns whether that is most of them.
+    pub(super) fn compete(&self, chosen: usize, lost: usize) -> bool {
+        const MEMORY: f64 = 0.7;
+        let lost = u32::try_from(lost).map_or(1.0, f64::from);
+        let part = lost / u32::try_from(chosen.max(1)).map_or(1.0, f64::from);
+        let mut shared = self.desk.shared();
+        shared.contention = MEMORY * shared.contention + (1.0 - MEMORY) * part;
+        part > 0.5
+    }
+
+    /// Keeps what is left of a window for the next claim.
+    pub(super) fn keep(&self, kinds: &[String], window: Window) {
+        if !window.is_used_up() {
+            self.desk.shared().windows.insert(kinds.to_vec(), window);
+        }
+    }
+
+    /// All the tasks of a key that are due, as far as one claim holds them.
+    pub(super) async fn whole_group(
+        &self,
+        mut pick: Pick,
+        group: usize,
+        now: DateTime<Utc>,
+    ) -> Result<Pick, Failure> {
+        let Some((kind, key)) = &pick.key else {
+            return Ok(pick);
+        };
+        let find = queries::due_of_key(&self.env, kind, key, now).limit(group);
+        let (mut found, _) = self.find(&find).await?;
+        found.retain(|stored| transition::is_due(&stored.task.state, now));
+        found.sort_by_key(|stored| (stored.task.state.due(), stored.task.spec.created_at));
+        pick.tasks.truncate(1);
+        for stored in found {
+            if stored.name != pick.tasks[0].name && pick.takes(&stored, group) {
+                pick.tasks.push(stored);
+            }
+        }
+        Ok(pick)
+    }
+}
+
+fn is_refusal(failure: &Failure) -> bool {
+    matches!(
+        failure.code,
+        Code::FailedPrecondition | Code::NotFound | Code::AlreadyExists
+    )
+}

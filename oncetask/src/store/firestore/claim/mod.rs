@@ -1,0 +1,129 @@
+//! Claiming tasks.
+//!
+//! # How a claim is made, and why it is safe
+//!
+//! Due tasks are read outside of any transaction, a window of them at a time, and each is claimed by a write
+//! that demands the state that was read (`update_time`). Of two workers that read a task one writes it; the
+//! other's write is refused. Nothing is locked, so that workers do not wait for each other; who loses many
+//! documents looks further down the queue and takes them at random.
+//!
+//! # Resource keys
+//!
+//! A key is held while a task of it has a lease that has not ended. Looking first and claiming then would let
+//! two workers look before either claims. So a worker claims FIRST, and then asks with a strongly consistent
+//! query who else holds the key; if anybody does, it gives its claim back and has run nothing.
+//!
+//! Let two workers claim two tasks of one key, and let the writes be committed at the instants A and B, A
+//! first. The second worker asks after B, so that its query sees the first one's lease, and it yields. The
+//! first may see the second's lease or not; if it does, it yields too, and both try again at other instants.
+//! In no order do both run.
+//!
+//! Workers of the Go library look and claim in one transaction, which is serializable: it is as if it were
+//! done at the instant of its commit. If that is before our claim, our query sees its lease, and we yield. If
+//! it is after our claim, what it looked at includes our lease, and it does not claim.
+//!
+//! A lease that ends while a worker asks is no lease: its holder has stopped its handler before, by its own
+//! clock.
+
+mod keys;
+mod lease;
+mod outlook;
+mod pick;
+mod turn;
+mod window;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+
+use self::keys::Refusals;
+use self::outlook::Outlook;
+use self::turn::{Taken, Turn};
+use self::window::Window;
+use super::find::MAX_IN;
+use super::inner::Inner;
+use super::retry::Failure;
+use crate::store::{ClaimRequest, Claimed, Want};
+use crate::task::Task;
+
+/// What claims know of the queue.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    /// One claim at a time: two would only take each other's tasks.
+    gate: tokio::sync::Mutex<()>,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// For each set of kinds what was read of its queue and not claimed yet.
+    windows: HashMap<Vec<String>, Window>,
+    /// The keys that somebody else was found to hold.
+    refusals: Refusals,
+    /// For each set of kinds when the next lease ends.
+    outlooks: HashMap<Vec<String>, Outlook>,
+    /// Which part of our claims others were faster with, lately.
+    contention: f64,
+}
+
+impl Desk {
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    pub(super) async fn claim(self: Arc<Self>, request: ClaimRequest) -> Result<Claimed, Failure> {
+        let _gate = self.desk.gate.lock().await;
+        let ClaimRequest { owner, now, wants } = request;
+        self.held.forget_the_gone(now);
+        self.look_ahead(&wants, now).await?;
+        let mut claimed = Claimed::default();
+        let mut drained = Vec::with_capacity(wants.len());
+        for (place, want) in wants.iter().enumerate() {
+            let taken = self.turn(place, want, &owner, now).await;
+            match taken.failure {
+                // What was claimed must reach the caller; the next call will meet the trouble again.
+                Some(failure) if claimed.claims.is_empty() && taken.claims.is_empty() => return Err(failure),
+                Some(failure) => tracing::warn!("claiming went wrong half-way: {}", failure.message),
+                None => {}
+            }
+            claimed.claims.extend(taken.claims);
+            claimed.next_due.push(taken.next_due);
+            drained.push(taken.drained);
+        }
+        self.ears.claimed(&wants, &drained);
+        Ok(claimed)
+    }
+
+    /// What one want gets. One that has more kinds than a query holds gets it part by part.
+    async fn turn(self: &Arc<Self>, place: usize, want: &Want, owner: &str, now: DateTime<Utc>) -> Taken {
+        let mut all = Taken::nothing();
+        for kinds in want.kinds.chunks(MAX_IN) {
+            let part = Want {
+                kinds: kinds.to_vec(),
+                claims: want.claims - all.claims.len(),
+                ..want.clone()
+            };
+            let taken = Turn::new(self, place, &part, owner, now).take().await;
+            all.add(taken);
+        }
+        all
+    }
+
+    /// A task of this process may become due: what was read of its queue may no longer be its head.
+    pub(super) fn expect(&self, task: &Task) {
+        if let Some(due) = task.state.due() {
+            self.desk.shared().forget_behind(task.kind(), due);
+            self.bell.due(task.kind());
+        }
+    }
+}
+
+impl Shared {
+    fn forget_behind(&mut self, kind: &str, due: DateTime<Utc>) {
+        self.windows
+            .retain(|kinds, window| !kinds.iter().any(|of| of == kind) || window.is_before(due));
+    }
+}

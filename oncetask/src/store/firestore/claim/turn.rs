@@ -1,0 +1,141 @@
+//! One handler's turn: its room is filled from its queue, window by window.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::outlook::earliest;
+use super::pick::{Mine, Picked, pick};
+use crate::store::firestore::inner::Inner;
+use crate::store::firestore::retry::Failure;
+use crate::store::{Claim, Want};
+
+/// How often a turn goes on when all that it chose was taken by others, or cannot be claimed.
+const MAX_ROUNDS: usize = 16;
+
+/// Room that is being filled.
+pub(super) struct Turn<'a> {
+    pub(super) inner: &'a Arc<Inner>,
+    /// The place of the want in the request.
+    pub(super) place: usize,
+    pub(super) want: &'a Want,
+    pub(super) owner: &'a str,
+    pub(super) now: DateTime<Utc>,
+    taken: Taken,
+}
+
+/// What came of a turn.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) claims: Vec<Claim>,
+    pub(super) next_due: Option<DateTime<Utc>>,
+    /// Whether nothing is left that is due.
+    pub(super) drained: bool,
+    pub(super) failure: Option<Failure>,
+}
+
+impl Taken {
+    pub(super) fn nothing() -> Self {
+        Self {
+            claims: Vec::new(),
+            next_due: None,
+            drained: true,
+            failure: None,
+        }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.claims.extend(other.claims);
+        self.next_due = earliest(self.next_due, other.next_due);
+        self.drained &= other.drained;
+        self.failure = self.failure.take().or(other.failure);
+    }
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(
+        inner: &'a Arc<Inner>,
+        place: usize,
+        want: &'a Want,
+        owner: &'a str,
+        now: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            inner,
+            place,
+            want,
+            owner,
+            now,
+            taken: Taken::nothing(),
+        }
+    }
+
+    pub(super) async fn take(mut self) -> Taken {
+        if let Err(failure) = self.fill().await {
+            self.taken.failure = Some(failure);
+            self.taken.drained = false;
+            self.taken.next_due = Some(self.now);
+        }
+        self.taken
+    }
+
+    fn room(&self) -> usize {
+        self.want.claims - self.taken.claims.len()
+    }
+
+    async fn fill(&mut self) -> Result<(), Failure> {
+        let Want { kinds, group, .. } = self.want;
+        let mut window = self.inner.window(kinds, self.room(), self.now).await?;
+        let mut later = None;
+        // Whether all of the queue has been looked at.
+        let mut seen_all = false;
+        for _ in 0..MAX_ROUNDS {
+            if self.room() == 0 {
+                break;
+            }
+            self.inner.spread(&mut window);
+            let Picked { picks, later: wait } =
+                pick(&mut window, self.room(), *group, &self.mine(), self.now);
+            later = earliest(later, wait);
+            if picks.is_empty() {
+                if window.behind.is_none() {
+                    seen_all = true;
+                    break;
+                }
+                self.inner.read_queue(&mut window, kinds, self.room()).await?;
+                continue;
+            }
+            let chosen = picks.len();
+            let leased = self.lease(picks).await;
+            self.taken.claims.extend(leased.claims);
+            later = earliest(later, leased.later);
+            if let Some(failure) = leased.failure {
+                return Err(failure);
+            }
+            if self.inner.compete(chosen, leased.lost) {
+                // Others are at work here: what is left has likely changed as well.
+                window = self.inner.window(kinds, self.room(), self.now).await?;
+            }
+        }
+        let left = if self.room() == 0 {
+            let rest = pick(&mut window.peek(), usize::MAX, 1, &self.mine(), self.now);
+            later = earliest(later, rest.later);
+            !rest.picks.is_empty() || window.behind.is_some()
+        } else {
+            !seen_all
+        };
+        self.inner.keep(kinds, window);
+        self.taken.drained = !left;
+        self.taken.next_due = if left {
+            Some(self.now)
+        } else {
+            earliest(later, self.inner.outlook(kinds, self.now).await?)
+        };
+        Ok(())
+    }
+
+    fn mine(&self) -> Mine {
+        let (names, keys) = self.inner.held.now_held(self.now);
+        Mine { names, keys }
+    }
+}

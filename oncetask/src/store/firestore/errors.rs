@@ -1,0 +1,133 @@
+//! What went wrong, in words that say what to do.
+
+use super::find::Find;
+use super::inner::Inner;
+use super::link::Broken;
+use super::proto::Code;
+use super::retry::{Failure, Remedy, remedy};
+use crate::error::{StoreError, StoreErrorKind};
+
+/// Which database, for people.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) project: String,
+    pub(super) database: String,
+    pub(super) emulator: Option<String>,
+}
+
+/// What went wrong.
+pub(super) enum Trouble {
+    Wrong(String),
+    Thread(String),
+    Broken(Broken),
+    Connect(String),
+    Request(Failure),
+}
+
+impl Place {
+    /// The store's URL.
+    pub(super) fn address(&self) -> String {
+        match self.database.as_str() {
+            "(default)" => format!("firestore://{}", self.project),
+            database => format!("firestore://{}/{database}", self.project),
+        }
+    }
+
+    pub(super) fn error(&self, trouble: Trouble) -> StoreError {
+        let (kind, message) = match trouble {
+            Trouble::Wrong(what) => (StoreErrorKind::Unusable, what),
+            Trouble::Thread(why) => (
+                StoreErrorKind::Unusable,
+                format!("the store's thread cannot be started: {why}"),
+            ),
+            Trouble::Broken(broken) => (StoreErrorKind::Unusable, broken.to_string()),
+            Trouble::Connect(why) => self.cannot_connect(&why),
+            Trouble::Request(failure) => self.failed(&failure),
+        };
+        StoreError {
+            kind,
+            store: self.address(),
+            message,
+        }
+    }
+
+    fn cannot_connect(&self, why: &str) -> (StoreErrorKind, String) {
+        match &self.emulator {
+            Some(_) => (
+                StoreErrorKind::Unavailable,
+                format!("{}: {why}", self.no_emulator()),
+            ),
+            None if why.contains("redential") => (StoreErrorKind::Unusable, no_credentials(why)),
+            None => (
+                StoreErrorKind::Unavailable,
+                format!("Firestore cannot be reached: {why}"),
+            ),
+        }
+    }
+
+    fn no_emulator(&self) -> String {
+        let host = self.emulator.as_deref().unwrap_or_default();
+        format!(
+            "no Firestore emulator answers at {host}; start it with `gcloud emulators firestore start \
+             --host-port={host}`"
+        )
+    }
+
+    fn failed(&self, failure: &Failure) -> (StoreErrorKind, String) {
+        let Failure { code, message, .. } = failure;
+        let kind = match remedy(*code) {
+            Remedy::Repeat | Remedy::RepeatInDoubt => StoreErrorKind::Unavailable,
+            Remedy::Look | Remedy::Stop => StoreErrorKind::Unusable,
+        };
+        let Self {
+            project, database, ..
+        } = self;
+        let message = match code {
+            Code::Unauthenticated => no_credentials(message),
+            Code::PermissionDenied => format!(
+                "permission denied: {message}; the worker's account needs the role `roles/datastore.user`: \
+                 `gcloud projects add-iam-policy-binding {project} --member=serviceAccount:ACCOUNT \
+                 --role=roles/datastore.user`"
+            ),
+            Code::NotFound => format!(
+                "there is no database `{database}` in the project `{project}`: {message}; `gcloud firestore \
+                 databases create --project={project} --database='{database}' --location=LOCATION` creates it"
+            ),
+            Code::Unavailable | Code::Unknown | Code::DeadlineExceeded if self.emulator.is_some() => {
+                format!("{}: {message}", self.no_emulator())
+            }
+            Code::Unavailable | Code::Unknown | Code::DeadlineExceeded => {
+                format!("Firestore does not answer: {message}")
+            }
+            Code::ResourceExhausted => format!("Firestore's limits are reached: {message}"),
+            _ => format!("{message} ({code:?})"),
+        };
+        (kind, message)
+    }
+}
+
+fn no_credentials(why: &str) -> String {
+    format!(
+        "no valid Google credentials: {why}; on a machine of yours run `gcloud auth application-default login`, \
+         on a server give it a service account or set GOOGLE_APPLICATION_CREDENTIALS to a key file, and for the \
+         emulator set FIRESTORE_EMULATOR_HOST"
+    )
+}
+
+impl Inner {
+    /// A query that failed because its index is missing says which, and how to get it.
+    pub(super) fn with_index(&self, mut failure: Failure, find: &Find) -> Failure {
+        let Some(index) = find.index().filter(|_| failure.code == Code::FailedPrecondition) else {
+            return failure;
+        };
+        let mut parts = self.rpc.database().split('/');
+        let (project, database) = (parts.nth(1).unwrap_or_default(), parts.nth(1).unwrap_or_default());
+        let command = index.command(&self.settings.collection, project, database);
+        failure.message = format!(
+            "an index is missing: {}; deploy all that oncetask needs with `firebase deploy --only \
+             firestore:indexes` and its file `firestore.indexes.json`, or this one with `{command}`",
+            failure.message
+        );
+        failure
+    }
+}

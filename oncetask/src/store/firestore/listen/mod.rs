@@ -1,0 +1,127 @@
+//! Hearing of what other processes do.
+//!
+//! A stream tells of one thing only: of the head of the queue of the kinds that somebody waits for, of
+//! cancellations while handlers run for longer, or of one task that somebody waits for. While a backlog is
+//! worked off nobody listens: each claim looks at the queue anyhow, and a listener would be told of every
+//! step. Should a stream die silently, a slow poll finds what it missed, and a watchdog opens it again.
+
+mod cancellations;
+mod head;
+mod keeper;
+mod stream;
+mod task;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+
+use self::head::Head;
+use super::inner::Inner;
+use super::link::Link;
+use crate::store::{Interest, Want, Watch};
+
+/// How long after a claim that left something due the backlog is taken to be worked off still.
+const WORKING: Duration = Duration::from_millis(250);
+
+/// What is heard, and what is worth listening for.
+#[derive(Debug, Default)]
+pub(super) struct Ears {
+    state: Mutex<State>,
+    /// Something has changed that the keeper should know.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    has_keeper: bool,
+    /// The kinds whose last claim left something due.
+    backlogged: HashSet<String>,
+    /// When a claim last left something due.
+    working: Option<Instant>,
+    /// For each stream that is up to date: what it says of the queue of its kinds.
+    heads: HashMap<Vec<String>, Option<Head>>,
+}
+
+impl Ears {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what claims left of the queues.
+    pub(super) fn claimed(&self, wants: &[Want], drained: &[bool]) {
+        let mut state = self.state();
+        for (want, drained) in wants.iter().zip(drained) {
+            for kind in &want.kinds {
+                if *drained {
+                    state.backlogged.remove(kind);
+                } else {
+                    state.backlogged.insert(kind.clone());
+                }
+            }
+        }
+        state.working = drained.contains(&false).then(Instant::now);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Whether a stream tells of the queue.
+    pub(super) fn are_open(&self) -> bool {
+        !self.state().heads.is_empty()
+    }
+
+    /// When the first task of these kinds that waits is due, if a stream tells that.
+    pub(super) fn head(
+        &self,
+        inner: &Inner,
+        kinds: &[String],
+        now: DateTime<Utc>,
+    ) -> Option<Option<DateTime<Utc>>> {
+        let state = self.state();
+        let covers = |of: &&Vec<String>| kinds.iter().all(|kind| of.contains(kind));
+        let heard = state
+            .heads
+            .keys()
+            .find(covers)
+            .and_then(|of| state.heads.get(of))?;
+        match heard {
+            None => Some(None),
+            // One that is due, or that we have claimed since: the stream is about to tell of another.
+            Some(head) if head.due <= now || inner.held.holds(&head.name) => None,
+            Some(head) => Some(Some(head.due)),
+        }
+    }
+
+    /// The kinds to listen for now.
+    fn worth_hearing(&self, mut kinds: Vec<String>) -> Vec<String> {
+        let state = self.state();
+        if state.working.is_some_and(|since| since.elapsed() < WORKING) {
+            return Vec::new();
+        }
+        kinds.retain(|kind| !state.backlogged.contains(kind));
+        kinds.sort_unstable();
+        kinds
+    }
+}
+
+/// Adds somebody who waits, and listens on their behalf.
+pub(super) fn watch(inner: &Arc<Inner>, link: &Link, interest: Interest) -> Watch {
+    let watch = inner.bell.watch(interest.clone());
+    let weak: Weak<Inner> = Arc::downgrade(inner);
+    match interest {
+        Interest::Kinds(_) => {
+            let had_keeper = std::mem::replace(&mut inner.ears.state().has_keeper, true);
+            if !had_keeper {
+                link.runtime().spawn(keeper::keep(weak));
+            }
+            inner.ears.changed.notify_one();
+        }
+        Interest::Task(id) => {
+            let waits = watch.waiting();
+            link.runtime().spawn(task::attend(weak, id, waits));
+        }
+    }
+    watch
+}

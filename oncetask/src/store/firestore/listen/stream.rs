@@ -1,0 +1,180 @@
+//! One stream with one target, opened again when it ends.
+
+use std::pin::Pin;
+use std::sync::Weak;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::store::firestore::inner::Inner;
+use crate::store::firestore::proto::{Code, Status, pb};
+use pb::listen_response::ResponseType;
+use pb::target_change::TargetChangeType;
+
+/// How long a stream may say nothing until it is taken for dead.
+const SILENCE: Duration = Duration::from_secs(5 * 60);
+/// How long to wait until a stream is opened again: at first, and at the most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+const TARGET_ID: i32 = 1;
+
+/// What a stream tells.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// The document belongs to what is listened for, in this state.
+    Is(Box<pb::Document>),
+    /// The document does not any more.
+    Gone(String),
+    /// What was told before is void; all that belongs to it follows.
+    Void,
+    /// All has been told.
+    UpToDate,
+}
+
+/// What is listened for.
+#[derive(Clone, Debug)]
+pub(super) enum Target {
+    Query(Box<pb::StructuredQuery>),
+    Document(String),
+}
+
+/// Listens, and opens the stream again when it ends, for as long as the store is there. What opens it again
+/// starts with [`Heard::Void`]; `hear` runs after each thing heard.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the stream.
+pub(super) async fn listen(
+    inner: Weak<Inner>,
+    name: &str,
+    target: Target,
+    mut hear: impl FnMut(&Inner, Heard),
+) {
+    let (first, longest) = AGAIN;
+    let mut wait = first;
+    loop {
+        let opened = Instant::now();
+        let ended = follow(&inner, &target, &mut hear).await;
+        let Some(inner) = inner.upgrade() else { return };
+        hear(&inner, Heard::Void);
+        let age = opened.elapsed();
+        if age > longest {
+            wait = first;
+        }
+        report(&inner, name, &ended, age);
+        drop(inner);
+        sleep(wait.mul_f64(0.5 + fastrand::f64())).await;
+        wait = (wait * 2).min(longest);
+    }
+}
+
+fn report(inner: &Inner, name: &str, ended: &Status, age: Duration) {
+    let (store, age) = (inner.address.as_str(), age.as_secs());
+    let why = ended.message();
+    match ended.code() {
+        Code::FailedPrecondition | Code::PermissionDenied | Code::InvalidArgument => tracing::error!(
+            store,
+            age,
+            "the listener for {name} is refused, and other processes are heard of by polling only: {why}"
+        ),
+        _ => tracing::debug!(
+            store,
+            age,
+            "the listener for {name} ended after {age} s and is opened again: {why}"
+        ),
+    }
+}
+
+/// Follows one stream to its end.
+async fn follow(inner: &Weak<Inner>, target: &Target, hear: &mut impl FnMut(&Inner, Heard)) -> Status {
+    let gone = || Status::cancelled("the store was dropped");
+    let opening = match inner.upgrade() {
+        Some(inner) => inner.rpc.listen(Asking(Some(request(&inner, target)))).await,
+        None => return gone(),
+    };
+    let mut stream = match opening {
+        Ok(stream) => stream,
+        Err(status) => return status,
+    };
+    loop {
+        let message = match timeout(SILENCE, stream.message()).await {
+            Ok(Ok(Some(message))) => message,
+            Ok(Ok(None)) => return Status::unavailable("the server closed it"),
+            Ok(Err(status)) => return status,
+            Err(_) => return Status::unavailable("it was silent for too long"),
+        };
+        let Some(inner) = inner.upgrade() else {
+            return gone();
+        };
+        match heard(&inner, message) {
+            Ok(Some(told)) => hear(&inner, told),
+            Ok(None) => {}
+            Err(status) => return status,
+        }
+    }
+}
+
+/// What is sent on a stream: what to listen for, and then nothing more until it is dropped.
+struct Asking(Option<pb::ListenRequest>);
+
+impl Stream for Asking {
+    type Item = pb::ListenRequest;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.0.take() {
+            Some(request) => Poll::Ready(Some(request)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+fn request(inner: &Inner, target: &Target) -> pb::ListenRequest {
+    use pb::target::{DocumentsTarget, QueryTarget, TargetType, query_target::QueryType};
+    let target = match target {
+        Target::Query(query) => TargetType::Query(QueryTarget {
+            parent: inner.rpc.documents().to_owned(),
+            query_type: Some(QueryType::StructuredQuery((**query).clone())),
+        }),
+        Target::Document(name) => TargetType::Documents(DocumentsTarget {
+            documents: vec![name.clone()],
+        }),
+    };
+    pb::ListenRequest {
+        database: inner.rpc.database().to_owned(),
+        target_change: Some(pb::listen_request::TargetChange::AddTarget(pb::Target {
+            target_id: TARGET_ID,
+            target_type: Some(target),
+            ..Default::default()
+        })),
+        ..Default::default()
+    }
+}
+
+fn heard(inner: &Inner, message: pb::ListenResponse) -> Result<Option<Heard>, Status> {
+    let told = match message.response_type {
+        Some(ResponseType::DocumentChange(change)) => {
+            inner.rpc.meter.read(1);
+            let removed = change.removed_target_ids.contains(&TARGET_ID);
+            change.document.map(|document| match removed {
+                true => Heard::Gone(document.name),
+                false => Heard::Is(Box::new(document)),
+            })
+        }
+        Some(ResponseType::DocumentDelete(gone)) => Some(Heard::Gone(gone.document)),
+        Some(ResponseType::DocumentRemove(gone)) => Some(Heard::Gone(gone.document)),
+        Some(ResponseType::TargetChange(change)) => match change.target_change_type() {
+            TargetChangeType::Remove => {
+                let cause = change.cause.unwrap_or_default();
+                return Err(Status::new(Code::from(cause.code), cause.message));
+            }
+            TargetChangeType::Reset => Some(Heard::Void),
+            TargetChangeType::Current => Some(Heard::UpToDate),
+            TargetChangeType::NoChange if change.target_ids.is_empty() => Some(Heard::UpToDate),
+            _ => None,
+        },
+        // The server counts differently than we: what is missing is found when all is told again.
+        Some(ResponseType::Filter(_)) | None => None,
+    };
+    Ok(told)
+}

@@ -1,0 +1,180 @@
+//! Tasks in Google Firestore: documents that are shared with the Go library of the same name.
+
+mod change;
+mod claim;
+mod codec;
+mod connect;
+mod create;
+mod errors;
+mod find;
+mod finish;
+mod held;
+#[cfg(test)]
+mod indexes;
+mod inner;
+mod join;
+mod link;
+mod listen;
+mod options;
+mod proto;
+mod queries;
+mod read;
+mod renew;
+mod retry;
+mod rpc;
+mod spawn;
+mod usage;
+mod writer;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use self::errors::{Place, Trouble};
+use self::inner::Inner;
+use self::link::Link;
+pub use self::options::FirestoreOptions;
+use self::retry::Failure;
+pub use self::usage::Usage;
+use super::{
+    Action, Answer, ClaimRequest, Claimed, Filter, Finish, Insert, Interest, Page, Query, Renewal, Renewed,
+    Store, Watch,
+};
+use crate::error::StoreError;
+use crate::task::transition::{Change, LeaseLost};
+use crate::task::{Task, TaskId};
+
+/// Keeps tasks in Google Firestore, in the documents that the Go library of the same name reads and writes.
+/// Cheap to clone; clones share the connection, which lives on a thread of the store's own.
+///
+/// Every change is one conditional write, and there are no transactions: see the chapter on Firestore for
+/// what it costs, what it needs, and what differs from the embedded store.
+#[derive(Clone, Debug)]
+pub struct FirestoreStore {
+    link: Arc<Link>,
+    inner: Arc<Inner>,
+    place: Arc<Place>,
+}
+
+impl FirestoreStore {
+    /// Opens the default database of a project, in an environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`FirestoreOptions::connect`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
+    pub async fn connect(project: impl Into<String>, env: impl Into<String>) -> Result<Self, StoreError> {
+        Self::builder(project).env(env).connect().await
+    }
+
+    /// Says how to open a database of this project.
+    pub fn builder(project: impl Into<String>) -> FirestoreOptions {
+        FirestoreOptions::new(project.into())
+    }
+
+    /// Another environment of the same database, on the same connection.
+    #[must_use]
+    pub fn in_env(&self, env: impl Into<String>) -> Self {
+        let Inner {
+            address,
+            settings,
+            rpc,
+            writer,
+            ..
+        } = &*self.inner;
+        let inner = Inner::new(
+            &env.into(),
+            address,
+            settings.clone(),
+            rpc.clone(),
+            writer.clone(),
+        );
+        Self {
+            link: self.link.clone(),
+            inner: Arc::new(inner),
+            place: self.place.clone(),
+        }
+    }
+
+    /// What was asked of Firestore so far over this connection: what it cost.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.inner.rpc.meter.usage()
+    }
+
+    /// Whether this store hears of what other processes do with the queue, at this moment. False while nobody
+    /// waits, while a backlog is worked off, and while the listener is being opened again.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        self.inner.ears.are_open()
+    }
+
+    /// Runs an operation on the store's thread.
+    fn run<T, F>(&self, operation: impl FnOnce(Arc<Inner>) -> F) -> Answer<'_, T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let operation = operation(self.inner.clone());
+        Box::pin(async move {
+            match self.link.run(operation).await {
+                Ok(answer) => answer.map_err(|failure| self.place.error(Trouble::Request(failure))),
+                Err(broken) => Err(self.place.error(Trouble::Broken(broken))),
+            }
+        })
+    }
+}
+
+impl Store for FirestoreStore {
+    fn address(&self) -> &str {
+        &self.inner.address
+    }
+
+    fn env(&self) -> &str {
+        &self.inner.env
+    }
+
+    fn create(&self, tasks: Vec<Task>) -> Answer<'_, Vec<Insert>> {
+        self.run(|inner| async move { inner.create(tasks).await })
+    }
+
+    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Task>>> {
+        self.run(|inner| async move { inner.get(ids).await })
+    }
+
+    fn query(&self, query: Query) -> Answer<'_, Page> {
+        self.run(|inner| async move { inner.page(query).await })
+    }
+
+    fn count(&self, filter: Filter, now: DateTime<Utc>) -> Answer<'_, u64> {
+        self.run(|inner| async move { inner.count(filter, now).await })
+    }
+
+    fn kinds(&self) -> Answer<'_, Vec<String>> {
+        self.run(|inner| async move { inner.kinds().await })
+    }
+
+    fn claim(&self, request: ClaimRequest) -> Answer<'_, Claimed> {
+        self.run(|inner| inner.claim(request))
+    }
+
+    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
+        self.run(|inner| inner.renew(renewals, now))
+    }
+
+    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> Answer<'_, Vec<Result<(), LeaseLost>>> {
+        self.run(|inner| inner.finish(finishes, now))
+    }
+
+    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> Answer<'_, Vec<Change>> {
+        self.run(|inner| inner.change(ids, action, now))
+    }
+
+    fn watch(&self, interest: Interest) -> Watch {
+        listen::watch(&self.inner, &self.link, interest)
+    }
+}

@@ -1,0 +1,135 @@
+//! How a store is opened.
+
+use std::time::Duration;
+
+use super::FirestoreStore;
+use super::rpc::Patience;
+use crate::error::StoreError;
+use crate::store::DEFAULT_ENV;
+
+/// Which database, and how the store treats it. Made by [`FirestoreStore::builder`].
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use oncetask::Client;
+/// use oncetask::store::FirestoreStore;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+/// let store = FirestoreStore::builder("my-project")
+///     .env("STAGING")
+///     .poll_every(Duration::from_secs(300))
+///     .connect()
+///     .await?;
+/// let client = Client::new(store);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "call `.connect()`"]
+pub struct FirestoreOptions {
+    pub(super) project: String,
+    pub(super) database: String,
+    pub(super) env: String,
+    pub(super) emulator: Option<String>,
+    pub(super) patience: Patience,
+    pub(super) settings: Settings,
+}
+
+/// What the operations of a store need to know of its options.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) collection: String,
+    pub(super) shared_ids: bool,
+    pub(super) listen: bool,
+    pub(super) poll_every: Duration,
+}
+
+impl FirestoreOptions {
+    pub(super) fn new(project: String) -> Self {
+        Self {
+            project,
+            database: "(default)".to_owned(),
+            env: DEFAULT_ENV.to_owned(),
+            emulator: None,
+            patience: Patience {
+                attempt: Duration::from_secs(10),
+                request: Duration::from_secs(30),
+            },
+            settings: Settings {
+                collection: "onceTasks".to_owned(),
+                shared_ids: false,
+                listen: true,
+                poll_every: Duration::from_secs(60),
+            },
+        }
+    }
+
+    /// The database; `(default)` unless it is set.
+    pub fn database(mut self, database: impl Into<String>) -> Self {
+        self.database = database.into();
+        self
+    }
+
+    /// The environment; `DEFAULT` unless it is set.
+    pub fn env(mut self, env: impl Into<String>) -> Self {
+        self.env = env.into();
+        self
+    }
+
+    /// The collection; `onceTasks`, which is the Go library's, unless it is set.
+    pub fn collection(mut self, collection: impl Into<String>) -> Self {
+        self.settings.collection = collection.into();
+        self
+    }
+
+    /// The address of an emulator, as in `127.0.0.1:8080`: no credentials are looked for then. Unless it is
+    /// set, that of `FIRESTORE_EMULATOR_HOST` if that is set.
+    pub fn emulator(mut self, address: impl Into<String>) -> Self {
+        self.emulator = Some(address.into());
+        self
+    }
+
+    /// Whether documents are named as the Go library names them: by the task's id as it is, in every
+    /// environment. For fleets where Go and Rust create tasks under the same ids. Two environments then share
+    /// the ids: a task whose id belongs to another environment is refused.
+    ///
+    /// Off unless it is set: a document of an environment other than `DEFAULT` is named `ENV~id`, and `/`, `%`
+    /// and `~` in an id are percent-encoded. A database is opened in the same way by everybody.
+    pub fn shared_ids(mut self, shared: bool) -> Self {
+        self.settings.shared_ids = shared;
+        self
+    }
+
+    /// Whether to listen for what other processes do; on unless it is set. Off, a worker sees it when it
+    /// [polls](Self::poll_every), and a cancellation when it extends the lease.
+    pub fn listen(mut self, listen: bool) -> Self {
+        self.settings.listen = listen;
+        self
+    }
+
+    /// How often a worker looks for itself, should the listener have missed something; a minute unless it is
+    /// set. Each look costs two or three reads for each 30 kinds.
+    pub fn poll_every(mut self, interval: Duration) -> Self {
+        self.settings.poll_every = interval.max(Duration::from_millis(10));
+        self
+    }
+
+    /// How long one request may take, and how long it may take with all of its repetitions, until an
+    /// operation fails; ten seconds and thirty unless it is set.
+    pub fn timeouts(mut self, attempt: Duration, request: Duration) -> Self {
+        self.patience = Patience { attempt, request };
+        self
+    }
+
+    /// Opens the store, and makes sure that the database answers.
+    ///
+    /// # Errors
+    ///
+    /// What is missing: the project, the database, credentials, permission, or the emulator.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
+    pub async fn connect(self) -> Result<FirestoreStore, StoreError> {
+        super::connect::connect(self).await
+    }
+}

@@ -1,0 +1,122 @@
+//! The client's raw messages, and short ways to build them. Everything that the crate `firestore` calls an
+//! unsupported escape hatch is used through this module and [`rpc`](super::rpc).
+
+use std::collections::HashMap;
+
+pub(super) use ::firestore::gcloud_sdk::google::firestore::v1 as pb;
+pub(super) use ::firestore::gcloud_sdk::prost::Message;
+pub(super) use ::firestore::gcloud_sdk::prost_types::Timestamp;
+pub(super) use ::firestore::gcloud_sdk::tonic::{Code, Status};
+
+pub(super) use pb::value::ValueType;
+
+/// The fields of a document or a map.
+pub(super) type Fields = HashMap<String, pb::Value>;
+
+pub(super) fn value(of: ValueType) -> pb::Value {
+    pb::Value { value_type: Some(of) }
+}
+
+pub(super) fn null() -> pb::Value {
+    value(ValueType::NullValue(0))
+}
+
+pub(super) fn text(of: impl Into<String>) -> pb::Value {
+    value(ValueType::StringValue(of.into()))
+}
+
+pub(super) fn integer(of: impl Into<i64>) -> pb::Value {
+    value(ValueType::IntegerValue(of.into()))
+}
+
+pub(super) fn double(of: f64) -> pb::Value {
+    value(ValueType::DoubleValue(of))
+}
+
+pub(super) fn boolean(of: bool) -> pb::Value {
+    value(ValueType::BooleanValue(of))
+}
+
+pub(super) fn array(values: Vec<pb::Value>) -> pb::Value {
+    value(ValueType::ArrayValue(pb::ArrayValue { values }))
+}
+
+pub(super) fn map(fields: Fields) -> pb::Value {
+    value(ValueType::MapValue(pb::MapValue { fields }))
+}
+
+pub(super) fn reference(name: impl Into<String>) -> pb::Value {
+    value(ValueType::ReferenceValue(name.into()))
+}
+
+/// What a write demands of the document that is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum If {
+    /// That there is none.
+    Absent,
+    /// That nobody has written it since.
+    Unchanged(Timestamp),
+}
+
+impl If {
+    fn precondition(self) -> pb::Precondition {
+        use pb::precondition::ConditionType;
+        let condition = match self {
+            Self::Absent => ConditionType::Exists(false),
+            Self::Unchanged(since) => ConditionType::UpdateTime(since),
+        };
+        pb::Precondition {
+            condition_type: Some(condition),
+        }
+    }
+}
+
+/// Writes a whole document.
+pub(super) fn put(name: String, fields: Fields, condition: If) -> pb::Write {
+    write(
+        pb::write::Operation::Update(document(name, fields)),
+        None,
+        condition,
+    )
+}
+
+/// Writes the fields of the mask; those that are not given are removed.
+pub(super) fn patch(name: String, fields: Fields, mask: Vec<String>, condition: If) -> pb::Write {
+    let mask = pb::DocumentMask { field_paths: mask };
+    write(
+        pb::write::Operation::Update(document(name, fields)),
+        Some(mask),
+        condition,
+    )
+}
+
+/// Removes a document.
+pub(super) fn remove(name: String, condition: If) -> pb::Write {
+    write(pb::write::Operation::Delete(name), None, condition)
+}
+
+fn document(name: String, fields: Fields) -> pb::Document {
+    pb::Document {
+        name,
+        fields,
+        ..pb::Document::default()
+    }
+}
+
+fn write(operation: pb::write::Operation, mask: Option<pb::DocumentMask>, condition: If) -> pb::Write {
+    pb::Write {
+        update_mask: mask,
+        current_document: Some(condition.precondition()),
+        operation: Some(operation),
+        ..pb::Write::default()
+    }
+}
+
+/// The document that a write is for.
+pub(super) fn target(write: &pb::Write) -> &str {
+    match &write.operation {
+        Some(pb::write::Operation::Update(document)) => &document.name,
+        Some(pb::write::Operation::Delete(name)) => name,
+        _ => "",
+    }
+}

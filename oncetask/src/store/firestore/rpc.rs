@@ -1,0 +1,252 @@
+//! The requests: each with a deadline, repeated where that may help, and counted.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use ::firestore::FirestoreDb;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::proto::{Code, Status, Timestamp, pb};
+use super::retry::{Failure, Remedy, backoff, remedy, was_not_sent};
+use super::usage::Meter;
+
+type Client = pb::firestore_client::FirestoreClient<::firestore::gcloud_sdk::GoogleAuthMiddleware>;
+
+/// How long requests may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// One attempt: the client itself would wait for minutes on a server that froze.
+    pub(super) attempt: Duration,
+    /// All attempts of one request.
+    pub(super) request: Duration,
+}
+
+/// The requests that the store makes of one database.
+pub(super) struct Rpc {
+    client: Client,
+    database: String,
+    documents: String,
+    patience: Patience,
+    pub(super) meter: Meter,
+}
+
+/// An answer, and whether an earlier attempt may have been carried out before the one that was answered.
+#[derive(Debug)]
+pub(super) struct Reply<T> {
+    pub(super) value: T,
+    pub(super) doubtful: bool,
+}
+
+impl Rpc {
+    pub(super) fn new(db: &FirestoreDb, patience: Patience) -> Self {
+        Self {
+            client: db.client().get(),
+            database: db.get_database_path().clone(),
+            documents: db.get_documents_path().clone(),
+            patience,
+            meter: Meter::default(),
+        }
+    }
+
+    /// What the names of all documents begin with.
+    pub(super) fn documents(&self) -> &str {
+        &self.documents
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// The documents that a query finds, in its order.
+    pub(super) async fn query(&self, query: &pb::StructuredQuery) -> Result<Vec<pb::Document>, Failure> {
+        use pb::run_query_request::QueryType;
+        let reply = self.repeat("a query", || async {
+            let request = pb::RunQueryRequest {
+                parent: self.documents.clone(),
+                query_type: Some(QueryType::StructuredQuery(query.clone())),
+                ..Default::default()
+            };
+            let mut stream = self.client.clone().run_query(request).await?.into_inner();
+            let mut documents = Vec::new();
+            while let Some(part) = stream.message().await? {
+                documents.extend(part.document);
+            }
+            Ok(documents)
+        });
+        let documents = reply.await?.value;
+        self.meter.queried(documents.len());
+        Ok(documents)
+    }
+
+    /// How many documents a query finds.
+    pub(super) async fn count(&self, query: &pb::StructuredQuery) -> Result<u64, Failure> {
+        let reply = self.repeat("a count", || async {
+            let request = pb::RunAggregationQueryRequest {
+                parent: self.documents.clone(),
+                query_type: Some(counting(query.clone())),
+                ..Default::default()
+            };
+            let mut stream = self
+                .client
+                .clone()
+                .run_aggregation_query(request)
+                .await?
+                .into_inner();
+            while let Some(part) = stream.message().await? {
+                if let Some(count) = part.result.and_then(counted) {
+                    return Ok(count);
+                }
+            }
+            Err(Status::internal("the count is missing from the answer"))
+        });
+        let count = reply.await?.value;
+        // One read for each thousand that were counted.
+        self.meter
+            .queried(usize::try_from(count.div_ceil(1000)).unwrap_or(usize::MAX));
+        Ok(count)
+    }
+
+    /// The documents of these names that exist, in any order.
+    pub(super) async fn get(&self, names: &[String]) -> Result<Vec<pb::Document>, Failure> {
+        use pb::batch_get_documents_response::Result::Found;
+        let reply = self.repeat("reading documents", || async {
+            let request = pb::BatchGetDocumentsRequest {
+                database: self.database.clone(),
+                documents: names.to_vec(),
+                ..Default::default()
+            };
+            let mut stream = self
+                .client
+                .clone()
+                .batch_get_documents(request)
+                .await?
+                .into_inner();
+            let mut found = Vec::new();
+            while let Some(part) = stream.message().await? {
+                if let Some(Found(document)) = part.result {
+                    found.push(document);
+                }
+            }
+            Ok(found)
+        });
+        let found = reply.await?.value;
+        // One that is missing is billed like one that is there.
+        self.meter.read(names.len());
+        Ok(found)
+    }
+
+    /// Makes all of the writes or none.
+    pub(super) async fn commit(&self, writes: &[pb::Write]) -> Result<Reply<Vec<Timestamp>>, Failure> {
+        self.repeat("a write", || async {
+            let request = pb::CommitRequest {
+                database: self.database.clone(),
+                writes: writes.to_vec(),
+                ..Default::default()
+            };
+            let answer = self.client.clone().commit(request).await?.into_inner();
+            let times = answer.write_results.into_iter();
+            Ok(times
+                .map(|result| result.update_time.unwrap_or_default())
+                .collect())
+        })
+        .await
+    }
+
+    /// Makes each of the writes or not, and says which.
+    pub(super) async fn batch(
+        &self,
+        writes: &[pb::Write],
+    ) -> Result<Reply<Vec<Result<Timestamp, Status>>>, Failure> {
+        self.repeat("a batch of writes", || async {
+            let request = pb::BatchWriteRequest {
+                database: self.database.clone(),
+                writes: writes.to_vec(),
+                ..Default::default()
+            };
+            let answer = self.client.clone().batch_write(request).await?.into_inner();
+            let results = answer.status.into_iter().zip(answer.write_results);
+            Ok(results
+                .map(|(status, result)| match Code::from(status.code) {
+                    Code::Ok => Ok(result.update_time.unwrap_or_default()),
+                    code => Err(Status::new(code, status.message)),
+                })
+                .collect())
+        })
+        .await
+    }
+
+    /// Opens a stream of changes.
+    pub(super) async fn listen(
+        &self,
+        requests: impl futures_core::Stream<Item = pb::ListenRequest> + Send + 'static,
+    ) -> Result<::firestore::gcloud_sdk::tonic::Streaming<pb::ListenResponse>, Status> {
+        self.meter.sent();
+        let mut client = self.client.clone();
+        let opened = timeout(self.patience.attempt, client.listen(requests)).await;
+        Ok(opened.map_err(|_| out_of_time())??.into_inner())
+    }
+
+    pub(super) fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Sends a request until it is answered, or an answer says that it is no use, or patience is out.
+    async fn repeat<T, F>(&self, what: &str, attempt: impl Fn() -> F) -> Result<Reply<T>, Failure>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let give_up = Instant::now() + self.patience.request;
+        let mut doubtful = false;
+        for number in 1.. {
+            self.meter.sent();
+            let answer = timeout(self.patience.attempt, attempt()).await;
+            let status = match answer.unwrap_or_else(|_| Err(out_of_time())) {
+                Ok(value) => return Ok(Reply { value, doubtful }),
+                Err(status) => status,
+            };
+            let next = remedy(status.code());
+            doubtful |= next == Remedy::RepeatInDoubt && !was_not_sent(&status);
+            let wait = backoff(number);
+            let is_over = Instant::now() + wait >= give_up;
+            if matches!(next, Remedy::Look | Remedy::Stop) || is_over {
+                return Err(Failure::new(what, &status, doubtful));
+            }
+            tracing::debug!(attempt = number, code = ?status.code(), "{what} failed and is repeated: {}", status.message());
+            sleep(wait).await;
+        }
+        unreachable!("attempts end by their deadline")
+    }
+}
+
+fn out_of_time() -> Status {
+    Status::deadline_exceeded("no answer in time")
+}
+
+const COUNT: &str = "count";
+
+fn counting(query: pb::StructuredQuery) -> pb::run_aggregation_query_request::QueryType {
+    use pb::structured_aggregation_query::{Aggregation, QueryType, aggregation};
+    pb::run_aggregation_query_request::QueryType::StructuredAggregationQuery(pb::StructuredAggregationQuery {
+        aggregations: vec![Aggregation {
+            alias: COUNT.to_owned(),
+            operator: Some(aggregation::Operator::Count(aggregation::Count { up_to: None })),
+        }],
+        query_type: Some(QueryType::StructuredQuery(query)),
+    })
+}
+
+fn counted(mut result: pb::AggregationResult) -> Option<u64> {
+    match result.aggregate_fields.remove(COUNT)?.value_type? {
+        pb::value::ValueType::IntegerValue(count) => u64::try_from(count).ok(),
+        _ => None,
+    }
+}
+
+impl fmt::Debug for Rpc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rpc")
+            .field("database", &self.database)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,188 @@
+//! Hearing of what other processes do. Each handle has a connection of its own, as another process has.
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use oncetask::Client;
+use oncetask::store::{Action, FirestoreStore, Interest, Store as _};
+
+use crate::Tests;
+use crate::world::{Project, block_on, claim, complete, request, rung, task, tasks, until};
+
+pub(crate) const TESTS: Tests = &[
+    ("a_task_of_another_process_rings", || {
+        block_on(a_task_of_another_process_rings())
+    }),
+    ("more_kinds_than_one_query_holds", || {
+        block_on(more_kinds_than_one_query_holds())
+    }),
+    ("a_cancellation_reaches_the_handler", || {
+        block_on(a_cancellation_reaches_the_handler())
+    }),
+    ("the_head_of_the_queue_tells_when_to_look", || {
+        block_on(the_head_of_the_queue_tells_when_to_look());
+    }),
+    ("nobody_listens_while_a_backlog_is_worked_off", || {
+        block_on(nobody_listens_while_a_backlog_is_worked_off());
+    }),
+    ("without_a_listener_a_poll_finds_it", || {
+        block_on(without_a_listener_a_poll_finds_it())
+    }),
+    ("without_a_listener_a_wait_ends", || {
+        block_on(without_a_listener_a_wait_ends())
+    }),
+];
+
+/// No poll helps: what rings is the listener.
+const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+async fn listener(project: &Project) -> FirestoreStore {
+    let store = project.options().poll_every(NEVER).connect().await;
+    store.expect("the emulator answers")
+}
+
+async fn a_task_of_another_process_rings() {
+    let project = Project::new();
+    let (worker, creator) = (listener(&project).await, project.connect().await);
+    let mut watch = worker.watch(Interest::Kinds(vec!["K".into()]));
+    until("it listens", async || worker.is_listening()).await;
+    for n in 0..20 {
+        let id = format!("{n}");
+        creator.create(vec![task(&id, "K")]).await.expect("created");
+        let mut held = Vec::new();
+        while held.is_empty() {
+            rung(&mut watch).await;
+            held = claim(&worker, "K", 1).await;
+        }
+        assert_eq!(held[0].task.id().as_str(), id);
+        worker
+            .finish(vec![complete(&held[0])], Utc::now())
+            .await
+            .expect("finished");
+    }
+}
+
+async fn more_kinds_than_one_query_holds() {
+    let project = Project::new();
+    let (worker, creator) = (listener(&project).await, project.connect().await);
+    let kinds: Vec<_> = (0..65).map(|n| format!("K{n:02}")).collect();
+    let mut watch = worker.watch(Interest::Kinds(kinds.clone()));
+    let wants = || {
+        let mut all = request("", 1);
+        let want = all.wants.remove(0);
+        all.wants = kinds
+            .iter()
+            .map(|kind| oncetask::store::Want {
+                kinds: vec![kind.clone()],
+                ..want.clone()
+            })
+            .collect();
+        all
+    };
+    for kind in ["K00", "K31", "K64"] {
+        creator.create(vec![task(kind, kind)]).await.expect("created");
+        let mut claims = Vec::new();
+        while claims.is_empty() {
+            rung(&mut watch).await;
+            claims = worker.claim(wants()).await.expect("claimed").claims;
+        }
+        assert_eq!(claims[0].tasks[0].task.kind(), kind);
+        worker
+            .finish(vec![complete(&claims[0].tasks[0])], Utc::now())
+            .await
+            .expect("finished");
+    }
+}
+
+async fn a_cancellation_reaches_the_handler() {
+    let project = Project::new();
+    let (worker, other) = (listener(&project).await, project.connect().await);
+    worker.create(vec![task("a", "K")]).await.expect("created");
+    let mut watch = worker.watch(Interest::Kinds(vec!["K".into()]));
+    let held = claim(&worker, "K", 1).await;
+    assert_eq!(held.len(), 1);
+    other
+        .change(vec!["a".into()], Action::Cancel, Utc::now())
+        .await
+        .expect("cancelled");
+    loop {
+        let stopped = rung(&mut watch).await.stopped;
+        if !stopped.is_empty() {
+            assert_eq!(stopped, ["a".into()]);
+            return;
+        }
+    }
+}
+
+async fn the_head_of_the_queue_tells_when_to_look() {
+    let project = Project::new();
+    let (worker, other) = (listener(&project).await, project.connect().await);
+    let mut watch = worker.watch(Interest::Kinds(vec!["K".into()]));
+    until("it listens", async || worker.is_listening()).await;
+    let mut later = task("later", "K");
+    later.state.wait_until = oncetask::task::whole_millis(Utc::now() + TimeDelta::hours(1));
+    let due = later.state.wait_until;
+    other.create(vec![later]).await.expect("created");
+    rung(&mut watch).await;
+    until("it knows when", async || {
+        let claimed = worker.claim(request("K", 1)).await.expect("answered");
+        assert!(claimed.claims.is_empty());
+        claimed.next_due == [Some(due)]
+    })
+    .await;
+}
+
+async fn nobody_listens_while_a_backlog_is_worked_off() {
+    let worker = listener(&Project::new()).await;
+    worker.create(tasks(40, "K")).await.expect("created");
+    let _watch = worker.watch(Interest::Kinds(vec!["K".into()]));
+    until("the backlog is known", async || {
+        let held = claim(&worker, "K", 1).await;
+        let finishes = held.iter().map(complete).collect();
+        worker.finish(finishes, Utc::now()).await.expect("finished");
+        !worker.is_listening()
+    })
+    .await;
+    let held = claim(&worker, "K", 40).await;
+    worker
+        .finish(held.iter().map(complete).collect(), Utc::now())
+        .await
+        .expect("finished");
+    assert!(claim(&worker, "K", 1).await.is_empty());
+    until("it listens again", async || worker.is_listening()).await;
+}
+
+async fn without_a_listener_a_poll_finds_it() {
+    let project = Project::new();
+    let options = project
+        .options()
+        .listen(false)
+        .poll_every(Duration::from_millis(50));
+    let (worker, creator) = (options.connect().await.expect("open"), project.connect().await);
+    let mut watch = worker.watch(Interest::Kinds(vec!["K".into()]));
+    creator.create(vec![task("a", "K")]).await.expect("created");
+    rung(&mut watch).await;
+    assert_eq!(claim(&worker, "K", 1).await.len(), 1);
+    assert!(!worker.is_listening());
+}
+
+async fn without_a_listener_a_wait_ends() {
+    let project = Project::new();
+    let deaf = project.options().listen(false).connect().await.expect("open");
+    let worker = project.connect().await;
+    worker.create(vec![task("a", "K")]).await.expect("created");
+    let waiting = tokio::spawn(async move { Client::new(deaf).wait(&"a".into()).await });
+    let held = claim(&worker, "K", 1).await;
+    worker
+        .finish(vec![complete(&held[0])], Utc::now())
+        .await
+        .expect("finished");
+    let ended = tokio::time::timeout(crate::world::PATIENCE, waiting).await;
+    assert!(
+        ended
+            .expect("in time")
+            .expect("no panic")
+            .expect("completed")
+            .is_done()
+    );
+}

@@ -1,0 +1,124 @@
+//! What tasks cost.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use chrono::Utc;
+use oncetask::store::{FirestoreStore, Interest, Store as _};
+use tokio::task::JoinSet;
+
+use crate::Tests;
+use crate::world::{Project, block_on, claim, complete, request, task, tasks, until};
+
+pub(crate) const TESTS: Tests = &[
+    ("a_plain_task_costs_one_read_and_three_writes", || {
+        block_on(a_plain_task_costs_one_read_and_three_writes());
+    }),
+    ("a_backlog_takes_few_requests", || {
+        block_on(a_backlog_takes_few_requests())
+    }),
+    ("several_workers_share_a_backlog", || {
+        block_on(several_workers_share_a_backlog())
+    }),
+    ("an_idle_look_is_cheap_while_somebody_listens", || {
+        block_on(an_idle_look_is_cheap_while_somebody_listens());
+    }),
+];
+
+async fn a_plain_task_costs_one_read_and_three_writes() {
+    let store = Project::new().connect().await;
+    let before = store.usage();
+    store.create(tasks(100, "K")).await.expect("created");
+    let held = claim(&store, "K", 99).await;
+    assert_eq!(held.len(), 99);
+    let finishes = held.iter().map(complete).collect();
+    store.finish(finishes, Utc::now()).await.expect("finished");
+    let after = store.usage();
+    assert_eq!(after.writes - before.writes, 100 + 2 * 99);
+    assert_eq!(
+        after.reads - before.reads,
+        100,
+        "each once, and one of them not claimed yet"
+    );
+    assert_eq!((after.conflicts, after.deletes), (0, 0));
+}
+
+/// Works a backlog off as a runtime does: free slots are filled, and each completion is reported by itself.
+async fn drain(store: Arc<FirestoreStore>, slots: usize) -> usize {
+    let mut running = JoinSet::new();
+    let mut done = 0;
+    loop {
+        let room = slots - running.len();
+        let claimed = match room {
+            0 => VecDeque::new(),
+            room => VecDeque::from(claim(&store, "K", room).await),
+        };
+        if claimed.is_empty() && running.is_empty() {
+            return done;
+        }
+        for held in claimed {
+            let store = store.clone();
+            running.spawn(async move { store.finish(vec![complete(&held)], Utc::now()).await });
+        }
+        if let Some(finished) = running.join_next().await {
+            assert_eq!(finished.expect("no panic").expect("answered"), [Ok(())]);
+            done += 1;
+        }
+        while let Some(finished) = running.try_join_next() {
+            assert_eq!(finished.expect("no panic").expect("answered"), [Ok(())]);
+            done += 1;
+        }
+    }
+}
+
+async fn a_backlog_takes_few_requests() {
+    const TASKS: u64 = 1000;
+    let store = Arc::new(Project::new().connect().await);
+    store.create(tasks(1000, "K")).await.expect("created");
+    let before = store.usage();
+    assert_eq!(drain(store.clone(), 64).await, 1000);
+    let after = store.usage();
+    let rpcs = after.rpcs - before.rpcs;
+    assert!(rpcs * 5 <= TASKS, "{rpcs} requests for {TASKS} tasks");
+    assert_eq!(after.writes - before.writes, 2 * TASKS);
+    let reads = after.reads - before.reads;
+    assert!(reads * 10 <= TASKS * 13, "{reads} reads for {TASKS} tasks");
+}
+
+async fn several_workers_share_a_backlog() {
+    let project = Project::new();
+    let creator = project.connect().await;
+    creator.create(tasks(600, "K")).await.expect("created");
+    let mut workers = JoinSet::new();
+    for _ in 0..4 {
+        let store = Arc::new(project.connect().await);
+        workers.spawn(drain(store, 16));
+    }
+    let done: usize = workers.join_all().await.into_iter().sum();
+    assert_eq!(done, 600, "each completion was accepted once");
+    let open = oncetask::Filter::new()
+        .kind("K")
+        .status(oncetask::Status::Completed);
+    assert_eq!(creator.count(open, Utc::now()).await.expect("counted"), 600);
+}
+
+async fn an_idle_look_is_cheap_while_somebody_listens() {
+    let store = Project::new().connect().await;
+    let _watch = store.watch(Interest::Kinds(vec!["K".into()]));
+    // The first look learns when the next lease ends.
+    store.claim(request("K", 1)).await.expect("answered");
+    until("it listens", async || store.is_listening()).await;
+    store.claim(request("K", 1)).await.expect("answered");
+    let before = store.usage();
+    store.claim(request("K", 1)).await.expect("answered");
+    assert_eq!(store.usage().reads - before.reads, 1, "one empty query");
+    // And with that a task that is created here costs what it must.
+    let before = store.usage();
+    store.create(vec![task("a", "K")]).await.expect("created");
+    let held = claim(&store, "K", 2).await.remove(0);
+    store
+        .finish(vec![complete(&held)], Utc::now())
+        .await
+        .expect("finished");
+    assert_eq!(store.usage().writes - before.writes, 3);
+}

@@ -1,0 +1,11 @@
+use oncetask::OnceTask;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, OnceTask)]
+#[task(crate = Self)]
+#[id("task:{a}")]
+struct Task {
+    a: u64,
+}
+
+fn main() {}
