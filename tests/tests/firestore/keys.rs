@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::Utc;
 use oncetask::Status;
-use oncetask::store::{ClaimedTask, Filter, FirestoreStore, KeyClaims, Store as _};
+use oncetask::store::{ClaimedTask, Filter, FirestoreStore, Interest, KeyClaims, Store as _};
 use tokio::task::JoinSet;
 
 use crate::Tests;
@@ -63,6 +63,8 @@ pub(crate) fn work_off(role: &str) {
 
 async fn drain(store: FirestoreStore) {
     const SLOTS: usize = 4;
+    // A worker that watches the queue is handed the next task of its key.
+    let _watch = store.watch(Interest::Kinds(vec![KIND.to_owned()]));
     let mut running = JoinSet::new();
     loop {
         let now = Utc::now();

@@ -8,7 +8,7 @@ use oncetask::store::{FirestoreStore, Interest, Store as _};
 use tokio::task::JoinSet;
 
 use crate::Tests;
-use crate::world::{Project, block_on, claim, complete, request, task, tasks, until};
+use crate::world::{Project, block_on, claim, complete, keyed, request, task, tasks, until};
 
 pub(crate) const TESTS: Tests = &[
     ("a_plain_task_costs_one_read_and_three_writes", || {
@@ -16,6 +16,10 @@ pub(crate) const TESTS: Tests = &[
     }),
     ("a_backlog_takes_few_requests", || {
         block_on(a_backlog_takes_few_requests())
+    }),
+    ("a_key_is_handed_on", || block_on(a_key_is_handed_on())),
+    ("a_key_that_is_not_fetched_is_given_back", || {
+        block_on(a_key_that_is_not_fetched_is_given_back());
     }),
     ("several_workers_share_a_backlog", || {
         block_on(several_workers_share_a_backlog())
@@ -83,6 +87,47 @@ async fn a_backlog_takes_few_requests() {
     assert_eq!(after.writes - before.writes, 2 * TASKS);
     let reads = after.reads - before.reads;
     assert!(reads * 10 <= TASKS * 13, "{reads} reads for {TASKS} tasks");
+}
+
+async fn a_key_is_handed_on() {
+    let store = Project::new().connect().await;
+    store
+        .create((0..60).map(|n| keyed(&format!("{n:02}"), "K", "k")).collect())
+        .await
+        .expect("created");
+    let watch = store.watch(Interest::Kinds(vec!["K".into()]));
+    let before = store.usage();
+    assert_eq!(drain(Arc::new(store.clone()), 1).await, 60);
+    drop(watch);
+    let after = store.usage();
+    let rpcs = after.rpcs - before.rpcs;
+    assert!(rpcs <= 120, "{rpcs} requests for 60 tasks of one key");
+    assert_eq!(after.writes - before.writes, 120, "no claim was given back");
+}
+
+async fn a_key_that_is_not_fetched_is_given_back() {
+    let store = Project::new().connect().await;
+    store
+        .create((0..2).map(|n| keyed(&format!("{n}"), "K", "k")).collect())
+        .await
+        .expect("created");
+    let watch = store.watch(Interest::Kinds(vec!["K".into()]));
+    let held = claim(&store, "K", 1).await;
+    store
+        .finish(vec![complete(&held[0])], Utc::now())
+        .await
+        .expect("finished");
+    drop(watch);
+    // The worker is gone: another one gets the task as if it had never been claimed.
+    let other = store.in_env("DEFAULT");
+    until("the next task is free", async || {
+        let held = claim(&other, "K", 1).await;
+        held.first().is_some_and(|held| {
+            assert_eq!((held.task.attempts(), held.task.errors().len()), (1, 0));
+            true
+        })
+    })
+    .await;
 }
 
 async fn several_workers_share_a_backlog() {

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::codec::Stored;
 use super::find::MAX_IN;
-use super::inner::Inner;
+use super::inner::{Inner, update};
 use super::join::join_all;
 use super::proto::{If, remove};
 use super::queries;
@@ -95,7 +95,7 @@ impl Inner {
                 return Ok(change);
             }
             let write = match &after {
-                After::Stays(task) => self.update(&stored, task, &stored.marks),
+                After::Stays(task) => update(&stored, task, &stored.marks),
                 After::Goes => remove(stored.name.clone(), If::Unchanged(stored.update_time)),
             };
             let doubtful = match self.write_one(write).await {

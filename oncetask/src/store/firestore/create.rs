@@ -27,18 +27,19 @@ impl Inner {
         let mut first: HashMap<String, usize> = HashMap::new();
         let mut repeated = Vec::new();
         for (place, task) in tasks.into_iter().enumerate() {
-            match self.draft(task) {
-                Err(reason) => inserts[place] = Some(Insert::Refused(reason)),
-                Ok(draft) => match first.get(&draft.name) {
-                    Some(earlier) => {
-                        let (earlier, draft) = &drafts[*earlier];
-                        repeated.push((place, *earlier, draft.task.clone()));
-                    }
-                    None => {
-                        first.insert(draft.name.clone(), drafts.len());
-                        drafts.push((place, draft));
-                    }
-                },
+            let draft = match self.draft(task) {
+                Ok(draft) => draft,
+                Err(reason) => {
+                    inserts[place] = Some(Insert::Refused(reason));
+                    continue;
+                }
+            };
+            if let Some(earlier) = first.get(&draft.name) {
+                let (earlier, draft) = &drafts[*earlier];
+                repeated.push((place, *earlier, draft.task.clone()));
+            } else {
+                first.insert(draft.name.clone(), drafts.len());
+                drafts.push((place, draft));
             }
         }
         self.create_drafts(&mut inserts, drafts).await?;

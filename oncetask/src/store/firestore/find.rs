@@ -162,7 +162,10 @@ impl Index {
         );
         for (field, down) in equal.chain(self.ordered.iter().copied()) {
             let order = if down { "descending" } else { "ascending" };
-            command += &format!(" --field-config=field-path={field},order={order}");
+            command.push_str(" --field-config=field-path=");
+            command.push_str(field);
+            command.push_str(",order=");
+            command.push_str(order);
         }
         command
     }

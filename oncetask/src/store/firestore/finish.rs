@@ -11,9 +11,9 @@ use chrono::{DateTime, Utc};
 
 use super::codec::{MAX_DOCUMENT_BYTES, Marks, Stored, document_bytes, encode};
 use super::held::Holding;
-use super::inner::Inner;
+use super::inner::{Inner, update};
 use super::join::join_all;
-use super::retry::Failure;
+use super::retry::{Failure, Remedy, remedy};
 use super::spawn::Spawned;
 use super::writer::Written;
 use crate::store::Finish;
@@ -39,7 +39,11 @@ impl Inner {
             .collect()
     }
 
-    async fn finish_one(&self, finish: Finish, now: DateTime<Utc>) -> Result<Result<(), LeaseLost>, Failure> {
+    async fn finish_one(
+        self: &Arc<Self>,
+        finish: Finish,
+        now: DateTime<Utc>,
+    ) -> Result<Result<(), LeaseLost>, Failure> {
         let (id, token) = (finish.id.clone(), finish.token);
         let ended = self.end(&finish, now).await;
         if let Ok(ended) = &ended {
@@ -51,7 +55,11 @@ impl Inner {
         ended
     }
 
-    async fn end(&self, finish: &Finish, now: DateTime<Utc>) -> Result<Result<(), LeaseLost>, Failure> {
+    async fn end(
+        self: &Arc<Self>,
+        finish: &Finish,
+        now: DateTime<Utc>,
+    ) -> Result<Result<(), LeaseLost>, Failure> {
         let (mut stored, mut doubtful) = match self.held.get(&finish.id, finish.token) {
             Some(Holding { stored, doubtful, .. }) => (stored, doubtful),
             None => match self.claimed_elsewhere(finish).await? {
@@ -67,10 +75,22 @@ impl Inner {
                 finished: Some(finish.token),
                 ..stored.marks.clone()
             };
-            let write = self.update(&stored, &task, &marks);
-            let written = match finish.spawn.is_empty() {
-                true => self.write_one(write).await,
-                false => self.write_with_occurrences(write, &finish.spawn).await,
+            let write = update(&stored, &task, &marks);
+            if task.is_done() {
+                match self.hand_on(&stored, &write, now).await {
+                    None => {}
+                    Some(Ok(())) => {
+                        self.finished(&task, &[]);
+                        return Ok(Ok(()));
+                    }
+                    // Whether it was made all the same is seen when it is made alone.
+                    Some(Err(status)) => doubtful |= remedy(status.code()) == Remedy::RepeatInDoubt,
+                }
+            }
+            let written = if finish.spawn.is_empty() {
+                self.write_one(write).await
+            } else {
+                self.write_with_occurrences(write, &finish.spawn).await
             };
             match written {
                 Written::Stored(_) => {
@@ -140,7 +160,9 @@ impl Inner {
         if task.is_done() {
             self.bell.ended(task.id());
         }
-        spawned.iter().for_each(|task| self.expect(task));
+        for task in spawned {
+            self.expect(task);
+        }
         if !task.is_done() {
             self.expect(task);
         } else if task.resource_key().is_some() {

@@ -84,7 +84,7 @@ impl Held {
                 continue;
             };
             names.insert(held.stored.name.clone());
-            if let Some(key) = task.resource_key() {
+            if let Some(key) = task.spec.held_key() {
                 let ends = keys.entry((task.spec.kind.clone(), key.clone())).or_insert(until);
                 *ends = until.max(*ends);
             }

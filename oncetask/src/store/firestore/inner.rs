@@ -118,19 +118,19 @@ impl Inner {
         put(name, encode(task, &self.env, marks), If::Absent)
     }
 
-    /// The write that takes a document from what was read of it to another state, unless somebody else was
-    /// faster.
-    pub(super) fn update(&self, from: &Stored, to: &Task, marks: &Marks) -> pb::Write {
-        let before = encode(&from.task, &from.env, &from.marks);
-        let (fields, mask) = changes(&before, encode(to, &from.env, marks));
-        patch(from.name.clone(), fields, mask, If::Unchanged(from.update_time))
-    }
-
     /// Makes one write.
     pub(super) async fn write_one(&self, write: pb::Write) -> super::writer::Written {
         let mut written = self.writer.write(vec![write]).await;
         written.pop().expect("one answer for one write")
     }
+}
+
+/// The write that takes a document from what was read of it to another state, unless somebody else was
+/// faster.
+pub(super) fn update(from: &Stored, to: &Task, marks: &Marks) -> pb::Write {
+    let before = encode(&from.task, &from.env, &from.marks);
+    let (fields, mask) = changes(&before, encode(to, &from.env, marks));
+    patch(from.name.clone(), fields, mask, If::Unchanged(from.update_time))
 }
 
 /// The task in a document, or none and a warning.

@@ -69,7 +69,7 @@ impl FirestoreOptions {
                 collection: "onceTasks".to_owned(),
                 shared_ids: false,
                 listen: true,
-                poll_every: Duration::from_secs(60),
+                poll_every: Duration::from_mins(1),
                 keys: KeyClaims::Normal,
             },
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::codec::Stored;
-use super::inner::Inner;
+use super::inner::{Inner, update};
 use super::join::join_all;
 use super::retry::Failure;
 use super::writer::Written;
@@ -43,10 +43,11 @@ impl Inner {
             match self.extend(&stored, renewal, now).await? {
                 Extended::Held(stored) => {
                     let is_cancelled = stored.task.state.cancelled_at.is_some();
-                    self.held.put(stored, false);
-                    return Ok(match is_cancelled {
-                        true => Renewed::Cancelled,
-                        false => Renewed::Held,
+                    self.held.put(*stored, false);
+                    return Ok(if is_cancelled {
+                        Renewed::Cancelled
+                    } else {
+                        Renewed::Held
                     });
                 }
                 Extended::Lost => {
@@ -72,12 +73,12 @@ impl Inner {
         if let Err(LeaseLost) = extended {
             return Ok(Extended::Lost);
         }
-        match self.write_one(self.update(stored, &task, &stored.marks)).await {
-            Written::Stored(update_time) => Ok(Extended::Held(Stored {
+        match self.write_one(update(stored, &task, &stored.marks)).await {
+            Written::Stored(update_time) => Ok(Extended::Held(Box::new(Stored {
                 task,
                 update_time,
                 ..stored.clone()
-            })),
+            }))),
             Written::Refused { .. } => Ok(Extended::Stale),
             Written::Failed(failure) => Err(failure),
         }
@@ -85,7 +86,7 @@ impl Inner {
 }
 
 enum Extended {
-    Held(Stored),
+    Held(Box<Stored>),
     Lost,
     Stale,
 }

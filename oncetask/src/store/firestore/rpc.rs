@@ -153,6 +153,23 @@ impl Rpc {
         .await
     }
 
+    /// Makes all of the writes or none, in one attempt.
+    pub(super) async fn commit_once(&self, writes: &[pb::Write]) -> Result<Vec<Timestamp>, Status> {
+        self.meter.sent();
+        let request = pb::CommitRequest {
+            database: self.database.clone(),
+            writes: writes.to_vec(),
+            ..Default::default()
+        };
+        let mut client = self.client.clone();
+        let answer = timeout(self.patience.attempt, client.commit(request)).await;
+        let results = answer.map_err(|_| out_of_time())??.into_inner().write_results;
+        Ok(results
+            .into_iter()
+            .map(|result| result.update_time.unwrap_or_default())
+            .collect())
+    }
+
     /// Makes each of the writes or not, and says which.
     pub(super) async fn batch(
         &self,

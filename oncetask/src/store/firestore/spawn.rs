@@ -25,7 +25,7 @@ impl Inner {
     /// finds them there.
     pub(super) async fn spawn(&self, advance: pb::Write, spawn: &[Task]) -> Result<Spawned, Failure> {
         let mut occurrences = self.occurrences(spawn);
-        let early = occurrences.len() - self.fitting(&advance, &occurrences);
+        let early = occurrences.len() - fitting(&advance, &occurrences);
         for written in self.writer.write(occurrences.drain(..early).collect()).await {
             if let Written::Failed(failure) = written {
                 return Err(failure);
@@ -37,7 +37,7 @@ impl Inner {
             writes.extend_from_slice(&occurrences);
             match self.rpc.commit(&writes).await {
                 Ok(reply) => {
-                    writes.iter().for_each(|_| self.rpc.meter.wrote());
+                    self.rpc.meter.wrote(writes.len());
                     let at = reply.value.into_iter().next().unwrap_or_default();
                     return Ok(Spawned::Stored(at));
                 }
@@ -80,16 +80,6 @@ impl Inner {
         spawn.iter().filter_map(creation).collect()
     }
 
-    /// How many of the occurrences, from the last, one request holds beside the advance.
-    fn fitting(&self, advance: &pb::Write, occurrences: &[pb::Write]) -> usize {
-        let mut bytes = advance.encoded_len();
-        let fits = |write: &&pb::Write| {
-            bytes += write.encoded_len();
-            bytes <= MAX_REQUEST_BYTES
-        };
-        occurrences.iter().rev().take(MAX_WRITES).take_while(fits).count()
-    }
-
     /// Takes out those that exist by now. Returns whether there were any.
     async fn drop_existing(&self, occurrences: &mut Vec<pb::Write>) -> Result<bool, Failure> {
         let names: Vec<_> = occurrences.iter().map(|write| target(write).to_owned()).collect();
@@ -98,4 +88,14 @@ impl Inner {
         occurrences.retain(|write| !existing.contains_key(target(write)));
         Ok(occurrences.len() < before)
     }
+}
+
+/// How many of the occurrences, from the last, one request holds beside the advance.
+fn fitting(advance: &pb::Write, occurrences: &[pb::Write]) -> usize {
+    let mut bytes = advance.encoded_len();
+    let fits = |write: &&pb::Write| {
+        bytes += write.encoded_len();
+        bytes <= MAX_REQUEST_BYTES
+    };
+    occurrences.iter().rev().take(MAX_WRITES).take_while(fits).count()
 }

@@ -46,8 +46,8 @@ impl Meter {
         self.read(documents.max(1));
     }
 
-    pub(super) fn wrote(&self) {
-        self.writes.fetch_add(1, Relaxed);
+    pub(super) fn wrote(&self, documents: usize) {
+        self.writes.fetch_add(documents as u64, Relaxed);
     }
 
     pub(super) fn deleted(&self) {

@@ -180,7 +180,7 @@ impl Writer {
             Ok(at) => {
                 match waiting.write.operation {
                     Some(pb::write::Operation::Delete(_)) => meter.deleted(),
-                    _ => meter.wrote(),
+                    _ => meter.wrote(1),
                 }
                 return waiting.answer(Written::Stored(at));
             }

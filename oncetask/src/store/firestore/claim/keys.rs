@@ -10,8 +10,8 @@ use super::outlook::earliest;
 use super::pick::Pick;
 use super::turn::Turn;
 use crate::store::firestore::find::MAX_IN;
-use crate::store::firestore::held::Key;
-use crate::store::firestore::inner::Inner;
+pub(super) use crate::store::firestore::held::Key;
+use crate::store::firestore::inner::{Inner, update};
 use crate::store::firestore::join::join_all;
 use crate::store::firestore::options::KeyClaims;
 use crate::store::firestore::queries;
@@ -102,6 +102,7 @@ impl Turn<'_> {
             if others.is_empty() {
                 if let Some(key) = &attempt.key {
                     self.inner.desk.shared().refusals.0.remove(key);
+                    self.inner.begin_row(key);
                 }
                 verified.push(attempt);
             } else {
@@ -149,7 +150,7 @@ impl Inner {
             for keys in keys.chunks(MAX_IN) {
                 let (found, _) = self.find(&queries::held(&self.env, kind, keys, now)).await?;
                 for stored in found {
-                    let key: Option<ResourceKey> = stored.task.resource_key().cloned();
+                    let key: Option<ResourceKey> = stored.task.spec.held_key().cloned();
                     let ends = stored.task.state.due().filter(|ends| *ends > now);
                     if let Some((key, ends)) = key.zip(ends) {
                         let held = holders.entry((kind.to_owned(), key)).or_default();
@@ -162,13 +163,18 @@ impl Inner {
     }
 
     /// Takes claims back, as if they had not been made.
-    async fn give_back(&self, attempts: Vec<Attempt>) {
+    pub(super) async fn give_back(&self, attempts: Vec<Attempt>) {
         let leased = attempts.iter().flat_map(|attempt| &attempt.tasks);
         let writes = leased.map(|leased| {
             let before = &leased.before;
-            self.update(&leased.after, &before.task, &before.marks)
+            update(&leased.after, &before.task, &before.marks)
         });
         // One that fails is a lease that ends by itself.
         self.writer.write(writes.collect()).await;
+        for leased in attempts.iter().flat_map(|attempt| &attempt.tasks) {
+            if let Some(lease) = &leased.after.task.state.lease {
+                self.held.remove(leased.after.task.id(), lease.token);
+            }
+        }
     }
 }

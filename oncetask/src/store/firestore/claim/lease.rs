@@ -1,13 +1,13 @@
 //! The writes that claim.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::pick::Pick;
 use super::turn::Turn;
 use super::window::Window;
 use crate::store::firestore::codec::Stored;
 use crate::store::firestore::held::Key;
-use crate::store::firestore::inner::Inner;
+use crate::store::firestore::inner::{Inner, update};
 use crate::store::firestore::join::join_all;
 use crate::store::firestore::options::KeyClaims;
 use crate::store::firestore::proto::{Code, pb};
@@ -26,6 +26,34 @@ pub(super) struct Leased {
     pub(super) before: Stored,
     pub(super) after: Stored,
     silent: bool,
+}
+
+impl Leased {
+    /// A task that is to be claimed.
+    pub(super) fn new(before: Stored, owner: &str, now: DateTime<Utc>, lasts: TimeDelta) -> Self {
+        let mut task = before.task.clone();
+        let lease = Lease {
+            token: LeaseToken::random(),
+            until: now + lasts,
+            owner: owner.to_owned(),
+            phase: transition::next_phase(&task.state),
+        };
+        let silent = transition::claim(&mut task, lease, now);
+        let after = Stored {
+            task,
+            ..before.clone()
+        };
+        Self {
+            before,
+            after,
+            silent,
+        }
+    }
+
+    /// The write that claims it.
+    pub(super) fn write(&self) -> pb::Write {
+        update(&self.before, &self.after.task, &self.before.marks)
+    }
 }
 
 /// What came of a round of claims.
@@ -74,27 +102,11 @@ impl Turn<'_> {
     fn attempt(&self, pick: Pick) -> Attempt {
         Attempt {
             key: pick.key,
-            tasks: pick.tasks.into_iter().map(|stored| self.leased(stored)).collect(),
-        }
-    }
-
-    fn leased(&self, before: Stored) -> Leased {
-        let mut task = before.task.clone();
-        let lease = Lease {
-            token: LeaseToken::random(),
-            until: self.now + self.want.lease,
-            owner: self.owner.to_owned(),
-            phase: transition::next_phase(&task.state),
-        };
-        let silent = transition::claim(&mut task, lease, self.now);
-        let after = Stored {
-            task,
-            ..before.clone()
-        };
-        Leased {
-            before,
-            after,
-            silent,
+            tasks: pick
+                .tasks
+                .into_iter()
+                .map(|stored| Leased::new(stored, self.owner, self.now, self.want.lease))
+                .collect(),
         }
     }
 
@@ -104,10 +116,7 @@ impl Turn<'_> {
         let inner = self.inner;
         let (groups, singles): (Vec<_>, Vec<_>) =
             attempts.into_iter().partition(|attempt| attempt.tasks.len() > 1);
-        let writes = singles
-            .iter()
-            .map(|attempt| inner.lease_write(&attempt.tasks[0]))
-            .collect();
+        let writes = singles.iter().map(|attempt| attempt.tasks[0].write()).collect();
         let grouped = join_all(groups.into_iter().map(|group| {
             let inner = inner.clone();
             async move { inner.lease_group(group).await }
@@ -131,7 +140,7 @@ impl Turn<'_> {
         won
     }
 
-    fn claim_of(&self, attempt: Attempt) -> Claim {
+    pub(super) fn claim_of(&self, attempt: Attempt) -> Claim {
         let claimed = |leased: Leased| {
             let task = leased.after.task.clone();
             self.inner.held.add(leased.after);
@@ -148,10 +157,6 @@ impl Turn<'_> {
 }
 
 impl Inner {
-    pub(super) fn lease_write(&self, leased: &Leased) -> pb::Write {
-        self.update(&leased.before, &leased.after.task, &leased.before.marks)
-    }
-
     /// The attempt, if it was successful.
     async fn settle(&self, mut attempt: Attempt, written: Written) -> Result<Option<Attempt>, Failure> {
         match written {
@@ -174,15 +179,11 @@ impl Inner {
 
     /// Claims a group in one atomic write.
     async fn lease_group(&self, mut group: Attempt) -> Result<Option<Attempt>, Failure> {
-        let writes: Vec<_> = group
-            .tasks
-            .iter()
-            .map(|leased| self.lease_write(leased))
-            .collect();
+        let writes: Vec<_> = group.tasks.iter().map(Leased::write).collect();
         match self.rpc.commit(&writes).await {
             Ok(reply) => {
+                self.rpc.meter.wrote(writes.len());
                 for (leased, at) in group.tasks.iter_mut().zip(reply.value) {
-                    self.rpc.meter.wrote();
                     leased.after.update_time = at;
                 }
                 Ok(Some(group))
@@ -257,15 +258,16 @@ impl Inner {
             return Ok(pick);
         };
         let find = queries::due_of_key(&self.env, kind, key, now).limit(group);
-        let (mut found, _) = self.find(&find).await?;
-        found.retain(|stored| transition::is_due(&stored.task.state, now));
-        found.sort_by_key(|stored| (stored.task.state.due(), stored.task.spec.created_at));
+        let (found, _) = self.find(&find).await?;
         pick.tasks.truncate(1);
         for stored in found {
-            if stored.name != pick.tasks[0].name && pick.takes(&stored, group) {
+            let belongs =
+                stored.task.spec.held_key().is_some() && transition::is_due(&stored.task.state, now);
+            if belongs && stored.name != pick.tasks[0].name && pick.takes(&stored, group) {
                 pick.tasks.push(stored);
             }
         }
+        pick.order();
         Ok(pick)
     }
 }

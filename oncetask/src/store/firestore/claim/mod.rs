@@ -22,9 +22,12 @@
 //! done at the instant of its commit. If that is before our claim, our query sees its lease, and we yield. If
 //! it is after our claim, what it looked at includes our lease, and it does not claim.
 //!
+//! A worker that ends a task of a key may claim the key's next task in the same atomic write: see [`hand`].
+//!
 //! A lease that ends while a worker asks is no lease: its holder has stopped its handler before, by its own
 //! clock.
 
+mod hand;
 mod keys;
 mod lease;
 mod outlook;
@@ -38,6 +41,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 
 use self::keys::Refusals;
+pub(super) use self::outlook::Next;
 use self::outlook::Outlook;
 use self::turn::{Taken, Turn};
 use self::window::Window;
@@ -46,6 +50,9 @@ use super::inner::Inner;
 use super::retry::Failure;
 use crate::store::{ClaimRequest, Claimed, Want};
 use crate::task::Task;
+
+/// How many tasks one atomic write claims at the most.
+const MAX_GROUP: usize = 2000;
 
 /// What claims know of the queue.
 #[derive(Debug, Default)]
@@ -65,6 +72,7 @@ struct Shared {
     outlooks: HashMap<Vec<String>, Outlook>,
     /// Which part of our claims others were faster with, lately.
     contention: f64,
+    hands: hand::Hands,
 }
 
 impl Desk {
@@ -78,6 +86,7 @@ impl Inner {
         let _gate = self.desk.gate.lock().await;
         let ClaimRequest { owner, now, wants } = request;
         self.held.forget_the_gone(now);
+        self.desk.shared().hands.note(&owner, &wants);
         self.look_ahead(&wants, now).await?;
         self.outlook_for_all(&wants, now).await?;
         let mut claimed = Claimed::default();
@@ -105,6 +114,7 @@ impl Inner {
             let part = Want {
                 kinds: kinds.to_vec(),
                 claims: want.claims - all.claims.len(),
+                group: want.group.min(MAX_GROUP),
                 ..want.clone()
             };
             let taken = Turn::new(self, place, &part, owner, now).take().await;

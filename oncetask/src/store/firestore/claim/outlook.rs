@@ -22,6 +22,20 @@ pub(super) struct Outlook {
     read: Instant,
 }
 
+/// When something will happen.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store::firestore) enum Next {
+    At(DateTime<Utc>),
+    Never,
+    Unknown,
+}
+
+impl Next {
+    pub(in crate::store::firestore) fn known(at: Option<DateTime<Utc>>) -> Self {
+        at.map_or(Self::Never, Self::At)
+    }
+}
+
 pub(in crate::store::firestore) fn earliest(
     a: Option<DateTime<Utc>>,
     b: Option<DateTime<Utc>>,
@@ -41,8 +55,9 @@ impl Inner {
     ) -> Result<Option<DateTime<Utc>>, Failure> {
         let waiting = async {
             match self.ears.head(self, kinds, now) {
-                Some(known) => Ok(known),
-                None => self.first_waiting(kinds, now).await,
+                Next::At(due) => Ok(Some(due)),
+                Next::Never => Ok(None),
+                Next::Unknown => self.first_waiting(kinds, now).await,
             }
         };
         let (waiting, lease) = tokio::join!(waiting, self.first_lease(kinds, now));
@@ -57,10 +72,8 @@ impl Inner {
         for limit in FIRST {
             let find = queries::waiting(&self.env, kinds, now).limit(limit);
             let (found, read) = self.find(&find).await?;
-            let free = found.iter().filter(|stored| stored.task.state.lease.is_none());
-            let first = free
-                .filter(|stored| !transition::is_due(&stored.task.state, now))
-                .next();
+            let mut free = found.iter().filter(|stored| stored.task.state.lease.is_none());
+            let first = free.find(|stored| !transition::is_due(&stored.task.state, now));
             if first.is_some() || read < limit {
                 return Ok(first.and_then(|stored| stored.task.state.due()));
             }
@@ -75,8 +88,9 @@ impl Inner {
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, Failure> {
         match self.known_lease(kinds, now) {
-            Some(known) => Ok(known),
-            None => self.read_lease(kinds, now).await,
+            Next::At(ends) => Ok(Some(ends)),
+            Next::Never => Ok(None),
+            Next::Unknown => self.read_lease(kinds, now).await,
         }
     }
 
@@ -103,7 +117,7 @@ impl Inner {
         let mut kinds: Vec<_> = wants.iter().flat_map(|want| want.kinds.iter().cloned()).collect();
         kinds.sort_unstable();
         for kinds in kinds.chunks(MAX_IN) {
-            if self.known_lease(kinds, now).is_none() {
+            if matches!(self.known_lease(kinds, now), Next::Unknown) {
                 self.desk.shared().outlooks.clear();
                 self.read_lease(kinds, now).await?;
             }
@@ -112,9 +126,9 @@ impl Inner {
     }
 
     /// When the next lease ends, if that was read not long ago. While nobody listens it is read each time.
-    fn known_lease(&self, kinds: &[String], now: DateTime<Utc>) -> Option<Option<DateTime<Utc>>> {
+    fn known_lease(&self, kinds: &[String], now: DateTime<Utc>) -> Next {
         if !self.ears.are_open() {
-            return None;
+            return Next::Unknown;
         }
         let shared = self.desk.shared();
         let mut outlooks = shared.outlooks.iter();
@@ -124,6 +138,6 @@ impl Inner {
             is_ahead && outlook.read.elapsed() < self.settings.poll_every
         };
         let known = outlooks.find(|(of, outlook)| covers(of) && is_of_use(outlook));
-        known.map(|(_, outlook)| outlook.ends)
+        known.map_or(Next::Unknown, |(_, outlook)| Next::known(outlook.ends))
     }
 }

@@ -54,7 +54,8 @@ pub(super) fn pick(
         }
         let key = stored
             .task
-            .resource_key()
+            .spec
+            .held_key()
             .map(|key| (stored.task.spec.kind.clone(), key.clone()));
         let Some(key) = key else {
             if picked.picks.len() < room {
@@ -85,6 +86,7 @@ pub(super) fn pick(
     window.tasks = rest;
     let more = window.behind.is_some();
     for pick in &mut picked.picks {
+        pick.order();
         pick.incomplete = more && pick.key.is_some() && pick.tasks.len() < group && pick.is_run();
     }
     picked
@@ -103,6 +105,14 @@ impl Pick {
             tasks: vec![stored],
             incomplete: false,
         }
+    }
+
+    /// Brings the tasks into the order in which they became due, before whoever held some of them fell silent.
+    pub(super) fn order(&mut self) {
+        self.tasks.sort_by_key(|stored| {
+            let task = &stored.task;
+            (task.state.wait_until, task.spec.created_at)
+        });
     }
 
     pub(super) fn is_run(&self) -> bool {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::lease::Attempt;
 use super::outlook::earliest;
 use super::pick::{Mine, Picked, pick};
 use crate::store::firestore::inner::Inner;
@@ -82,11 +83,18 @@ impl<'a> Turn<'a> {
         self.taken
     }
 
-    fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         self.want.claims - self.taken.claims.len()
     }
 
+    /// Adds a claim to what was taken.
+    pub(super) fn accept(&mut self, attempt: Attempt) {
+        let claim = self.claim_of(attempt);
+        self.taken.claims.push(claim);
+    }
+
     async fn fill(&mut self) -> Result<(), Failure> {
+        self.fetch();
         let Want { kinds, group, .. } = self.want;
         let mut window = self.inner.window(kinds, self.room(), self.now).await?;
         let mut later = None;

@@ -51,7 +51,7 @@ impl Window {
         }
     }
 
-    fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+    pub(super) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         let age = now - self.as_of;
         self.read.elapsed() < FRESH && TimeDelta::zero() <= age && age < TimeDelta::seconds(1)
     }
@@ -72,7 +72,7 @@ impl Window {
             let task = &stored.task;
             let mut hasher = DefaultHasher::new();
             seed.hash(&mut hasher);
-            match task.resource_key() {
+            match task.spec.held_key() {
                 Some(key) => (task.kind(), key).hash(&mut hasher),
                 None => stored.name.hash(&mut hasher),
             }

@@ -67,10 +67,12 @@ impl Names {
 }
 
 fn cut(name: &str) -> String {
-    let mut digest = String::from("~~");
-    for byte in &Sha256::digest(name)[..16] {
-        digest += &format!("{byte:02x}");
-    }
+    let hash = Sha256::digest(name);
+    let (high, _) = hash.split_at(16);
+    let digest = format!(
+        "~~{:032x}",
+        u128::from_be_bytes(high.try_into().expect("16 bytes"))
+    );
     let end = name.floor_char_boundary(MAX_BYTES - digest.len());
     name[..end].to_owned() + &digest
 }

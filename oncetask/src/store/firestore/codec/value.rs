@@ -123,7 +123,7 @@ pub(super) fn number_comes_back(token: &str) -> bool {
         return false;
     };
     match from_double(of) {
-        Ok(json) => json.to_string() == token,
+        Ok(json) => json.to_string().as_str() == token,
         Err(_) => false,
     }
 }

@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use self::head::Head;
+use super::claim::Next;
 use super::inner::Inner;
 use super::link::Link;
 use crate::store::{Interest, Want, Watch};
@@ -73,24 +74,15 @@ impl Ears {
     }
 
     /// When the first task of these kinds that waits is due, if a stream tells that.
-    pub(super) fn head(
-        &self,
-        inner: &Inner,
-        kinds: &[String],
-        now: DateTime<Utc>,
-    ) -> Option<Option<DateTime<Utc>>> {
+    pub(super) fn head(&self, inner: &Inner, kinds: &[String], now: DateTime<Utc>) -> Next {
         let state = self.state();
-        let covers = |of: &&Vec<String>| kinds.iter().all(|kind| of.contains(kind));
-        let heard = state
-            .heads
-            .keys()
-            .find(covers)
-            .and_then(|of| state.heads.get(of))?;
-        match heard {
-            None => Some(None),
+        let covers = |of: &[String]| kinds.iter().all(|kind| of.contains(kind));
+        match state.heads.iter().find(|(of, _)| covers(of)) {
+            None => Next::Unknown,
+            Some((_, None)) => Next::Never,
             // One that is due, or that we have claimed since: the stream is about to tell of another.
-            Some(head) if head.due <= now || inner.held.holds(&head.name) => None,
-            Some(head) => Some(Some(head.due)),
+            Some((_, Some(head))) if head.due <= now || inner.held.holds(&head.name) => Next::Unknown,
+            Some((_, Some(head))) => Next::At(head.due),
         }
     }
 

@@ -14,7 +14,7 @@ use pb::listen_response::ResponseType;
 use pb::target_change::TargetChangeType;
 
 /// How long a stream may say nothing until it is taken for dead.
-const SILENCE: Duration = Duration::from_secs(5 * 60);
+const SILENCE: Duration = Duration::from_mins(5);
 /// How long to wait until a stream is opened again: at first, and at the most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 const TARGET_ID: i32 = 1;
@@ -156,9 +156,12 @@ fn heard(inner: &Inner, message: pb::ListenResponse) -> Result<Option<Heard>, St
         Some(ResponseType::DocumentChange(change)) => {
             inner.rpc.meter.read(1);
             let removed = change.removed_target_ids.contains(&TARGET_ID);
-            change.document.map(|document| match removed {
-                true => Heard::Gone(document.name),
-                false => Heard::Is(Box::new(document)),
+            change.document.map(|document| {
+                if removed {
+                    Heard::Gone(document.name)
+                } else {
+                    Heard::Is(Box::new(document))
+                }
             })
         }
         Some(ResponseType::DocumentDelete(gone)) => Some(Heard::Gone(gone.document)),
