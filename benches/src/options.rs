@@ -1,9 +1,10 @@
 //! What the command line says.
 
-use std::path::PathBuf;
+use std::process::Command;
 
 use oncetask::Client;
-use oncetask::store::{Durability, MemoryStore, SqliteStore};
+use oncetask::store::{Durability, FirestoreStore, MemoryStore, SqliteStore, Usage};
+use tests::emulator::Emulator;
 
 type Error = Box<dyn std::error::Error>;
 
@@ -14,8 +15,9 @@ pub(crate) struct Options {
     pub(crate) store: String,
     pub(crate) tasks: usize,
     pub(crate) concurrency: Option<usize>,
-    /// For the process that a case starts: the file to work on.
-    pub(crate) file: Option<PathBuf>,
+    pub(crate) processes: usize,
+    /// For the process that a case starts: the file or project to work on.
+    pub(crate) place: Option<String>,
 }
 
 pub(crate) const CASES: &str = "create, create_all, drain, latency, idle, grow, list, recurrence, macros";
@@ -23,12 +25,14 @@ pub(crate) const CASES: &str = "create, create_all, drain, latency, idle, grow, 
 impl Options {
     pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, Error> {
         let case = arguments.next().ok_or_else(|| format!("which case? {CASES}"))?;
+        let store = "sqlite".to_owned();
         let mut options = Self {
             case,
-            store: "sqlite".to_owned(),
+            store,
             tasks: 20_000,
             concurrency: None,
-            file: None,
+            processes: 1,
+            place: None,
         };
         while let Some(name) = arguments.next() {
             let value = arguments
@@ -38,10 +42,11 @@ impl Options {
                 "--store" => options.store = value,
                 "--tasks" => options.tasks = value.parse()?,
                 "--concurrency" => options.concurrency = Some(value.parse()?),
-                "--file" => options.file = Some(value.into()),
+                "--processes" => options.processes = value.parse()?,
+                "--place" => options.place = Some(value),
                 _ => {
                     return Err(format!(
-                        "there is no option `{name}`; the options are --store, --tasks and --concurrency"
+                        "there is no option `{name}`; the options are --store, --tasks, --concurrency and --processes"
                     )
                     .into());
                 }
@@ -51,42 +56,118 @@ impl Options {
     }
 }
 
-/// A store for a measurement, and the folder that it is in, which goes with it.
+/// A store for a measurement, and what it stands on, which goes with it.
 pub(crate) struct Place {
-    folder: tempfile::TempDir,
     store: String,
+    ground: Ground,
+}
+
+enum Ground {
+    Folder(tempfile::TempDir),
+    /// An emulator, and a project of it that nobody else uses.
+    Emulator(Emulator, String),
+}
+
+/// An open store.
+pub(crate) struct Opened {
+    pub(crate) client: Client,
+    firestore: Option<FirestoreStore>,
 }
 
 impl Place {
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
-        // Beside the build, not in /tmp, which may be memory: the figures are about a disk.
-        let here = std::env::current_exe()?;
-        let folder = here.parent().ok_or("the program has no folder")?;
+        let ground = if options.store == "firestore" {
+            Ground::Emulator(Emulator::find()?, format!("bench-{:08x}", rand()))
+        } else {
+            // Beside the build, not in /tmp, which may be memory: the figures are about a disk.
+            let here = std::env::current_exe()?;
+            Ground::Folder(tempfile::tempdir_in(
+                here.parent().ok_or("the program has no folder")?,
+            )?)
+        };
         Ok(Self {
-            folder: tempfile::tempdir_in(folder)?,
             store: options.store.clone(),
+            ground,
         })
     }
 
-    pub(crate) fn file(&self) -> PathBuf {
-        self.folder.path().join("bench.db")
+    pub(crate) async fn open(&self) -> Result<Opened, Error> {
+        match &self.ground {
+            Ground::Folder(folder) => {
+                open(&self.store, &folder.path().join("bench.db").to_string_lossy()).await
+            }
+            Ground::Emulator(emulator, project) => open_firestore(emulator.host(), project).await,
+        }
     }
 
     pub(crate) async fn client(&self) -> Result<Client, Error> {
-        open(&self.store, self.file()).await
+        Ok(self.open().await?.client)
+    }
+
+    /// This program once more, on the same store.
+    pub(crate) fn another_process(&self, case: &str) -> Result<Command, Error> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([case, "--store", &self.store, "--place"]);
+        match &self.ground {
+            Ground::Folder(folder) => command.arg(folder.path().join("bench.db")),
+            Ground::Emulator(emulator, project) => command
+                .arg(project)
+                .env("FIRESTORE_EMULATOR_HOST", emulator.host()),
+        };
+        Ok(command)
     }
 }
 
-pub(crate) async fn open(store: &str, file: PathBuf) -> Result<Client, Error> {
-    let sqlite = |durability| SqliteStore::options(file).durability(durability);
-    Ok(match store {
+impl Opened {
+    /// What Firestore was asked so far.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.firestore.as_ref().map(FirestoreStore::usage)
+    }
+}
+
+/// Opens the store of the process that started this one.
+pub(crate) async fn open_as_told(options: &Options) -> Result<Client, Error> {
+    let place = options
+        .place
+        .as_deref()
+        .ok_or("this case is started by another one")?;
+    Ok(open(&options.store, place).await?.client)
+}
+
+async fn open(store: &str, place: &str) -> Result<Opened, Error> {
+    let sqlite = |durability| SqliteStore::options(place).durability(durability);
+    let client = match store {
         "memory" => Client::new(MemoryStore::new("BENCH")),
         "sqlite" => Client::new(sqlite(Durability::Full).open("BENCH").await?),
         "sqlite-normal" => Client::new(sqlite(Durability::Normal).open("BENCH").await?),
+        "firestore" => return open_firestore(&std::env::var("FIRESTORE_EMULATOR_HOST")?, place).await,
         other => {
-            return Err(
-                format!("there is no store `{other}`; there are memory, sqlite and sqlite-normal").into(),
-            );
+            return Err(format!(
+                "there is no store `{other}`; there are memory, sqlite, sqlite-normal and firestore"
+            )
+            .into());
         }
+    };
+    Ok(Opened {
+        client,
+        firestore: None,
     })
+}
+
+async fn open_firestore(host: &str, project: &str) -> Result<Opened, Error> {
+    let store = FirestoreStore::builder(project)
+        .emulator(host)
+        .env("BENCH")
+        .connect()
+        .await?;
+    Ok(Opened {
+        client: Client::new(store.clone()),
+        firestore: Some(store),
+    })
+}
+
+/// A number that another run does not have.
+fn rand() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(std::process::id())
 }

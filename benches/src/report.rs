@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use oncetask::store::Usage as Asked;
 use serde::Serialize;
 
 use crate::options::Options;
@@ -20,6 +21,13 @@ pub(crate) struct Line {
     pub(crate) p50_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) p99_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) processes: Option<usize>,
+    /// Requests to Firestore, and documents read, by this process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rpcs_per_task: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reads_per_task: Option<f64>,
     /// Processor time that the measured process spent on it.
     pub(crate) cpu_s: f64,
     /// The memory of the measured process at its end.
@@ -40,7 +48,7 @@ impl Line {
     }
 
     pub(crate) fn rate(mut self, tasks: usize, took: Duration) -> Self {
-        self.per_second = Some(rounded(count(tasks) / took.as_secs_f64()));
+        self.per_second = Some(rounded(count_of(tasks) / took.as_secs_f64()));
         self
     }
 
@@ -60,6 +68,18 @@ impl Line {
     pub(crate) fn used(mut self, before: Usage, after: Usage) -> Self {
         self.cpu_s = rounded(after.cpu_s - before.cpu_s);
         self.rss_mb = rounded(after.rss_mb);
+        self
+    }
+
+    /// What Firestore was asked between two readings.
+    pub(crate) fn asked(mut self, before: Option<Asked>, after: Option<Asked>) -> Self {
+        if let (Some(before), Some(after)) = (before, after) {
+            let tasks = count_of(self.tasks);
+            #[expect(clippy::cast_precision_loss, reason = "requests are counted in thousands")]
+            let each = |count: u64| rounded(count as f64 / tasks);
+            self.rpcs_per_task = Some(each(after.rpcs - before.rpcs));
+            self.reads_per_task = Some(each(after.reads - before.reads));
+        }
         self
     }
 
@@ -118,6 +138,6 @@ fn millis(time: Duration) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of tasks are far below 2^52")]
-fn count(tasks: usize) -> f64 {
+fn count_of(tasks: usize) -> f64 {
     tasks as f64
 }

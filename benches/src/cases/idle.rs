@@ -1,10 +1,9 @@
 //! What a worker costs that has nothing to do.
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::Result;
-use crate::options::{Options, Place, open};
+use crate::options::{Options, Place, open_as_told};
 use crate::report::{Line, Usage, rounded};
 use crate::work::worker as noop_worker;
 
@@ -14,11 +13,7 @@ const WATCHED: Duration = Duration::from_secs(30);
 /// The processor time of an idle worker, a minute's worth.
 pub(crate) async fn idle(options: &Options) -> Result {
     let place = Place::new(options)?;
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["idle-worker", "--store", &options.store, "--file"])
-        .arg(place.file())
-        .stdin(Stdio::piped())
-        .spawn()?;
+    let mut child = place.another_process("idle-worker")?.spawn()?;
     tokio::time::sleep(SETTLE).await;
     let before = Usage::of(&child.id().to_string());
     tokio::time::sleep(WATCHED).await;
@@ -34,8 +29,7 @@ pub(crate) async fn idle(options: &Options) -> Result {
 
 /// What another process does for [`idle`]: nothing, until it is ended.
 pub(crate) async fn worker(options: &Options) -> Result {
-    let file = options.file.clone().ok_or("which file?")?;
-    let client = open(&options.store, file).await?;
+    let client = open_as_told(options).await?;
     let (_worker, count) = noop_worker(&client, 10, usize::MAX).await?;
     count.enough().await;
     Ok(())

@@ -1,7 +1,7 @@
 //! How long a task waits: from before its creation to its handler.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::Result;
-use crate::options::{Options, Place, open};
+use crate::options::{Options, Place, open_as_told};
 use crate::report::{Line, Usage};
 
 /// Says when it was created, in nanoseconds by the computer's clock.
@@ -38,7 +38,7 @@ pub(crate) async fn latency(options: &Options) -> Result {
     if options.store == "memory" {
         return Ok(());
     }
-    let (mut child, mut waits) = spawn(options, &place)?;
+    let (mut child, mut waits) = spawn(&place)?;
     let before = Usage::of_this_process();
     let times = measure(&client, tasks, &mut waits).await;
     child.kill()?;
@@ -65,20 +65,19 @@ async fn measure(
         if number > 0 {
             times.push(wait);
         }
-        tokio::time::sleep(Duration::from_millis(5 + fastrand_millis(number))).await;
+        tokio::time::sleep(Duration::from_millis(5 + offbeat_millis(number))).await;
     }
     Ok(times)
 }
 
 /// Keeps the creations from falling into step with whatever looks at intervals.
-fn fastrand_millis(number: usize) -> u64 {
+fn offbeat_millis(number: usize) -> u64 {
     (number as u64).wrapping_mul(7919) % 23
 }
 
 /// What another process does for [`latency`]: it prints how long each task waited, in nanoseconds.
 pub(crate) async fn worker(options: &Options) -> Result {
-    let file = options.file.clone().ok_or("which file?")?;
-    let client = open(&options.store, file).await?;
+    let client = open_as_told(options).await?;
     let (sender, mut waits) = mpsc::unbounded_channel();
     let _worker = start(&client, sender).await?;
     while let Some(wait) = waits.recv().await {
@@ -92,10 +91,9 @@ fn print(wait: Duration) {
     println!("{}", wait.as_nanos());
 }
 
-fn spawn(options: &Options, place: &Place) -> Result<(Child, mpsc::UnboundedReceiver<Duration>)> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["latency-worker", "--store", &options.store, "--file"])
-        .arg(place.file())
+fn spawn(place: &Place) -> Result<(Child, mpsc::UnboundedReceiver<Duration>)> {
+    let mut child = place
+        .another_process("latency-worker")?
         .stdout(Stdio::piped())
         .spawn()?;
     let (sender, waits) = mpsc::unbounded_channel();

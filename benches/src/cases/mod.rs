@@ -18,6 +18,7 @@ pub(crate) async fn run(options: &Options) -> Result {
         "create" => create::one_by_one(options).await,
         "create_all" => create::all(options).await,
         "drain" => drain::drain(options).await,
+        "drain-worker" => drain::drain_worker(options).await,
         "latency" => latency::latency(options).await,
         "latency-worker" => latency::worker(options).await,
         "idle" => idle::idle(options).await,

@@ -20,7 +20,6 @@ on_every_store!(
     a_dropped_run_gives_back,
     a_dropped_shutdown_gives_back,
     a_worker_in_a_runtime_that_ends_takes_nothing_down,
-    with_a_store_that_is_away_it_ends,
     an_idle_worker_ends_at_once,
     what_a_crash_ended_fails_even_while_the_worker_ends,
 );
@@ -181,7 +180,10 @@ async fn a_worker_in_a_runtime_that_ends_takes_nothing_down(world: World) {
     assert_eq!(world.done(&id).await.attempts(), 2);
 }
 
-async fn with_a_store_that_is_away_it_ends(world: World) {
+/// However patient it is: it runs on a clock that does not make the test wait.
+#[tokio::test(start_paused = true)]
+async fn with_a_store_that_is_away_it_ends() {
+    let world = World::memory();
     let (client, knobs) = flaky(&world.client);
     let ((say, mut heard), gate) = (line(), Gate::closed());
     let worker = start(builder(&client).grace(Duration::ZERO).handler(gated(say, gate))).await;
@@ -189,7 +191,7 @@ async fn with_a_store_that_is_away_it_ends(world: World) {
     heard.next().await;
     knobs.finishes.store(usize::MAX, Ordering::SeqCst);
     knobs.renewals.store(usize::MAX, Ordering::SeqCst);
-    within(worker.shutdown()).await;
+    worker.shutdown().await;
     let task = world.task(&id).await;
     assert_eq!((task.attempts(), task.is_done()), (1, false));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oncetask::{Change, Context, Handler, HandlerError, Status};
+use oncetask::{Change, Context, Handler, HandlerConfig, HandlerError, Status};
 
 use crate::on_every_store;
 use crate::world::{
@@ -67,11 +67,12 @@ fn staying(say: crate::world::Say<&'static str>) -> Handler {
             std::future::pending::<()>().await;
         }
     })
+    .config(HandlerConfig::DEFAULT.lease(Duration::from_secs(10)))
 }
 
 async fn a_deleted_tasks_handler_is_told_and_dropped(world: World) {
     let (say, mut heard) = line();
-    // With a heartbeat so long that no extension tells of it.
+    // With a heartbeat longer than the lease, so that no extension tells of it.
     let patient = builder(&world.client).heartbeat(Duration::from_hours(1));
     let _worker = start(patient.handler(staying(say))).await;
     let id = world.create(work("a")).await;

@@ -17,6 +17,8 @@ use super::file::{Place, patience};
 
 /// From how many pages on the log is copied: 64 MiB.
 pub(super) const PAGES: usize = 16_000;
+/// The same where the disk was full: 1 MiB.
+const TIGHT: usize = 250;
 /// It has grown by this part of that when copying it is tried again.
 const AGAIN: usize = 8;
 /// From how many times that on readers and writers are made to wait.
@@ -57,6 +59,14 @@ impl Checkpoints {
             bulk_copied,
             wanted,
         })
+    }
+
+    /// The disk is full, perhaps of the log: once it is copied, it is written over. From now on it is kept
+    /// short.
+    pub(super) fn make_room(&mut self, db: &Connection) {
+        self.from = self.from.min(TIGHT);
+        self.next = self.from;
+        copy(db, CheckpointMode::PASSIVE);
     }
 
     /// Sees after each commit whether the log has grown too long.

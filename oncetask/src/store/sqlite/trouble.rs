@@ -31,9 +31,24 @@ impl Trouble {
         at(file, kind, message)
     }
 
+    /// Whether another program holds the file.
     pub(super) fn is_busy(&self) -> bool {
-        let busy = [ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
-        matches!(self, Self::Sql(error) if error.sqlite_error_code().is_some_and(|code| busy.contains(&code)))
+        matches!(
+            self.code(),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+        )
+    }
+
+    /// Whether the disk is full.
+    pub(super) fn is_full(&self) -> bool {
+        self.code() == Some(ErrorCode::DiskFull)
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Sql(error) => error.sqlite_error_code(),
+            Self::Corrupt(_) => None,
+        }
     }
 }
 

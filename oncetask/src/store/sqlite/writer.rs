@@ -154,7 +154,11 @@ impl Writer {
     /// Gives each job of a transaction that failed one of its own.
     fn one_by_one(&mut self, mut batch: Vec<Box<dyn Job>>, trouble: &Trouble) {
         self.roll_back();
-        if batch.len() == 1 {
+        let full = trouble.is_full();
+        if full {
+            self.checkpoints.make_room(&self.db);
+        }
+        if batch.len() == 1 && !full {
             let job = batch.pop().expect("it has one");
             return job.settle(Err(trouble.about(&self.place.file)));
         }
@@ -164,16 +168,22 @@ impl Writer {
     }
 
     fn alone(&mut self, mut job: Box<dyn Job>) {
-        if let Err(trouble) = self.begin() {
-            return job.settle(Err(trouble.about(&self.place.file)));
+        match self.begin().and_then(|()| self.do_alone(&mut *job)) {
+            Ok(news) => self.committed(vec![job], news),
+            Err(trouble) => {
+                self.roll_back();
+                job.settle(Err(trouble.about(&self.place.file)));
+            }
         }
+    }
+
+    fn do_alone(&mut self, job: &mut dyn Job) -> Result<News, Trouble> {
         let mut tx = Tx::new(&self.db, &mut self.names);
-        let outcome = job.run(&mut tx).and_then(|()| tx.place_keys());
+        job.run(&mut tx)?;
+        tx.place_keys()?;
         let news = tx.news;
-        match outcome.and_then(|()| self.commit()) {
-            Ok(()) => self.committed(vec![job], news),
-            Err(trouble) => self.one_by_one(vec![job], &trouble),
-        }
+        self.commit()?;
+        Ok(news)
     }
 
     fn begin(&self) -> Result<(), Trouble> {
