@@ -16,6 +16,7 @@ crate::tests! {
     nobody_listens_while_a_backlog_is_worked_off,
     without_a_listener_a_poll_finds_it,
     without_a_listener_a_wait_ends,
+    more_waits_than_a_connection_carries,
 }
 
 /// No poll helps: what rings is the listener.
@@ -178,4 +179,26 @@ async fn without_a_listener_a_wait_ends() {
             .expect("completed")
             .is_done()
     );
+}
+
+async fn more_waits_than_a_connection_carries() {
+    const WAITS: usize = 120;
+    let project = Project::new();
+    let (worker, other) = (project.connect().await, project.connect().await);
+    worker.create(tasks(WAITS, "K")).await.expect("created");
+    let client = Client::new(other);
+    let mut waiting = tokio::task::JoinSet::new();
+    for task in tasks(WAITS, "K") {
+        let client = client.clone();
+        waiting.spawn(async move { client.wait(task.id()).await });
+    }
+    let held = claim(&worker, "K", WAITS).await;
+    worker
+        .finish(held.iter().map(complete).collect(), Utc::now())
+        .await
+        .expect("finished");
+    let all = tokio::time::timeout(crate::world::PATIENCE, waiting.join_all()).await;
+    for ended in all.expect("in time") {
+        assert!(ended.expect("completed").is_done());
+    }
 }

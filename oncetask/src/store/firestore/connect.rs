@@ -10,6 +10,7 @@ use ::firestore::gcloud_sdk::google_cloud_auth::errors::CredentialsError;
 use ::firestore::gcloud_sdk::tonic::codegen::http::Extensions;
 use ::firestore::gcloud_sdk::tonic::codegen::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use ::firestore::{FirestoreDb, FirestoreDbOptions};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::timeout;
 
 use super::FirestoreStore;
@@ -17,6 +18,7 @@ use super::errors::{Place, Trouble};
 use super::inner::Inner;
 use super::link::Link;
 use super::options::FirestoreOptions;
+use super::proto::Timestamp;
 use super::rpc::Rpc;
 use super::writer::Writer;
 use crate::error::StoreError;
@@ -79,9 +81,27 @@ async fn open(options: FirestoreOptions, env: String, place: Place) -> Result<Ar
     let writer = Writer::new(rpc.clone());
     let inner = Inner::new(&env, &place.address(), options.settings, rpc, writer);
     let ping = format!("{}/{}/{PING}", inner.rpc.documents(), inner.settings.collection);
-    let answer = inner.rpc.get(&[ping]).await;
-    answer.map_err(|failure| place.error(Trouble::Request(failure)))?;
+    let before = Utc::now();
+    let answer = inner.rpc.ping(&ping).await;
+    let theirs = answer.map_err(|failure| place.error(Trouble::Request(failure)))?;
+    warn_of_clocks(before, theirs, Utc::now());
     Ok(Arc::new(inner))
+}
+
+/// Leases compare instants of different clocks: one that is wrong is worth knowing of.
+fn warn_of_clocks(before: DateTime<Utc>, theirs: Option<Timestamp>, after: DateTime<Utc>) {
+    const TOLERATED: TimeDelta = TimeDelta::seconds(1);
+    let nanos = |at: Timestamp| u32::try_from(at.nanos).unwrap_or_default();
+    let Some(theirs) = theirs.and_then(|at| DateTime::from_timestamp(at.seconds, nanos(at))) else {
+        return;
+    };
+    if theirs < before - TOLERATED || theirs > after + TOLERATED {
+        tracing::warn!(
+            ours = %after, %theirs,
+            "the clocks of this computer and of Firestore differ by more than a second; leases and schedules \
+             need clocks that agree"
+        );
+    }
 }
 
 async fn database(

@@ -1,7 +1,7 @@
 //! One environment of a store: what its operations share.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::claim::Desk;
 use super::codec::{Marks, Names, Stored, Undecodable, changes, decode, encode};
@@ -18,6 +18,8 @@ use crate::task::{Task, TaskId};
 
 /// How many documents one request reads.
 const MAX_GET: usize = 300;
+/// Of how many documents it is remembered that they are no tasks.
+const MAX_WARNED: usize = 1000;
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -31,6 +33,8 @@ pub(super) struct Inner {
     pub(super) held: Held,
     pub(super) desk: Desk,
     pub(super) ears: Ears,
+    /// The documents of which somebody was warned.
+    warned: Mutex<HashSet<String>>,
 }
 
 impl Inner {
@@ -52,6 +56,7 @@ impl Inner {
             held: Held::default(),
             desk: Desk::default(),
             ears: Ears::default(),
+            warned: Mutex::default(),
         }
     }
 
@@ -70,7 +75,13 @@ impl Inner {
     pub(super) async fn find(&self, find: &Find) -> Result<(Vec<Stored>, usize), Failure> {
         let documents = self.documents(find).await?;
         let found = documents.len();
-        Ok((documents.into_iter().filter_map(readable).collect(), found))
+        Ok((
+            documents
+                .into_iter()
+                .filter_map(|document| self.readable(document))
+                .collect(),
+            found,
+        ))
     }
 
     pub(super) async fn documents(&self, find: &Find) -> Result<Vec<pb::Document>, Failure> {
@@ -107,7 +118,7 @@ impl Inner {
         match stored {
             Ok(stored) => (stored.env == self.env).then_some(stored),
             Err(why) => {
-                warn_of(name, &why);
+                self.warn_of(name, &why);
                 None
             }
         }
@@ -116,6 +127,29 @@ impl Inner {
     /// The write that creates a task's document.
     pub(super) fn creation(&self, name: String, task: &Task, marks: &Marks) -> pb::Write {
         put(name, encode(task, &self.env, marks), If::Absent)
+    }
+
+    /// The task in a document, or none and a warning.
+    pub(super) fn readable(&self, document: pb::Document) -> Option<Stored> {
+        let name = document.name.clone();
+        match decode(document) {
+            Ok(stored) => Some(stored),
+            Err(why) => {
+                self.warn_of(&name, &why);
+                None
+            }
+        }
+    }
+
+    /// Warns of a document, once.
+    fn warn_of(&self, name: &str, why: &Undecodable) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.len() > MAX_WARNED {
+            warned.clear();
+        }
+        if warned.insert(name.to_owned()) {
+            tracing::warn!(document = name, "a document that is no task is left alone: {why}");
+        }
     }
 
     /// Makes one write.
@@ -131,20 +165,4 @@ pub(super) fn update(from: &Stored, to: &Task, marks: &Marks) -> pb::Write {
     let before = encode(&from.task, &from.env, &from.marks);
     let (fields, mask) = changes(&before, encode(to, &from.env, marks));
     patch(from.name.clone(), fields, mask, If::Unchanged(from.update_time))
-}
-
-/// The task in a document, or none and a warning.
-pub(super) fn readable(document: pb::Document) -> Option<Stored> {
-    let name = document.name.clone();
-    match decode(document) {
-        Ok(stored) => Some(stored),
-        Err(why) => {
-            warn_of(&name, &why);
-            None
-        }
-    }
-}
-
-fn warn_of(name: &str, why: &Undecodable) {
-    tracing::warn!(document = name, "a document that is no task is left alone: {why}");
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Timelike, Utc};
 
 use super::codec::{exact, field};
 use super::find::Find;
-use super::inner::{Inner, readable};
+use super::inner::Inner;
 use super::proto::{ValueType, pb};
 use super::queries;
 use super::retry::Failure;
@@ -52,7 +52,7 @@ impl Inner {
             place = documents.last().map(place_behind);
             let found = documents
                 .into_iter()
-                .filter_map(readable)
+                .filter_map(|document| self.readable(document))
                 .map(|stored| stored.task);
             tasks.extend(found.filter(|task| filter.matches(task, now)));
             if is_last || tasks.len() > limit {
@@ -89,7 +89,9 @@ impl Inner {
             let documents = self.documents(&find).await?;
             let is_last = documents.len() < SCAN;
             place = documents.last().map(place_behind);
-            let found = documents.into_iter().filter_map(readable);
+            let found = documents
+                .into_iter()
+                .filter_map(|document| self.readable(document));
             count += found.filter(|stored| filter.matches(&stored.task, now)).count() as u64;
             if is_last {
                 return Ok(count);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 
 use ::firestore::FirestoreDb;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::proto::{Code, Status, Timestamp, pb};
@@ -12,6 +13,9 @@ use super::usage::Meter;
 
 type Client = pb::firestore_client::FirestoreClient<::firestore::gcloud_sdk::GoogleAuthMiddleware>;
 
+/// How many tasks are listened for at a time; those who wait for more look now and then.
+const MAX_TASK_STREAMS: usize = 40;
+
 /// The requests that the store makes of one database.
 pub(super) struct Rpc {
     client: Client,
@@ -19,6 +23,8 @@ pub(super) struct Rpc {
     documents: String,
     patience: Patience,
     pub(super) meter: Meter,
+    /// Streams that listen for one task each. The connection carries a hundred requests at a time.
+    pub(super) task_streams: Semaphore,
 }
 
 impl Rpc {
@@ -29,6 +35,7 @@ impl Rpc {
             documents: db.get_documents_path().clone(),
             patience,
             meter: Meter::default(),
+            task_streams: Semaphore::new(MAX_TASK_STREAMS),
         }
     }
 
@@ -117,6 +124,26 @@ impl Rpc {
         // One that is missing is billed like one that is there.
         self.meter.read(names.len());
         Ok(found)
+    }
+
+    /// Reads a document, whether there is one or not. Returns the server's time.
+    pub(super) async fn ping(&self, name: &str) -> Result<Option<Timestamp>, Failure> {
+        let reply = self.repeat("the first request", || async {
+            let request = pb::BatchGetDocumentsRequest {
+                database: self.database.clone(),
+                documents: vec![name.to_owned()],
+                ..Default::default()
+            };
+            let mut stream = self
+                .client
+                .clone()
+                .batch_get_documents(request)
+                .await?
+                .into_inner();
+            Ok(stream.message().await?.and_then(|part| part.read_time))
+        });
+        self.meter.read(1);
+        Ok(reply.await?.value)
     }
 
     /// Makes all of the writes or none.

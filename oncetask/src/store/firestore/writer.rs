@@ -88,6 +88,11 @@ impl Writer {
         written
     }
 
+    /// Whether writes are on their way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.queue().flights > 0
+    }
+
     fn enqueue(&self, writes: Vec<pb::Write>) -> Vec<oneshot::Receiver<Written>> {
         let mut queue = self.queue();
         let mut enqueue = |write: pb::Write| {

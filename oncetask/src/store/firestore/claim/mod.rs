@@ -39,6 +39,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
+use tokio::sync::OnceCell;
 
 use self::keys::Refusals;
 pub(super) use self::outlook::Next;
@@ -51,6 +52,8 @@ use super::retry::Failure;
 use crate::store::{ClaimRequest, Claimed, Want};
 use crate::task::Task;
 
+/// For how many handlers the next instant is asked one by one.
+const FEW: usize = 4;
 /// How many tasks one atomic write claims at the most.
 const MAX_GROUP: usize = 2000;
 
@@ -75,6 +78,15 @@ struct Shared {
     hands: hand::Hands,
 }
 
+/// When the next task of a request's kinds is due, once somebody has asked.
+#[derive(Debug)]
+struct Ahead {
+    kinds: Vec<String>,
+    next: OnceCell<Option<DateTime<Utc>>>,
+    /// Whether each handler is told its own instant, at the price of asking for each.
+    exact: bool,
+}
+
 impl Desk {
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -88,11 +100,17 @@ impl Inner {
         self.held.forget_the_gone(now);
         self.desk.shared().hands.note(&owner, &wants);
         self.look_ahead(&wants, now).await?;
-        self.outlook_for_all(&wants, now).await?;
+        let mut kinds: Vec<_> = wants.iter().flat_map(|want| want.kinds.iter().cloned()).collect();
+        kinds.sort_unstable();
+        let ahead = Ahead {
+            kinds,
+            next: OnceCell::new(),
+            exact: (2..=FEW).contains(&wants.len()),
+        };
         let mut claimed = Claimed::default();
         let mut drained = Vec::with_capacity(wants.len());
         for (place, want) in wants.iter().enumerate() {
-            let taken = self.turn(place, want, &owner, now).await;
+            let taken = Box::pin(self.turn(place, want, &owner, now, &ahead)).await;
             match taken.failure {
                 // What was claimed must reach the caller; the next call will meet the trouble again.
                 Some(failure) if claimed.claims.is_empty() && taken.claims.is_empty() => return Err(failure),
@@ -108,7 +126,14 @@ impl Inner {
     }
 
     /// What one want gets. One that has more kinds than a query holds gets it part by part.
-    async fn turn(self: &Arc<Self>, place: usize, want: &Want, owner: &str, now: DateTime<Utc>) -> Taken {
+    async fn turn(
+        self: &Arc<Self>,
+        place: usize,
+        want: &Want,
+        owner: &str,
+        now: DateTime<Utc>,
+        ahead: &Ahead,
+    ) -> Taken {
         let mut all = Taken::nothing();
         for kinds in want.kinds.chunks(MAX_IN) {
             let part = Want {
@@ -117,7 +142,7 @@ impl Inner {
                 group: want.group.min(MAX_GROUP),
                 ..want.clone()
             };
-            let taken = Turn::new(self, place, &part, owner, now).take().await;
+            let taken = Turn::new(self, place, &part, owner, now, ahead).take().await;
             all.add(taken);
         }
         all

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use crate::store::Want;
 use crate::store::firestore::find::MAX_IN;
 use crate::store::firestore::inner::Inner;
 use crate::store::firestore::queries;
@@ -48,11 +47,7 @@ pub(in crate::store::firestore) fn earliest(
 
 impl Inner {
     /// When the next of these tasks is due, if none is now: the first that waits, or the first lease to end.
-    pub(super) async fn outlook(
-        &self,
-        kinds: &[String],
-        now: DateTime<Utc>,
-    ) -> Result<Option<DateTime<Utc>>, Failure> {
+    async fn outlook(&self, kinds: &[String], now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Failure> {
         let waiting = async {
             match self.ears.head(self, kinds, now) {
                 Next::At(due) => Ok(Some(due)),
@@ -108,21 +103,18 @@ impl Inner {
         Ok(ends)
     }
 
-    /// Asks for several handlers at once when the next lease ends, so that each of them knows. For one of
-    /// them that may be too early, which is no harm: it looks, and asks again.
-    pub(super) async fn outlook_for_all(&self, wants: &[Want], now: DateTime<Utc>) -> Result<(), Failure> {
-        if !self.ears.are_open() || wants.len() < 2 {
-            return Ok(());
-        }
-        let mut kinds: Vec<_> = wants.iter().flat_map(|want| want.kinds.iter().cloned()).collect();
-        kinds.sort_unstable();
+    /// When the next of the tasks of all these kinds is due. Asked for many handlers of a worker at once it is
+    /// too early for some of them, which is no harm: they look, and ask again.
+    pub(super) async fn outlook_for_all(
+        &self,
+        kinds: &[String],
+        now: DateTime<Utc>,
+    ) -> Result<Option<DateTime<Utc>>, Failure> {
+        let mut next = None;
         for kinds in kinds.chunks(MAX_IN) {
-            if matches!(self.known_lease(kinds, now), Next::Unknown) {
-                self.desk.shared().outlooks.clear();
-                self.read_lease(kinds, now).await?;
-            }
+            next = earliest(next, self.outlook(kinds, now).await?);
         }
-        Ok(())
+        Ok(next)
     }
 
     /// When the next lease ends, if that was read not long ago. While nobody listens it is read each time.

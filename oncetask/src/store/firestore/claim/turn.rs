@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::Ahead;
 use super::lease::Attempt;
 use super::outlook::earliest;
 use super::pick::{Mine, Picked, pick};
@@ -14,6 +15,8 @@ use crate::store::{Claim, Want};
 /// How often a turn goes on when all that it chose was taken by others, or cannot be claimed.
 const MAX_ROUNDS: usize = 16;
 
+/// From how many due tasks on they are a backlog.
+const BACKLOG: usize = 8;
 /// What is due so soon is not worth asking what else will be.
 const SOON: TimeDelta = TimeDelta::milliseconds(50);
 
@@ -25,6 +28,7 @@ pub(super) struct Turn<'a> {
     pub(super) want: &'a Want,
     pub(super) owner: &'a str,
     pub(super) now: DateTime<Utc>,
+    ahead: &'a Ahead,
     taken: Taken,
 }
 
@@ -63,6 +67,7 @@ impl<'a> Turn<'a> {
         want: &'a Want,
         owner: &'a str,
         now: DateTime<Utc>,
+        ahead: &'a Ahead,
     ) -> Self {
         Self {
             inner,
@@ -70,6 +75,7 @@ impl<'a> Turn<'a> {
             want,
             owner,
             now,
+            ahead,
             taken: Taken::nothing(),
         }
     }
@@ -118,9 +124,12 @@ impl<'a> Turn<'a> {
                 continue;
             }
             let chosen = picks.len();
+            if chosen + window.tasks.len() >= BACKLOG {
+                self.inner.ears.work_begins();
+            }
             let leased = if window.is_used_up() {
                 // Nothing follows: when to look again is asked while the claims are made.
-                let (leased, ahead) = tokio::join!(self.lease(picks), self.inner.outlook(kinds, self.now));
+                let (leased, ahead) = tokio::join!(self.lease(picks), self.outlook());
                 outlook = ahead.ok();
                 leased
             } else {
@@ -149,9 +158,18 @@ impl<'a> Turn<'a> {
             _ if left => Some(self.now),
             (Some(soon), _) if soon - self.now < SOON => later,
             (_, Some(ahead)) => earliest(later, ahead),
-            (_, None) => earliest(later, self.inner.outlook(kinds, self.now).await?),
+            (_, None) => earliest(later, self.outlook().await?),
         };
         Ok(())
+    }
+
+    async fn outlook(&self) -> Result<Option<DateTime<Utc>>, Failure> {
+        let Ahead { kinds, next, exact } = self.ahead;
+        let ask = || self.inner.outlook_for_all(kinds, self.now);
+        match *next.get_or_try_init(ask).await? {
+            Some(_) if *exact => self.inner.outlook_for_all(&self.want.kinds, self.now).await,
+            of_all => Ok(of_all),
+        }
     }
 
     fn mine(&self) -> Mine {

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::store::Want;
 use crate::store::firestore::codec::{Stored, field};
 use crate::store::firestore::find::MAX_IN;
-use crate::store::firestore::inner::{Inner, readable};
+use crate::store::firestore::inner::Inner;
 use crate::store::firestore::proto::{pb, reference};
 use crate::store::firestore::queries;
 use crate::store::firestore::retry::Failure;
@@ -175,7 +175,12 @@ impl Inner {
         let find = find.after(window.behind.take()).limit(limit);
         let documents = self.documents(&find).await?;
         window.behind = documents.last().filter(|_| documents.len() == limit).map(place);
-        window.add(documents.into_iter().filter_map(readable).collect());
+        window.add(
+            documents
+                .into_iter()
+                .filter_map(|document| self.readable(document))
+                .collect(),
+        );
         Ok(())
     }
 }

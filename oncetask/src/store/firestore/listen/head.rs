@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::stream::{Heard, Target, listen};
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::inner::{Inner, readable};
+use crate::store::firestore::inner::Inner;
 use crate::store::firestore::proto::Timestamp;
 use crate::store::firestore::queries;
 
@@ -50,7 +50,7 @@ impl Known {
     fn hear(&mut self, inner: &Inner, heard: Heard) {
         match heard {
             Heard::Is(document) => {
-                if let Some(stored) = readable(*document) {
+                if let Some(stored) = inner.readable(*document) {
                     self.is(inner, &stored);
                 }
             }

@@ -32,13 +32,19 @@ struct Streams {
     cancellations: Option<Open>,
     /// When a claim was last held for long.
     long: Option<Instant>,
+    /// When cancellations were last asked for.
+    asked: Option<Instant>,
     polled: Option<Instant>,
     next_poll: Duration,
 }
 
 /// Keeps the streams as they should be, until nobody waits for kinds any more.
 pub(super) async fn keep(inner: Weak<Inner>) {
-    let mut streams = Streams::default();
+    // The first claim goes first: it tells whether there is a backlog.
+    let mut streams = Streams {
+        opened: Some(Instant::now()),
+        ..Streams::default()
+    };
     loop {
         let Some(strong) = inner.upgrade() else { return };
         let kinds = strong.bell.kinds();
@@ -47,8 +53,9 @@ pub(super) async fn keep(inner: Weak<Inner>) {
         }
         streams.poll(&strong);
         if strong.settings.listen {
-            streams.listen_for_heads(&strong, kinds);
-            streams.listen_for_cancellations(&strong);
+            let works = strong.ears.is_working(strong.writer.is_busy());
+            streams.listen_for_heads(&strong, if works { Vec::new() } else { kinds });
+            streams.listen_for_cancellations(&strong, works);
         }
         let (busy, idle) = LOOK;
         let pause = if streams.is_settled(&strong) { idle } else { busy };
@@ -100,12 +107,19 @@ impl Streams {
         }
     }
 
-    fn listen_for_cancellations(&mut self, inner: &Arc<Inner>) {
-        if inner.held.oldest().is_some_and(|age| age >= cancellations::LONG) {
+    fn listen_for_cancellations(&mut self, inner: &Arc<Inner>, works: bool) {
+        inner.ears.state().told.retain(|name| inner.held.holds(name));
+        let is_long = inner.held.oldest().is_some_and(|age| age >= cancellations::LONG);
+        if is_long {
             self.long = Some(Instant::now());
         }
-        if self.long.is_none_or(|last| last.elapsed() > LINGER) {
+        let lingers = self.long.is_some_and(|last| last.elapsed() <= LINGER);
+        if !lingers || works {
             self.cancellations = None;
+            if is_long && self.asked.is_none_or(|last| last.elapsed() >= cancellations::ASK) {
+                self.asked = Some(Instant::now());
+                tokio::spawn(cancellations::ask(inner.clone()));
+            }
         } else if self.cancellations.is_none() {
             let stream = tokio::spawn(cancellations::follow(Arc::downgrade(inner)));
             self.cancellations = Some(Open(stream));

@@ -40,8 +40,10 @@ struct State {
     has_keeper: bool,
     /// The kinds whose last claim left something due.
     backlogged: HashSet<String>,
-    /// When a claim last left something due.
+    /// When it was last seen that a backlog is being worked off.
     working: Option<Instant>,
+    /// The documents of claims that were told of their cancellation.
+    told: HashSet<String>,
     /// For each stream that is up to date: what it says of the queue of its kinds.
     heads: HashMap<Vec<String>, Option<Head>>,
 }
@@ -63,7 +65,9 @@ impl Ears {
                 }
             }
         }
-        state.working = drained.contains(&false).then(Instant::now);
+        if drained.contains(&false) {
+            state.working = Some(Instant::now());
+        }
         drop(state);
         self.changed.notify_one();
     }
@@ -86,12 +90,26 @@ impl Ears {
         }
     }
 
+    /// A backlog was found: from now on the queue is looked at by claims.
+    pub(super) fn work_begins(&self) {
+        self.state().working = Some(Instant::now());
+        self.changed.notify_one();
+    }
+
+    /// Whether a backlog is being worked off. It is for as long as what was begun is being written: a listener
+    /// slows the emulator's writes so much that it would seem to be over.
+    fn is_working(&self, writes: bool) -> bool {
+        let mut state = self.state();
+        if writes && state.working.is_some() {
+            state.working = Some(Instant::now());
+        }
+        state.working = state.working.filter(|since| since.elapsed() < WORKING);
+        state.working.is_some()
+    }
+
     /// The kinds to listen for now.
     fn worth_hearing(&self, mut kinds: Vec<String>) -> Vec<String> {
         let state = self.state();
-        if state.working.is_some_and(|since| since.elapsed() < WORKING) {
-            return Vec::new();
-        }
         kinds.retain(|kind| !state.backlogged.contains(kind));
         kinds.sort_unstable();
         kinds

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::stream::{Heard, Target, listen};
-use crate::store::firestore::inner::{Inner, readable};
+use crate::store::firestore::inner::Inner;
 use crate::task::TaskId;
 
 /// How often to see whether somebody still waits.
@@ -16,19 +16,20 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_s
 
 /// Tells whoever waits when the task ends.
 pub(super) async fn attend(inner: Weak<Inner>, id: TaskId, waits: impl Fn() -> bool) {
-    let Some((name, listens)) = inner
-        .upgrade()
-        .and_then(|inner| Some((inner.name(&id).ok()?, inner.settings.listen)))
-    else {
+    let Some((name, rpc, listens)) = inner.upgrade().and_then(|inner| {
+        let name = inner.name(&id).ok()?;
+        Some((name, inner.rpc.clone(), inner.settings.listen))
+    }) else {
         return;
     };
+    let stream = listens.then(|| rpc.task_streams.try_acquire().ok()).flatten();
     let gone = async {
         while waits() {
             sleep(STILL_THERE).await;
         }
     };
     let told = async {
-        if listens {
+        if stream.is_some() {
             hear(inner, &id, name).await;
         } else {
             look(inner, &id, &name).await;
@@ -43,7 +44,10 @@ pub(super) async fn attend(inner: Weak<Inner>, id: TaskId, waits: impl Fn() -> b
 async fn hear(inner: Weak<Inner>, id: &TaskId, name: String) {
     let hear = |inner: &Inner, heard: Heard| match heard {
         Heard::Is(document) => {
-            if readable(*document).is_some_and(|stored| stored.task.is_done()) {
+            if inner
+                .readable(*document)
+                .is_some_and(|stored| stored.task.is_done())
+            {
                 inner.bell.ended(id);
             }
         }
