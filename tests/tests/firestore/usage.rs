@@ -90,7 +90,8 @@ async fn a_key_is_handed_on() {
     drop(watch);
     let after = store.usage();
     let rpcs = after.rpcs - before.rpcs;
-    assert!(rpcs <= 120, "{rpcs} requests for 60 tasks of one key");
+    // Without it: a claim, a question and a completion for each, and the queue now and then.
+    assert!(rpcs < 150, "{rpcs} requests for 60 tasks of one key");
     assert_eq!(after.writes - before.writes, 120, "no claim was given back");
 }
 
