@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the emulator may take to start: it is a Java program, and the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(100);
 /// How long it may take to say so when asked.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -96,9 +96,9 @@ impl Emulator {
             .map_err(|error| format!("`setsid` cannot be run: {error}"))?;
         let pipe = supervisor.stdin.take();
         let mut group = String::new();
-        let output = supervisor.stdout.take().expect("it is piped");
-        let told = BufReader::new(output).read_line(&mut group);
-        let group = told.ok().and_then(|_| group.trim().parse().ok());
+        let output = supervisor.stdout.take();
+        let told = output.and_then(|output| BufReader::new(output).read_line(&mut group).ok());
+        let group = told.and_then(|_| group.trim().parse().ok());
         let emulator = Self {
             host,
             guard: Some(Guard {
