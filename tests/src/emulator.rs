@@ -82,6 +82,10 @@ impl Emulator {
     /// # Errors
     ///
     /// Why it does not start.
+    ///
+    /// # Panics
+    ///
+    /// Never: the supervisor's output is piped.
     pub fn start_at(port: u16) -> Result<Self, String> {
         let host = format!("127.0.0.1:{port}");
         // In a session of its own, so that an interrupt from the keyboard reaches only us.

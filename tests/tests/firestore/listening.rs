@@ -6,35 +6,20 @@ use chrono::{TimeDelta, Utc};
 use oncetask::Client;
 use oncetask::store::{Action, FirestoreStore, Interest, Store as _};
 
-use crate::Tests;
-use crate::world::{Project, block_on, claim, complete, request, rung, task, tasks, until};
+use crate::world::{Project, claim, complete, request, rung, task, tasks, until};
 
-pub(crate) const TESTS: Tests = &[
-    ("a_task_of_another_process_rings", || {
-        block_on(a_task_of_another_process_rings())
-    }),
-    ("more_kinds_than_one_query_holds", || {
-        block_on(more_kinds_than_one_query_holds())
-    }),
-    ("a_cancellation_reaches_the_handler", || {
-        block_on(a_cancellation_reaches_the_handler())
-    }),
-    ("the_head_of_the_queue_tells_when_to_look", || {
-        block_on(the_head_of_the_queue_tells_when_to_look());
-    }),
-    ("nobody_listens_while_a_backlog_is_worked_off", || {
-        block_on(nobody_listens_while_a_backlog_is_worked_off());
-    }),
-    ("without_a_listener_a_poll_finds_it", || {
-        block_on(without_a_listener_a_poll_finds_it())
-    }),
-    ("without_a_listener_a_wait_ends", || {
-        block_on(without_a_listener_a_wait_ends())
-    }),
-];
+crate::tests! {
+    a_task_of_another_process_rings,
+    more_kinds_than_one_query_holds,
+    a_cancellation_reaches_the_handler,
+    the_head_of_the_queue_tells_when_to_look,
+    nobody_listens_while_a_backlog_is_worked_off,
+    without_a_listener_a_poll_finds_it,
+    without_a_listener_a_wait_ends,
+}
 
 /// No poll helps: what rings is the listener.
-const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
+const NEVER: Duration = Duration::from_hours(24);
 
 async fn listener(project: &Project) -> FirestoreStore {
     let store = project.options().poll_every(NEVER).open("DEFAULT").await;

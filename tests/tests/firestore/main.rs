@@ -5,6 +5,7 @@ mod conformance;
 mod keys;
 mod listening;
 mod outages;
+mod replies;
 mod usage;
 mod wire;
 mod world;
@@ -14,6 +15,16 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 use tests::emulator::{self, HOW_TO_GET_IT, REQUIRED};
+
+/// Lists the tests of a file.
+macro_rules! tests {
+    ($($test:ident),* $(,)?) => {
+        pub(crate) const TESTS: $crate::Tests = &[$((stringify!($test), || {
+            $crate::world::block_on($test());
+        })),*];
+    };
+}
+pub(crate) use tests;
 
 /// Tests of a file.
 type Tests = &'static [(&'static str, fn())];
@@ -29,6 +40,7 @@ fn main() -> ExitCode {
         ("usage", usage::TESTS),
         ("listening", listening::TESTS),
         ("keys", keys::TESTS),
+        ("replies", replies::TESTS),
         ("outages", outages::TESTS),
     ];
     let own = files.into_iter().flat_map(|(file, tests)| {

@@ -7,23 +7,14 @@ use oncetask::StoreErrorKind;
 use oncetask::store::{FirestoreStore, Interest, Store as _};
 use tests::emulator::Emulator;
 
-use crate::Tests;
-use crate::world::{Project, block_on, claim, complete, rung, task, tasks, until};
+use crate::world::{Project, claim, complete, rung, task, tasks, until};
 
-pub(crate) const TESTS: Tests = &[
-    ("a_frozen_server_loses_nothing", || {
-        block_on(a_frozen_server_loses_nothing())
-    }),
-    ("a_server_that_comes_back_is_found", || {
-        block_on(a_server_that_comes_back_is_found())
-    }),
-    ("no_emulator_says_how_to_start_one", || {
-        block_on(no_emulator_says_how_to_start_one())
-    }),
-    ("a_database_is_named_as_it_must_be", || {
-        block_on(a_database_is_named_as_it_must_be())
-    }),
-];
+crate::tests! {
+    a_frozen_server_loses_nothing,
+    a_server_that_comes_back_is_found,
+    no_emulator_says_how_to_start_one,
+    a_database_is_named_as_it_must_be,
+}
 
 async fn own() -> (Emulator, Project) {
     let emulator = tokio::task::spawn_blocking(Emulator::start)

@@ -7,27 +7,16 @@ use chrono::Utc;
 use oncetask::store::{FirestoreStore, Interest, Store as _};
 use tokio::task::JoinSet;
 
-use crate::Tests;
-use crate::world::{Project, block_on, claim, complete, keyed, request, task, tasks, until};
+use crate::world::{Project, claim, complete, keyed, request, task, tasks, until};
 
-pub(crate) const TESTS: Tests = &[
-    ("a_plain_task_costs_one_read_and_three_writes", || {
-        block_on(a_plain_task_costs_one_read_and_three_writes());
-    }),
-    ("a_backlog_takes_few_requests", || {
-        block_on(a_backlog_takes_few_requests())
-    }),
-    ("a_key_is_handed_on", || block_on(a_key_is_handed_on())),
-    ("a_key_that_is_not_fetched_is_given_back", || {
-        block_on(a_key_that_is_not_fetched_is_given_back());
-    }),
-    ("several_workers_share_a_backlog", || {
-        block_on(several_workers_share_a_backlog())
-    }),
-    ("an_idle_look_is_cheap_while_somebody_listens", || {
-        block_on(an_idle_look_is_cheap_while_somebody_listens());
-    }),
-];
+crate::tests! {
+    a_plain_task_costs_one_read_and_three_writes,
+    a_backlog_takes_few_requests,
+    a_key_is_handed_on,
+    a_key_that_is_not_fetched_is_given_back,
+    several_workers_share_a_backlog,
+    an_idle_look_is_cheap_while_somebody_listens,
+}
 
 async fn a_plain_task_costs_one_read_and_three_writes() {
     let store = Project::new().connect().await;

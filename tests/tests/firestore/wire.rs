@@ -6,33 +6,19 @@ use oncetask::task::transition::{Change, LeaseLost};
 use oncetask::{Client, Status};
 use serde_json::{Value, json};
 
-use crate::Tests;
-use crate::world::{Project, block_on, claim, complete, keyed, task};
+use crate::world::{Project, claim, complete, keyed, task};
 
-pub(crate) const TESTS: Tests = &[
-    ("what_go_wrote_is_read", || block_on(what_go_wrote_is_read())),
-    ("what_go_created_is_run", || block_on(what_go_created_is_run())),
-    ("what_we_write_go_reads", || block_on(what_we_write_go_reads())),
-    ("what_go_took_over_is_not_ours", || {
-        block_on(what_go_took_over_is_not_ours())
-    }),
-    ("a_key_that_go_holds_is_busy", || {
-        block_on(a_key_that_go_holds_is_busy())
-    }),
-    ("what_is_no_task_stops_nothing", || {
-        block_on(what_is_no_task_stops_nothing())
-    }),
-    ("shared_ids_never_swallow_each_other", || {
-        block_on(shared_ids_never_swallow_each_other())
-    }),
-    (
-        "environments_do_not_meet",
-        || block_on(environments_do_not_meet()),
-    ),
-    ("what_is_too_large_is_refused", || {
-        block_on(what_is_too_large_is_refused())
-    }),
-];
+crate::tests! {
+    what_go_wrote_is_read,
+    what_go_created_is_run,
+    what_we_write_go_reads,
+    what_go_took_over_is_not_ours,
+    a_key_that_go_holds_is_busy,
+    what_is_no_task_stops_nothing,
+    shared_ids_never_swallow_each_other,
+    environments_do_not_meet,
+    what_is_too_large_is_refused,
+}
 
 macro_rules! go_wrote {
     ($file:literal) => {

@@ -17,7 +17,7 @@ use tests::emulator::Emulator;
 use tokio::runtime;
 
 /// Long enough for any machine; only a failure waits for it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 static EMULATOR: Mutex<Option<Emulator>> = Mutex::new(None);
 

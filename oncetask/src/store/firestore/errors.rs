@@ -131,3 +131,58 @@ impl Inner {
         failure
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(emulator: Option<&str>, code: Code, kind: StoreErrorKind) -> String {
+        let place = Place {
+            project: "p".into(),
+            database: "d".into(),
+            emulator: emulator.map(Into::into),
+        };
+        let failure = Failure {
+            code,
+            message: "a query: why".into(),
+            doubtful: false,
+        };
+        let error = place.error(Trouble::Request(failure));
+        assert_eq!(error.kind, kind);
+        let text = error.to_string();
+        assert!(
+            text.starts_with("firestore://p/d: ") && text.contains("why"),
+            "{text}"
+        );
+        text
+    }
+
+    #[test]
+    fn each_trouble_says_what_to_do() {
+        use StoreErrorKind::{Unavailable, Unusable};
+        for (code, kind, advice) in [
+            (
+                Code::Unauthenticated,
+                Unusable,
+                "gcloud auth application-default login",
+            ),
+            (Code::PermissionDenied, Unusable, "--role=roles/datastore.user"),
+            (
+                Code::NotFound,
+                Unusable,
+                "gcloud firestore databases create --project=p --database='d'",
+            ),
+            (Code::Unavailable, Unavailable, "Firestore does not answer"),
+            (Code::ResourceExhausted, Unavailable, "limits are reached"),
+            (Code::InvalidArgument, Unusable, "InvalidArgument"),
+        ] {
+            let text = message(None, code, kind);
+            assert!(text.contains(advice), "{text}");
+        }
+        let text = message(Some("h:1"), Code::Unavailable, Unavailable);
+        assert!(
+            text.contains("gcloud emulators firestore start --host-port=h:1"),
+            "{text}"
+        );
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::FirestoreStore;
-use super::rpc::Patience;
+use super::retry::Patience;
 use crate::error::StoreError;
 
 /// Which database, and how the store treats it. Made by [`FirestoreStore::options`].

@@ -1,8 +1,27 @@
 //! What follows when Firestore answers a request with an error.
 
+use std::future::Future;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep, timeout};
+
 use super::proto::{Code, Status};
+
+/// How long requests may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// One attempt: the client itself would wait for minutes on a server that froze.
+    pub(super) attempt: Duration,
+    /// All attempts of one request.
+    pub(super) request: Duration,
+}
+
+/// An answer, and whether an earlier attempt may have been carried out before the one that was answered.
+#[derive(Debug)]
+pub(super) struct Reply<T> {
+    pub(super) value: T,
+    pub(super) doubtful: bool,
+}
 
 /// A request that failed for good.
 #[derive(Clone, Debug)]
@@ -60,6 +79,45 @@ pub(super) fn was_not_sent(status: &Status) -> bool {
     status.code() == Code::Unavailable && status.message().contains("tcp connect error")
 }
 
+pub(super) fn out_of_time() -> Status {
+    Status::deadline_exceeded("no answer in time")
+}
+
+/// Sends a request until it is answered, or an answer says that it is no use, or patience is out.
+pub(super) async fn repeat<T, F>(
+    what: &str,
+    patience: Patience,
+    attempt: impl Fn() -> F,
+) -> Result<Reply<T>, Failure>
+where
+    F: Future<Output = Result<T, Status>>,
+{
+    let give_up = Instant::now() + patience.request;
+    let mut doubtful = false;
+    let mut number = 1;
+    loop {
+        let answer = timeout(patience.attempt, attempt()).await;
+        let status = match answer.unwrap_or_else(|_| Err(out_of_time())) {
+            Ok(value) => return Ok(Reply { value, doubtful }),
+            Err(status) => status,
+        };
+        let next = remedy(status.code());
+        doubtful |= next == Remedy::RepeatInDoubt && !was_not_sent(&status);
+        let wait = backoff(number);
+        if matches!(next, Remedy::Look | Remedy::Stop) || Instant::now() + wait >= give_up {
+            return Err(Failure::new(what, &status, doubtful));
+        }
+        let (code, message) = (status.code(), status.message());
+        tracing::debug!(
+            attempt = number,
+            ?code,
+            "{what} failed and is repeated: {message}"
+        );
+        sleep(wait).await;
+        number += 1;
+    }
+}
+
 /// How long to wait before the attempt of this number, counted from one.
 pub(super) fn backoff(attempt: u32) -> Duration {
     const FIRST: Duration = Duration::from_millis(50);
@@ -80,6 +138,9 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
     use super::*;
 
     #[test]
@@ -88,6 +149,75 @@ mod tests {
             let code = Code::from(number);
             assert!(TABLE.iter().any(|(of, _)| *of == code), "{code:?} has no row");
         }
+    }
+
+    const PATIENCE: Patience = Patience {
+        attempt: Duration::from_millis(20),
+        request: Duration::from_secs(20),
+    };
+
+    /// A server that answers its first request with this error, and the others well.
+    async fn after_one(status: Status) -> (Result<Reply<()>, Failure>, u32) {
+        let asked = AtomicU32::new(0);
+        let answer = repeat("a test", PATIENCE, || async {
+            match asked.fetch_add(1, Relaxed) {
+                0 => Err(status.clone()),
+                _ => Ok(()),
+            }
+        });
+        (answer.await, asked.into_inner())
+    }
+
+    #[tokio::test]
+    async fn each_row_is_followed() {
+        for (code, remedy) in TABLE {
+            let (answer, asked) = after_one(Status::new(code, "why")).await;
+            match (remedy, answer) {
+                (Remedy::Repeat, Ok(reply)) => assert!(!reply.doubtful, "{code:?}"),
+                (Remedy::RepeatInDoubt, Ok(reply)) => assert!(reply.doubtful, "{code:?}"),
+                (Remedy::Look | Remedy::Stop, Err(failure)) => {
+                    assert_eq!((failure.code, failure.doubtful, asked), (code, false, 1));
+                    assert_eq!(failure.message, "a test: why");
+                }
+                (_, answer) => panic!("{code:?} led to {answer:?} after {asked} requests"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_never_sent_leaves_no_doubt() {
+        let (answer, asked) = after_one(Status::unavailable("tcp connect error")).await;
+        assert!(!answer.expect("repeated").doubtful);
+        assert_eq!(asked, 2);
+    }
+
+    #[tokio::test]
+    async fn a_doubt_outlives_a_clear_answer() {
+        let asked = AtomicU32::new(0);
+        let answer = repeat::<(), _>("a test", PATIENCE, || async {
+            match asked.fetch_add(1, Relaxed) {
+                0 => Err(Status::unavailable("broken pipe")),
+                _ => Err(Status::failed_precondition("the stored version does not match")),
+            }
+        });
+        let failure = answer.await.expect_err("refused");
+        assert!(failure.doubtful && failure.code == Code::FailedPrecondition);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_never_answers_is_given_up() {
+        let patience = Patience {
+            request: Duration::from_millis(200),
+            ..PATIENCE
+        };
+        let asked = AtomicU32::new(0);
+        let answer = repeat::<(), _>("a test", patience, || {
+            asked.fetch_add(1, Relaxed);
+            pending()
+        });
+        let failure = answer.await.expect_err("given up");
+        assert_eq!((failure.code, failure.doubtful), (Code::DeadlineExceeded, true));
+        assert!(asked.into_inner() > 1, "it was tried again before");
     }
 
     #[test]

@@ -2,25 +2,15 @@
 
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
 
 use ::firestore::FirestoreDb;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use super::proto::{Code, Status, Timestamp, pb};
-use super::retry::{Failure, Remedy, backoff, remedy, was_not_sent};
+use super::retry::{self, Failure, Patience, Reply, out_of_time};
 use super::usage::Meter;
 
 type Client = pb::firestore_client::FirestoreClient<::firestore::gcloud_sdk::GoogleAuthMiddleware>;
-
-/// How long requests may take.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// One attempt: the client itself would wait for minutes on a server that froze.
-    pub(super) attempt: Duration,
-    /// All attempts of one request.
-    pub(super) request: Duration,
-}
 
 /// The requests that the store makes of one database.
 pub(super) struct Rpc {
@@ -29,13 +19,6 @@ pub(super) struct Rpc {
     documents: String,
     patience: Patience,
     pub(super) meter: Meter,
-}
-
-/// An answer, and whether an earlier attempt may have been carried out before the one that was answered.
-#[derive(Debug)]
-pub(super) struct Reply<T> {
-    pub(super) value: T,
-    pub(super) doubtful: bool,
 }
 
 impl Rpc {
@@ -208,36 +191,17 @@ impl Rpc {
         &self.database
     }
 
-    /// Sends a request until it is answered, or an answer says that it is no use, or patience is out.
+    /// Repeats a request as the policy says.
     async fn repeat<T, F>(&self, what: &str, attempt: impl Fn() -> F) -> Result<Reply<T>, Failure>
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let give_up = Instant::now() + self.patience.request;
-        let mut doubtful = false;
-        for number in 1.. {
+        let counted = || {
             self.meter.sent();
-            let answer = timeout(self.patience.attempt, attempt()).await;
-            let status = match answer.unwrap_or_else(|_| Err(out_of_time())) {
-                Ok(value) => return Ok(Reply { value, doubtful }),
-                Err(status) => status,
-            };
-            let next = remedy(status.code());
-            doubtful |= next == Remedy::RepeatInDoubt && !was_not_sent(&status);
-            let wait = backoff(number);
-            let is_over = Instant::now() + wait >= give_up;
-            if matches!(next, Remedy::Look | Remedy::Stop) || is_over {
-                return Err(Failure::new(what, &status, doubtful));
-            }
-            tracing::debug!(attempt = number, code = ?status.code(), "{what} failed and is repeated: {}", status.message());
-            sleep(wait).await;
-        }
-        unreachable!("attempts end by their deadline")
+            attempt()
+        };
+        retry::repeat(what, self.patience, counted).await
     }
-}
-
-fn out_of_time() -> Status {
-    Status::deadline_exceeded("no answer in time")
 }
 
 const COUNT: &str = "count";
