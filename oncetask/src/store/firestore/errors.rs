@@ -136,7 +136,7 @@ impl Inner {
 mod tests {
     use super::*;
 
-    fn message(emulator: Option<&str>, code: Code, kind: StoreErrorKind) -> String {
+    fn message(emulator: Option<&str>, code: Code, kind: &StoreErrorKind) -> String {
         let place = Place {
             project: "p".into(),
             database: "d".into(),
@@ -148,7 +148,7 @@ mod tests {
             doubtful: false,
         };
         let error = place.error(Trouble::Request(failure));
-        assert_eq!(error.kind, kind);
+        assert_eq!(error.kind, *kind);
         let text = error.to_string();
         assert!(
             text.starts_with("firestore://p/d: ") && text.contains("why"),
@@ -176,10 +176,10 @@ mod tests {
             (Code::ResourceExhausted, Unavailable, "limits are reached"),
             (Code::InvalidArgument, Unusable, "InvalidArgument"),
         ] {
-            let text = message(None, code, kind);
+            let text = message(None, code, &kind);
             assert!(text.contains(advice), "{text}");
         }
-        let text = message(Some("h:1"), Code::Unavailable, Unavailable);
+        let text = message(Some("h:1"), Code::Unavailable, &Unavailable);
         assert!(
             text.contains("gcloud emulators firestore start --host-port=h:1"),
             "{text}"
