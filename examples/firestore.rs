@@ -4,10 +4,10 @@
 //!
 //! ```text
 //! gcloud emulators firestore start --host-port=127.0.0.1:8080
-//! FIRESTORE_EMULATOR_HOST=127.0.0.1:8080 cargo run --example firestore
+//! FIRESTORE_EMULATOR_HOST=127.0.0.1:8080 cargo run -p examples --example firestore --features firestore
 //! ```
 //!
-//! In a project of yours: `GOOGLE_CLOUD_PROJECT=my-project cargo run --example firestore`, with credentials
+//! In a project of yours: `GOOGLE_CLOUD_PROJECT=my-project cargo run -p examples --example firestore --features firestore`, with credentials
 //! from `gcloud auth application-default login` and the indexes of `docs/firestore/firestore.indexes.json`.
 //! Run it in two terminals at once: they share the work.
 

@@ -102,7 +102,7 @@ async fn main() -> Result<(), oncetask::Error> {
         ),
         (true, _) => println!("\n{runs} runs: what an earlier run of this program had left undone."),
         (false, _) => {
-            println!("\n{runs} runs. Run this program again: it finds the file, and nothing runs twice.")
+            println!("\n{runs} runs. Run this program again: it finds the file, and nothing runs twice.");
         }
     }
     Ok(())

@@ -155,10 +155,9 @@ async fn open(store: &str, place: &str) -> Result<Opened, Error> {
 }
 
 async fn open_firestore(host: &str, project: &str) -> Result<Opened, Error> {
-    let store = FirestoreStore::builder(project)
+    let store = FirestoreStore::options(project)
         .emulator(host)
-        .env("BENCH")
-        .connect()
+        .open("BENCH")
         .await?;
     Ok(Opened {
         client: Client::new(store.clone()),

@@ -100,9 +100,9 @@ impl Emulator {
             .map_err(|error| format!("`setsid` cannot be run: {error}"))?;
         let pipe = supervisor.stdin.take();
         let mut group = String::new();
-        let output = supervisor.stdout.take().expect("it is piped");
-        let told = BufReader::new(output).read_line(&mut group);
-        let group = told.ok().and_then(|_| group.trim().parse().ok());
+        let output = supervisor.stdout.take();
+        let told = output.and_then(|output| BufReader::new(output).read_line(&mut group).ok());
+        let group = told.and_then(|_| group.trim().parse().ok());
         let emulator = Self {
             host,
             guard: Some(Guard {

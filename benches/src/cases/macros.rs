@@ -61,8 +61,8 @@ fn crate_folder() -> Result<PathBuf> {
         .ok_or("no workspace")?;
     let manifest = format!(
         "[package]\nname = \"macros-bench\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
-         oncetask = {{ path = {:?} }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n",
-        library.join("oncetask")
+         oncetask = {{ path = '{}' }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n",
+        library.join("oncetask").display()
     );
     fs::write(folder.join("Cargo.toml"), manifest)?;
     // The same versions as the workspace has.

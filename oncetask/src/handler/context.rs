@@ -58,7 +58,7 @@ impl Context {
     /// lost, or the worker shuts down and its grace is over.
     ///
     /// A cancelled task's handler may go on; in the other cases it is dropped soon afterwards, at its next
-    /// `.await`.
+    /// `.await`. Cleanup handlers are not told of the cancellation that they clean up after.
     ///
     /// # Cancel safety
     ///
@@ -88,7 +88,8 @@ impl Context {
     /// Says how far the handler is: a fraction from 0 to 1, and what it is doing. `NaN`, as of none of none, is 0.
     ///
     /// Cheap to call often: the newest is stored, at most once a second, and read back with
-    /// [`Client::get`]. It is lost with the attempt if the attempt is.
+    /// [`Client::get`]. What is said in the last second before the handler returns may not be: say that with
+    /// the result.
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
         if let Some(held) = &self.0.held {
             // Nothing of nothing is done: no number, and no store could keep it.

@@ -256,7 +256,9 @@ async fn two_workers_spawn_nothing_twice(world: World) {
     let mut workers = Vec::new();
     for client in [&one, &two] {
         let handler = ringing(say.clone()).config(HandlerConfig::DEFAULT.concurrency(8));
-        workers.push(start(builder(client).handler(handler)).await);
+        // Leases that no busy machine lets end: what runs twice then was spawned twice.
+        let patient = builder(client).heartbeat(std::time::Duration::from_hours(1));
+        workers.push(start(patient.handler(handler)).await);
     }
     for day in [3, 5, 10] {
         hands.forward(first + TimeDelta::days(day) + TimeDelta::minutes(1) - one.clock().now());

@@ -88,6 +88,7 @@ struct Mine {
 }
 
 impl Mine {
+    #[expect(clippy::unused_async, reason = "a handler is an async function")]
     async fn run(self, teller: State<Teller>) {
         teller.0.0.say(format!("mine {}", self.name));
     }
@@ -100,6 +101,7 @@ impl Mine {
 struct Nightly;
 
 impl Nightly {
+    #[expect(clippy::unused_async, reason = "a handler is an async function")]
     async fn run(self, cx: Context, teller: State<Teller>) {
         teller.0.0.say(format!("{:?}", cx.id()));
     }

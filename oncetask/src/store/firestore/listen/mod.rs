@@ -122,7 +122,11 @@ pub(super) fn watch(inner: &Arc<Inner>, link: &Link, interest: Interest) -> Watc
     let weak: Weak<Inner> = Arc::downgrade(inner);
     match interest {
         Interest::Kinds(_) => {
-            let had_keeper = std::mem::replace(&mut inner.ears.state().has_keeper, true);
+            let mut state = inner.ears.state();
+            // Who begins to watch is about to claim, and may meet a backlog.
+            state.working = Some(Instant::now());
+            let had_keeper = std::mem::replace(&mut state.has_keeper, true);
+            drop(state);
             if !had_keeper {
                 link.runtime().spawn(keeper::keep(weak));
             }
