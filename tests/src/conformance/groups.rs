@@ -21,6 +21,7 @@ rules!("groups":
     the_key_is_held_until_the_last_lease_of_the_group_ends,
     several_groups_fit_into_one_claim,
     a_group_that_fell_silent_is_taken_over,
+    of_a_group_half_completed_only_the_rest_runs_again,
     a_deleted_one_leaves_the_others_alone,
 );
 
@@ -223,6 +224,38 @@ async fn a_group_that_fell_silent_is_taken_over(scene: Scene) {
     for held in claim.tasks {
         assert!(held.silent);
         assert_eq!((held.task.attempts(), held.task.errors().len()), (2, 1));
+    }
+}
+
+/// Larger than what one write of some stores holds; the worker dies between two of its writes.
+async fn of_a_group_half_completed_only_the_rest_runs_again(scene: Scene) {
+    const SIZE: usize = 120;
+    const COMPLETED: usize = 70;
+    let queue = scene.queue().await;
+    let names: Vec<String> = (0..SIZE).map(|n| format!("{n:03}")).collect();
+    let drafts = super::scene::tasks(&names)
+        .into_iter()
+        .map(|draft| draft.key("k"));
+    queue.create(drafts).await;
+    let held = one(&queue, SIZE, 1).await;
+    assert_eq!(held.tasks.len(), SIZE);
+    let first: Vec<_> = held.tasks[..COMPLETED].iter().map(complete).collect();
+    for finished in queue.finish_all(first, at(2)).await {
+        assert_eq!(finished, Ok(()));
+    }
+
+    let again = one(&queue, SIZE, 100_000).await;
+
+    let rest: Vec<_> = again.tasks.iter().map(|held| held.task.id().as_str()).collect();
+    assert_eq!(rest, names[COMPLETED..]);
+    assert!(
+        again
+            .tasks
+            .iter()
+            .all(|held| held.silent && held.task.attempts() == 2)
+    );
+    for done in queue.get(&names[..COMPLETED]).await {
+        assert!(done.is_some_and(|task| task.is_done() && task.attempts() == 1));
     }
 }
 
