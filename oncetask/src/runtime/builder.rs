@@ -1,6 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::drive::{Drive, Driven};
 use super::shutdown::{self, Worker};
 use super::start;
 use crate::client::Client;
@@ -48,6 +49,7 @@ pub fn builder() -> Builder {
         handlers: Vec::new(),
         heartbeat: HEARTBEAT,
         grace: GRACE,
+        drive: Drive::default(),
     }
 }
 
@@ -60,6 +62,7 @@ pub struct Builder {
     pub(super) handlers: Vec<Handler>,
     pub(super) heartbeat: Duration,
     pub(super) grace: Duration,
+    pub(super) drive: Drive,
 }
 
 impl Builder {
@@ -103,6 +106,14 @@ impl Builder {
     /// those that end within half of it.
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
         self.heartbeat = heartbeat.clamp(SHORTEST_HEARTBEAT, LONGEST_HEARTBEAT);
+        self
+    }
+
+    /// For simulations: runs each of the worker's futures inside the one that `wrap` makes of it, and keeps its
+    /// leases on the runtime that it is started on instead of on a thread.
+    #[doc(hidden)]
+    pub fn driven(mut self, wrap: impl Fn(Driven) -> Driven + Send + Sync + 'static) -> Self {
+        self.drive = Drive::inside(wrap);
         self
     }
 

@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::drive::Drive;
 use super::lease::Hold;
 use crate::client::Client;
 use crate::store::Finish;
@@ -33,10 +34,11 @@ pub(super) struct Completer {
 }
 
 impl Completer {
-    pub(super) fn start(client: Client) -> Self {
+    pub(super) fn start(client: Client, drive: Drive) -> Self {
         let (jobs, receiver) = mpsc::channel(WAITING);
         let (closing, calls) = (CancellationToken::new(), TaskTracker::new());
-        calls.spawn(gather(client, receiver, closing.clone(), calls.clone()));
+        let gathering = gather(client, receiver, closing.clone(), (calls.clone(), drive.clone()));
+        drive.spawn(calls.track_future(gathering));
         Self { jobs, closing, calls }
     }
 
@@ -63,7 +65,7 @@ async fn gather(
     client: Client,
     mut jobs: mpsc::Receiver<Job>,
     closing: CancellationToken,
-    calls: TaskTracker,
+    (calls, drive): (TaskTracker, Drive),
 ) {
     let free = Arc::new(Semaphore::new(CALLS));
     let mut batch = Vec::with_capacity(BATCH);
@@ -90,10 +92,10 @@ async fn gather(
         }
         let batch = std::mem::take(&mut batch);
         let client = client.clone();
-        calls.spawn(async move {
+        drive.spawn(calls.track_future(async move {
             store(&client, batch).await;
             drop(permit);
-        });
+        }));
     }
 }
 

@@ -175,10 +175,10 @@ impl Dispatcher {
                     free: self.free.clone(),
                 },
             );
-            self.calls.spawn(async move {
+            self.engine.drive.spawn(self.calls.track_future(async move {
                 execute::execute(&engine, assignment).await;
                 drop(slot);
-            });
+            }));
         }
         match self.rooms.iter().any(Room::wants) {
             true if got_nothing => LOST_RACE,

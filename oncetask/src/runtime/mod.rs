@@ -9,6 +9,7 @@
 mod builder;
 mod complete;
 mod dispatch;
+mod drive;
 mod execute;
 mod lease;
 mod panics;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::builder::{Builder, builder, run};
 use self::complete::Completer;
+use self::drive::Drive;
 pub(crate) use self::lease::Held;
 use self::lease::Keeper;
 pub use self::shutdown::Worker;
@@ -40,6 +42,7 @@ struct Engine {
     owner: String,
     /// How long a lease is stored for at a time.
     heartbeat: Duration,
+    drive: Drive,
     keeper: Keeper,
     completer: Completer,
     /// No new claims.

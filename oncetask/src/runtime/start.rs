@@ -29,6 +29,7 @@ pub(super) async fn start(builder: Builder) -> Result<Worker, Error> {
         handlers,
         heartbeat,
         grace,
+        drive,
         ..
     } = builder;
     let client = match client {
@@ -39,21 +40,22 @@ pub(super) async fn start(builder: Builder) -> Result<Worker, Error> {
     announce(&client, &types, &runnables).await;
     ensure_generators(&client, &types).await?;
     panics::watch();
-    let keeper = Keeper::start(client.clone()).map_err(|error| StartError {
+    let keeper = Keeper::start(client.clone(), &drive).map_err(|error| StartError {
         problems: vec![format!("the thread that keeps leases cannot be started: {error}")],
     })?;
     let engine = Arc::new(Engine {
-        completer: Completer::start(client.clone()),
+        completer: Completer::start(client.clone(), drive.clone()),
         client,
         states: Arc::new(states),
         runnables,
         owner: owner(),
         heartbeat,
+        drive,
         keeper,
         draining: CancellationToken::new(),
         giving_back: CancellationToken::new(),
     });
-    let dispatcher = tokio::spawn(dispatch::dispatch(engine.clone()));
+    let dispatcher = engine.drive.spawn(dispatch::dispatch(engine.clone()));
     Ok(Worker {
         engine,
         dispatcher,

@@ -34,10 +34,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 pub(crate) use self::held::Held;
 use self::table::Table;
+use super::drive::Drive;
 use crate::client::Client;
 use crate::store::{Renewal, Renewed};
 use crate::task::transition::Phase;
@@ -50,16 +52,20 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the keeper's thread.
-    pub(super) fn start(client: Client) -> std::io::Result<Self> {
+    /// Starts the keeper, on a thread of its own unless it is simulated.
+    pub(super) fn start(client: Client, drive: &Drive) -> std::io::Result<Self> {
         let table = Arc::new(Table::new(client));
+        let keeping = keep(table.clone(), drive.clone());
+        if drive.is_simulated() {
+            drive.spawn(keeping);
+            return Ok(Self { table });
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()?;
-        let keeping = table.clone();
         std::thread::Builder::new()
             .name("oncetask-leases".to_owned())
-            .spawn(move || runtime.block_on(keep(&keeping)))?;
+            .spawn(move || runtime.block_on(keeping))?;
         Ok(Self { table })
     }
 
@@ -98,7 +104,7 @@ impl Keeper {
         }
     }
 
-    /// Ends the keeper's thread.
+    /// Ends the keeper.
     pub(super) fn close(&self) {
         self.table.closed.cancel();
     }
@@ -117,27 +123,32 @@ impl Drop for Hold {
 }
 
 /// The keeper's life.
-async fn keep(table: &Arc<Table>) {
-    let renewing = tokio::task::LocalSet::new();
+async fn keep(table: Arc<Table>, drive: Drive) {
+    let mut renewing = JoinSet::new();
     let attend = async {
         loop {
             let (due, next) = table.due(Instant::now());
-            attend(table, &due);
+            if let Some(renewal) = attend(&table, &due) {
+                drive.spawn_in(&mut renewing, renewal);
+            }
             tokio::select! {
+                biased;
                 () = sleep_until(next) => {}
                 () = table.changed.notified() => {}
+                Some(_) = renewing.join_next() => {}
             }
         }
     };
     tokio::select! {
-        () = renewing.run_until(attend) => {}
+        biased;
         () = table.closed.cancelled() => {}
+        () = attend => {}
     }
 }
 
-/// Does what these claims need now. Renewals go on beside it: a store that does not answer must not keep
-/// handlers from being stopped.
-fn attend(table: &Arc<Table>, due: &[Arc<Held>]) {
+/// Does what these claims need now. Returns their renewals, which are to go on beside it: a store that does not
+/// answer must not keep handlers from being stopped.
+fn attend(table: &Arc<Table>, due: &[Arc<Held>]) -> Option<impl Future<Output = ()> + Send + use<>> {
     let (now, clock) = (Instant::now(), table.client.clock().now());
     let mut renewals = Vec::new();
     for held in due {
@@ -152,9 +163,7 @@ fn attend(table: &Arc<Table>, due: &[Arc<Held>]) {
         );
         table.reschedule(held.number);
     }
-    if !renewals.is_empty() {
-        tokio::task::spawn_local(renew(table.clone(), renewals, now));
-    }
+    (!renewals.is_empty()).then(|| renew(table.clone(), renewals, now))
 }
 
 async fn renew(table: Arc<Table>, renewals: Vec<(Arc<Held>, Renewal)>, sent: Instant) {

@@ -1,0 +1,202 @@
+//! Where requests arrive: the store itself, and who writes down what it did.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::{Context, Poll, Waker};
+
+use chrono::{DateTime, Utc};
+use oncetask::store::{
+    Action, Answer, ClaimRequest, Claimed, Filter, Finish, Insert, Query, Renewal, Renewed, Store,
+};
+use oncetask::task::transition::{Change, LeaseLost};
+use oncetask::{Task, TaskId};
+use tokio::sync::Notify;
+
+use super::clock::Millis;
+use super::history::{Op, Scribe, What, Who, Write};
+use super::network::Line;
+
+/// A request, and who sent it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) who: Who,
+    pub(crate) called: Millis,
+    pub(crate) request: u64,
+}
+
+/// The store, which does what arrives at once.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) store: Arc<dyn Store>,
+    scribe: Scribe,
+    /// The tasks as the last write left them.
+    tasks: Mutex<BTreeMap<TaskId, Arc<Task>>>,
+    lines: Mutex<Vec<Weak<Line>>>,
+    requests: AtomicU64,
+    /// Tells that something was written.
+    pub(crate) written: Notify,
+}
+
+impl Server {
+    pub(crate) fn new(store: Arc<dyn Store>, scribe: Scribe) -> Self {
+        Self {
+            store,
+            scribe,
+            tasks: Mutex::default(),
+            lines: Mutex::default(),
+            requests: AtomicU64::new(0),
+            written: Notify::new(),
+        }
+    }
+
+    /// The number of the next request.
+    pub(crate) fn next_request(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Adds somebody who is told when it is worth looking.
+    pub(crate) fn connect(&self, line: &Arc<Line>) {
+        let mut lines = self.lines.lock().expect("nothing panics while it holds the lock");
+        lines.retain(|line| line.strong_count() > 0);
+        lines.push(Arc::downgrade(line));
+    }
+
+    pub(crate) fn is_done(&self, id: &TaskId) -> bool {
+        self.tasks().get(id).is_some_and(|task| task.is_done())
+    }
+
+    pub(crate) fn are_all_done(&self) -> bool {
+        self.tasks().values().all(|task| task.is_done())
+    }
+
+    /// Everything that is stored.
+    pub(crate) fn everything(&self) -> Vec<Task> {
+        let query = Query {
+            filter: Filter::new(),
+            after: None,
+            limit: usize::MAX,
+            now: DateTime::<Utc>::MAX_UTC,
+        };
+        at_once(self.store.query(query)).tasks
+    }
+
+    pub(crate) fn create(&self, caller: Caller, tasks: &[Task]) -> Vec<Insert> {
+        let inserts = at_once(self.store.create(tasks.to_vec()));
+        for (task, insert) in tasks.iter().zip(&inserts) {
+            let new = *insert == Insert::New;
+            self.note(caller, task.id(), task.spec.created_at, Op::Create { new });
+        }
+        self.ring(tasks.iter().map(|task| task.spec.kind.clone()).collect(), &[]);
+        inserts
+    }
+
+    pub(crate) fn claim(&self, caller: Caller, request: &ClaimRequest) -> Claimed {
+        let claimed = at_once(self.store.claim(request.clone()));
+        for claimed in claimed.claims.iter().flat_map(|claim| &claim.tasks) {
+            let lease = claimed.task.state.lease.as_ref().expect("what is claimed has a lease");
+            let (token, until) = (lease.token, lease.until);
+            self.note(caller, claimed.task.id(), request.now, Op::Claim { token, until });
+        }
+        claimed
+    }
+
+    pub(crate) fn renew(&self, caller: Caller, renewals: &[Renewal], now: DateTime<Utc>) -> Vec<Renewed> {
+        let answers = at_once(self.store.renew(renewals.to_vec(), now));
+        for (Renewal { id, token, until, .. }, answer) in renewals.iter().zip(&answers) {
+            let (token, until, answer) = (*token, *until, *answer);
+            self.note(caller, id, now, Op::Renew { token, until, answer });
+        }
+        answers
+    }
+
+    pub(crate) fn finish(
+        &self,
+        caller: Caller,
+        finishes: &[Finish],
+        now: DateTime<Utc>,
+    ) -> Vec<Result<(), LeaseLost>> {
+        let answers = at_once(self.store.finish(finishes.to_vec(), now));
+        let mut kinds = Vec::new();
+        for (finish, answer) in finishes.iter().zip(&answers) {
+            let (token, verdict, accepted) = (finish.token, finish.verdict.clone(), answer.is_ok());
+            self.note(caller, &finish.id, now, Op::Finish { token, verdict, accepted });
+            for spawned in finish.spawn.iter().filter(|_| accepted) {
+                self.note(caller, spawned.id(), now, Op::Spawn);
+            }
+            kinds.extend(self.tasks().get(&finish.id).map(|task| task.spec.kind.clone()));
+        }
+        self.ring(kinds, &[]);
+        answers
+    }
+
+    pub(crate) fn change(
+        &self,
+        caller: Caller,
+        ids: &[TaskId],
+        action: &Action,
+        now: DateTime<Utc>,
+    ) -> Vec<Change> {
+        let kinds = ids.iter().filter_map(|id| Some(self.tasks().get(id)?.spec.kind.clone())).collect();
+        let changes = at_once(self.store.change(ids.to_vec(), action.clone(), now));
+        for (id, change) in ids.iter().zip(&changes) {
+            let op = match action {
+                Action::Cancel => Op::Cancel(*change),
+                Action::Reset => Op::Reset(*change),
+                Action::Delete => Op::Delete(*change),
+                Action::Follow { .. } => unreachable!("no rule changes in a simulation"),
+            };
+            self.note(caller, id, now, op);
+        }
+        let stops = matches!(action, Action::Cancel | Action::Delete);
+        let stopped = ids.iter().zip(&changes).filter(|(_, change)| stops && **change == Change::Applied);
+        self.ring(kinds, &stopped.map(|(id, _)| id.clone()).collect::<Vec<_>>());
+        changes
+    }
+
+    fn note(&self, caller: Caller, id: &TaskId, now: DateTime<Utc>, op: Op) {
+        let after = at_once(self.store.get(vec![id.clone()])).pop().flatten().map(Arc::new);
+        let before = match &after {
+            Some(after) => self.tasks().insert(id.clone(), after.clone()),
+            None => self.tasks().remove(id),
+        };
+        let Caller { who, called, request } = caller;
+        let write = Write {
+            id: id.clone(),
+            op,
+            before,
+            after,
+            called,
+            now,
+            request,
+        };
+        self.scribe.note(who, What::Write(Box::new(write)));
+        self.written.notify_waiters();
+    }
+
+    fn ring(&self, mut kinds: Vec<String>, stopped: &[TaskId]) {
+        kinds.sort_unstable();
+        kinds.dedup();
+        let lines = self.lines.lock().expect("nothing panics while it holds the lock");
+        for line in lines.iter().filter_map(Weak::upgrade) {
+            line.ring(&kinds, stopped);
+        }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, BTreeMap<TaskId, Arc<Task>>> {
+        self.tasks.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+/// The answer of a store that never waits and never fails.
+pub(crate) fn at_once<T>(answer: Answer<'_, T>) -> T {
+    match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer.expect("memory does not fail"),
+        Poll::Pending => unreachable!("memory does not wait"),
+    }
+}

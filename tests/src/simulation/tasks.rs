@@ -1,0 +1,334 @@
+//! The task types of a simulation, and what their handlers do: what is written in the payload.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use oncetask::task::transition::Phase;
+use oncetask::{Context, Handler, HandlerConfig, HandlerError, Job, OnceTask, Outcome, Recurrence, Retry, TaskId};
+use serde::{Deserialize, Serialize};
+
+use super::broken::Broken;
+use super::clock::Millis;
+use super::history::{Scribe, What, Who};
+use super::life::Life;
+
+/// The sorts of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Plain,
+    Careful,
+    Keyed,
+    Grouped,
+    Tick,
+}
+
+/// What a handler does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Script {
+    /// It acts so often,
+    pub(crate) steps: u32,
+    /// so many milliseconds apart.
+    pub(crate) step: Millis,
+    /// Whether it stops when it is told to.
+    pub(crate) listens: bool,
+    /// Whether it says how far it is.
+    pub(crate) tells: bool,
+    /// How its runs end, one after the other; those after the last succeed.
+    pub(crate) ends: Vec<End>,
+    /// The same of its cleanup.
+    pub(crate) cleanups: Vec<End>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum End {
+    Done,
+    Fail,
+    Permanent,
+    Snooze(Millis),
+    RetryAfter(Millis),
+    Cancel,
+}
+
+macro_rules! task_types {
+    ($($type:ident $kind:literal $id:literal),+ $(,)?) => {$(
+        /// A task of a simulation.
+        #[derive(Clone, Debug, Serialize, Deserialize, OnceTask)]
+        #[id($id)]
+        #[task(kind = $kind)]
+        pub(crate) struct $type {
+            pub(crate) number: u32,
+            #[resource_key]
+            pub(crate) key: Option<String>,
+            #[run_at]
+            pub(crate) at: Option<DateTime<Utc>>,
+            pub(crate) script: Script,
+        }
+
+        impl Scripted for $type {
+            fn script(&self) -> &Script {
+                &self.script
+            }
+        }
+    )+};
+}
+
+task_types!(
+    Plain "plain" "plain-{number}",
+    Careful "careful" "careful-{number}",
+    Keyed "keyed" "keyed-{number}",
+    Grouped "grouped" "grouped-{number}",
+);
+
+/// A task of a simulation that recurs.
+#[derive(Clone, Debug, Serialize, Deserialize, OnceTask)]
+#[id("tick-{number}")]
+#[task(kind = "tick")]
+pub(crate) struct Tick {
+    pub(crate) number: u32,
+    #[resource_key]
+    pub(crate) key: Option<String>,
+    #[recurrence]
+    pub(crate) every: Recurrence,
+    pub(crate) script: Script,
+}
+
+impl Scripted for Tick {
+    fn script(&self) -> &Script {
+        &self.script
+    }
+}
+
+/// A task that says what its handler does.
+trait Scripted {
+    fn script(&self) -> &Script;
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 5] = [Self::Plain, Self::Careful, Self::Keyed, Self::Grouped, Self::Tick];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Careful => "careful",
+            Self::Keyed => "keyed",
+            Self::Grouped => "grouped",
+            Self::Tick => "tick",
+        }
+    }
+
+    pub(crate) fn has_key(self) -> bool {
+        matches!(self, Self::Keyed | Self::Grouped | Self::Tick)
+    }
+
+    /// Whether tasks of this kind are cleaned up after.
+    pub(crate) fn cleans_up(kind: &str) -> bool {
+        ["careful", "keyed"].contains(&kind)
+    }
+}
+
+/// What the handlers of all workers share: the world in which they act.
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    pub(crate) scribe: Scribe,
+    pub(crate) broken: Option<Broken>,
+    counts: Arc<Mutex<Counts>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    calls: u64,
+    runs: HashMap<(TaskId, Phase), usize>,
+}
+
+impl Stage {
+    pub(crate) fn new(scribe: Scribe, broken: Option<Broken>) -> Self {
+        Self {
+            scribe,
+            broken,
+            counts: Arc::default(),
+        }
+    }
+}
+
+/// The handlers of one life of a worker.
+#[derive(Clone)]
+pub(crate) struct Actor {
+    pub(crate) stage: Stage,
+    pub(crate) who: Who,
+    pub(crate) life: Arc<Life>,
+}
+
+impl Actor {
+    pub(crate) fn handlers(&self, heartbeat: Millis) -> Vec<Handler> {
+        let config = |concurrency, attempts, lease| {
+            let retry = Retry::fixed(Duration::from_millis(heartbeat / 8)).max_attempts(attempts);
+            HandlerConfig::DEFAULT
+                .concurrency(concurrency)
+                .retry(retry.full_jitter())
+                .cancel_retry(retry)
+                .lease(Duration::from_millis(lease))
+                .max_group(3)
+        };
+        vec![
+            self.runs::<Plain>().config(config(4, 4, heartbeat * 3 / 2)),
+            self.cleans_up(self.runs::<Careful>()).config(config(2, 5, heartbeat * 4)),
+            self.cleans_up_keyed(self.runs::<Keyed>()).config(config(3, 6, heartbeat * 4)),
+            self.runs_groups().config(config(2, 4, heartbeat * 4)),
+            self.runs::<Tick>().config(config(2, 3, heartbeat * 3)),
+        ]
+    }
+
+    fn runs<T: OnceTask + Scripted>(&self) -> Handler {
+        let actor = self.clone();
+        Handler::new(move |job: Job<T>, cx: Context| {
+            let actor = actor.clone();
+            async move { actor.play(job.id, job.task.script(), Phase::Run, &cx).await }
+        })
+    }
+
+    fn cleans_up(&self, handler: Handler) -> Handler {
+        let actor = self.clone();
+        handler.cancel(move |job: Job<Careful>, cx: Context| {
+            let actor = actor.clone();
+            async move { actor.play(job.id, &job.task.script, Phase::Cleanup, &cx).await }
+        })
+    }
+
+    fn cleans_up_keyed(&self, handler: Handler) -> Handler {
+        let actor = self.clone();
+        handler.cancel(move |job: Job<Keyed>, cx: Context| {
+            let actor = actor.clone();
+            async move { actor.play(job.id, &job.task.script, Phase::Cleanup, &cx).await }
+        })
+    }
+
+    /// A group does what the script of its first task says, and each of its tasks ends as its own says.
+    fn runs_groups(&self) -> Handler {
+        let actor = self.clone();
+        Handler::new(move |jobs: Vec<Job<Grouped>>, cx: Context| {
+            let actor = actor.clone();
+            async move {
+                let ids: Vec<_> = jobs.iter().map(|job| job.id.clone()).collect();
+                let call = actor.begin(ids.clone(), Phase::Run, &jobs[0].task.script);
+                if !call.act_out(&cx).await {
+                    call.returns("an error for all");
+                    return Err(HandlerError::from("told to stop"));
+                }
+                let ends: Vec<_> = jobs.iter().map(|job| actor.end(&job.id, &job.task.script, Phase::Run)).collect();
+                call.returns("an outcome for each");
+                Ok(ends.into_iter().map(Outcome::from).collect::<Vec<_>>())
+            }
+        })
+    }
+
+    async fn play(&self, id: TaskId, script: &Script, phase: Phase, cx: &Context) -> oncetask::Result<u32> {
+        let call = self.begin(vec![id.clone()], phase, script);
+        let end = if call.act_out(cx).await {
+            self.end(&id, script, phase)
+        } else {
+            Err("told to stop".into())
+        };
+        call.returns(if end.is_ok() { "ok" } else { "an error" });
+        end
+    }
+
+    fn begin(&self, ids: Vec<TaskId>, phase: Phase, script: &Script) -> Call {
+        let number = {
+            let mut counts = self.stage.counts.lock().expect("nothing panics while it holds the lock");
+            counts.calls += 1;
+            counts.calls
+        };
+        let call = Call {
+            number,
+            actor: self.clone(),
+            script: script.clone(),
+            returned: AtomicBool::new(false),
+        };
+        call.note(What::Began { call: number, ids, phase });
+        call
+    }
+
+    /// How this run of the task ends.
+    fn end(&self, id: &TaskId, script: &Script, phase: Phase) -> oncetask::Result<u32> {
+        let run = {
+            let mut counts = self.stage.counts.lock().expect("nothing panics while it holds the lock");
+            let runs = counts.runs.entry((id.clone(), phase)).or_default();
+            *runs += 1;
+            *runs - 1
+        };
+        let ends = match phase {
+            Phase::Run => &script.ends,
+            Phase::Cleanup => &script.cleanups,
+        };
+        match ends.get(run).copied().unwrap_or(End::Done) {
+            End::Done => Ok(script.steps),
+            End::Fail => Err("by its script".into()),
+            End::Permanent => Err(HandlerError::permanent("by its script")),
+            End::Snooze(delay) => Err(HandlerError::snooze(Duration::from_millis(delay))),
+            End::RetryAfter(delay) => Err(HandlerError::retry_after(Duration::from_millis(delay), "by its script")),
+            End::Cancel => Err(HandlerError::cancel("by its script")),
+        }
+    }
+}
+
+/// A call of a handler, until it returns or is dropped.
+struct Call {
+    number: u64,
+    actor: Actor,
+    script: Script,
+    returned: AtomicBool,
+}
+
+impl Call {
+    /// Acts as the script says. Returns whether it was not stopped.
+    async fn act_out(&self, cx: &Context) -> bool {
+        for step in 0..self.script.steps {
+            tokio::time::sleep(Duration::from_millis(self.script.step)).await;
+            if self.script.listens && cx.is_cancelled() {
+                return false;
+            }
+            self.note(What::Acted { call: self.number });
+            if self.script.tells {
+                cx.progress(f64::from(step) / f64::from(self.script.steps), "");
+            }
+        }
+        true
+    }
+
+    fn returns(&self, how: &'static str) {
+        self.returned.store(true, Ordering::Relaxed);
+        self.note(What::Returned { call: self.number, how });
+    }
+
+    fn note(&self, what: What) {
+        self.actor.stage.scribe.note(self.actor.who, what);
+    }
+
+    /// Goes on acting although it was dropped.
+    fn haunt(&self) {
+        let (actor, call, step) = (self.actor.clone(), self.number, self.script.step);
+        let haunting = async move {
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(step)).await;
+                actor.stage.scribe.note(actor.who, What::Acted { call });
+            }
+        };
+        tokio::spawn(self.actor.life.wrap(Box::pin(haunting)));
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.returned.load(Ordering::Relaxed) {
+            return;
+        }
+        self.note(What::Dropped { call: self.number });
+        if self.actor.stage.broken == Some(Broken::HandlerNotDropped) && !self.actor.life.dead.is_cancelled() {
+            self.haunt();
+        }
+    }
+}
+
