@@ -146,6 +146,9 @@ pub fn claim(task: &mut Task, lease: Lease, now: DateTime<Utc>) -> bool {
 
 /// Extends a claim, or stores progress under it, or both.
 ///
+/// A lease is never set back: an extension that was on its way for long, or is sent once more, may come after a
+/// later one, and the worker holds on to the latest end that it was told.
+///
 /// # Errors
 ///
 /// [`LeaseLost`] when the task is held under another token or is done, or when the lease has already ended:
@@ -161,7 +164,7 @@ pub fn renew(
     if lease.until <= now {
         return Err(LeaseLost);
     }
-    lease.until = until.map_or(lease.until, whole_millis);
+    lease.until = until.map_or(lease.until, |until| lease.until.max(whole_millis(until)));
     if let Some(progress) = progress {
         let at = whole_millis(progress.at);
         state.progress = Some(Progress { at, ..progress });

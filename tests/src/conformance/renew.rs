@@ -7,6 +7,7 @@ use super::scene::{Scene, at, extension, leased_until, millis, task, token};
 
 rules!("renew":
     a_lease_is_extended,
+    a_late_extension_does_not_set_it_back,
     again_and_again,
     a_foreign_token_is_refused,
     after_the_end_of_the_lease_it_is_lost,
@@ -41,6 +42,15 @@ async fn a_lease_is_extended(scene: Scene) {
         .expect("a claimed task is leased")
         .until = at(90);
     assert_eq!(queue.task("a").await, expected, "nothing else is changed");
+}
+
+async fn a_late_extension_does_not_set_it_back(scene: Scene) {
+    let queue = scene.queue().await;
+    let held = queue.start(task("a"), at(0)).await;
+    for (until, now) in [(90, 30), (119, 59), (90, 30)] {
+        assert_eq!(queue.extend(&held, at(until), at(now)).await, Renewed::Held);
+    }
+    assert_eq!(leased_until(&queue.task("a").await), Some(at(119)));
 }
 
 async fn again_and_again(scene: Scene) {

@@ -44,6 +44,7 @@ impl Front {
             who: self.line.who,
             called: network.time.now(),
             request: self.server.next_request(),
+            part: fate.part,
         };
         let deadline = Instant::now() + Duration::from_millis(network.plan.deadline);
         let (line, server) = (self.line.clone(), self.server.clone());
@@ -91,11 +92,13 @@ async fn travel<T>(
         return;
     }
     let done = act(&server, caller);
+    // What arrives again is done as a whole.
+    let again = Caller { part: usize::MAX, ..caller };
     if let Some(later) = fate.repeated {
         trouble("it will arrive once more");
         tokio::join!(reply(&line, fate, done, answer, &trouble), pause(later));
         trouble("it arrives once more");
-        act(&server, caller);
+        act(&server, again);
     } else {
         reply(&line, fate, done, answer, &trouble).await;
     }

@@ -143,6 +143,26 @@ pub fn explain(seed: u64, broken: Option<Broken>) -> Option<Report> {
 }
 
 impl Report {
+    /// The events; of those that a handler does one after the other, the first and the last.
+    fn write_events(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let events: Vec<_> = self.events().collect();
+        let acts = |event: Option<&&Event>| match event.map(|event| &event.what) {
+            Some(What::Acted { call }) => Some(*call),
+            _ => None,
+        };
+        for (place, event) in events.iter().enumerate() {
+            let this = acts(Some(event));
+            let between = this.is_some()
+                && place > 0
+                && acts(events.get(place - 1)) == this
+                && acts(events.get(place + 1)) == this;
+            if !between {
+                writeln!(f, "{event}")?;
+            }
+        }
+        Ok(())
+    }
+
     /// The events up to the violation that concern its tasks, or the workers that had to do with them.
     fn events(&self) -> impl Iterator<Item = &Event> {
         let so_far = &self.history.events[..=self.violation.place];
@@ -171,7 +191,7 @@ impl fmt::Display for Report {
             plan.heartbeat,
         )?;
         writeln!(f, "faults in it: {}", listed(&self.faults))?;
-        self.events().try_for_each(|event| writeln!(f, "{event}"))?;
+        self.write_events(f)?;
         let broken = self.broken.map(|broken| format!(" --broken {}", broken.name())).unwrap_or_default();
         write!(
             f,

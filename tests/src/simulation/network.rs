@@ -52,6 +52,8 @@ pub(crate) struct Fate {
     pub(crate) refused: bool,
     /// It is done, and the answer is an error.
     pub(crate) failed: bool,
+    /// How many tasks of the call are done before that.
+    pub(crate) part: usize,
     /// It is done, and nobody hears of it.
     pub(crate) reply_lost: bool,
     pub(crate) back: Millis,
@@ -101,6 +103,8 @@ impl Line {
         let [refused, failed, reply_lost] =
             [plan.fail_before, plan.fail_after, plan.lose_reply].map(|chance| happens(rng, chance));
         let again = happens(rng, plan.repeat).then(|| rng.u64(..=plan.slow_by.max(100)));
+        let torn = failed && rng.bool();
+        let part = if torn { rng.usize(1..4) } else { usize::MAX };
         let held_up = self.held_up();
         // What is sent into a partition comes out of it, or does not.
         let lost = lost || held_up > 0 && rng.bool();
@@ -120,6 +124,7 @@ impl Line {
             there: (!lost).then_some(there + slow[0] + held_up),
             refused,
             failed,
+            part,
             reply_lost,
             back: back + slow[1],
             repeated: again,
@@ -187,6 +192,7 @@ impl Fate {
             there: Some(there),
             refused: false,
             failed: false,
+            part: usize::MAX,
             reply_lost: false,
             back,
             repeated: None,

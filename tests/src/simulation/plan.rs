@@ -10,6 +10,8 @@ use super::tasks::{End, Kind, Script};
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(crate) seed: u64,
+    /// Other luck for single messages: what is left of a plan may need it to go wrong again.
+    pub(crate) luck: u64,
     pub(crate) heartbeat: Millis,
     /// When the faults stop.
     pub(crate) lasts: Millis,
@@ -119,6 +121,7 @@ impl Plan {
             troubles: troubles(rng, workers.len(), heartbeat, lasts),
             network: network(rng, heartbeat),
             seed,
+            luck: 0,
             heartbeat,
             lasts,
             workers,

@@ -24,6 +24,8 @@ pub(crate) struct Caller {
     pub(crate) who: Who,
     pub(crate) called: Millis,
     pub(crate) request: u64,
+    /// How many of the tasks of the call are done before it fails.
+    pub(crate) part: usize,
 }
 
 /// The store, which does what arrives at once.
@@ -86,14 +88,16 @@ impl Server {
         at_once(self.store.query(query)).tasks
     }
 
+    /// One after the other, as a store may that promises nothing across the tasks of a call.
     pub(crate) fn create(&self, caller: Caller, tasks: &[Task]) -> Vec<Insert> {
-        let inserts = at_once(self.store.create(tasks.to_vec()));
-        for (task, insert) in tasks.iter().zip(&inserts) {
-            let new = *insert == Insert::New;
+        let create = |task: &Task| {
+            let insert = only(at_once(self.store.create(vec![task.clone()])));
+            let new = insert == Insert::New;
             self.note(caller, task.id(), task.spec.created_at, Op::Create { new });
-        }
-        self.ring(tasks.iter().map(|task| task.spec.kind.clone()).collect(), &[]);
-        inserts
+            self.ring(vec![task.spec.kind.clone()], &[]);
+            insert
+        };
+        tasks.iter().take(caller.part).map(create).collect()
     }
 
     pub(crate) fn claim(&self, caller: Caller, request: &ClaimRequest) -> Claimed {
@@ -107,12 +111,13 @@ impl Server {
     }
 
     pub(crate) fn renew(&self, caller: Caller, renewals: &[Renewal], now: DateTime<Utc>) -> Vec<Renewed> {
-        let answers = at_once(self.store.renew(renewals.to_vec(), now));
-        for (Renewal { id, token, until, .. }, answer) in renewals.iter().zip(&answers) {
-            let (token, until, answer) = (*token, *until, *answer);
-            self.note(caller, id, now, Op::Renew { token, until, answer });
-        }
-        answers
+        let renew = |renewal: &Renewal| {
+            let answer = only(at_once(self.store.renew(vec![renewal.clone()], now)));
+            let (token, until) = (renewal.token, renewal.until);
+            self.note(caller, &renewal.id, now, Op::Renew { token, until, answer });
+            answer
+        };
+        renewals.iter().take(caller.part).map(renew).collect()
     }
 
     pub(crate) fn finish(
@@ -121,18 +126,18 @@ impl Server {
         finishes: &[Finish],
         now: DateTime<Utc>,
     ) -> Vec<Result<(), LeaseLost>> {
-        let answers = at_once(self.store.finish(finishes.to_vec(), now));
-        let mut kinds = Vec::new();
-        for (finish, answer) in finishes.iter().zip(&answers) {
+        let finish = |finish: &Finish| {
+            let answer = only(at_once(self.store.finish(vec![finish.clone()], now)));
             let (token, verdict, accepted) = (finish.token, finish.verdict.clone(), answer.is_ok());
             self.note(caller, &finish.id, now, Op::Finish { token, verdict, accepted });
             for spawned in finish.spawn.iter().filter(|_| accepted) {
                 self.note(caller, spawned.id(), now, Op::Spawn);
             }
-            kinds.extend(self.tasks().get(&finish.id).map(|task| task.spec.kind.clone()));
-        }
-        self.ring(kinds, &[]);
-        answers
+            let kind = self.tasks().get(&finish.id).map(|task| task.spec.kind.clone());
+            self.ring(kind.into_iter().collect(), &[]);
+            answer
+        };
+        finishes.iter().take(caller.part).map(finish).collect()
     }
 
     pub(crate) fn change(
@@ -142,21 +147,21 @@ impl Server {
         action: &Action,
         now: DateTime<Utc>,
     ) -> Vec<Change> {
-        let kinds = ids.iter().filter_map(|id| Some(self.tasks().get(id)?.spec.kind.clone())).collect();
-        let changes = at_once(self.store.change(ids.to_vec(), action.clone(), now));
-        for (id, change) in ids.iter().zip(&changes) {
-            let op = match action {
-                Action::Cancel => Op::Cancel(*change),
-                Action::Reset => Op::Reset(*change),
-                Action::Delete => Op::Delete(*change),
+        let change = |id: &TaskId| {
+            let kind = self.tasks().get(id).map(|task| task.spec.kind.clone());
+            let change = only(at_once(self.store.change(vec![id.clone()], action.clone(), now)));
+            let (op, stops) = match action {
+                Action::Cancel => (Op::Cancel(change), true),
+                Action::Reset => (Op::Reset(change), false),
+                Action::Delete => (Op::Delete(change), true),
                 Action::Follow { .. } => unreachable!("no rule changes in a simulation"),
             };
             self.note(caller, id, now, op);
-        }
-        let stops = matches!(action, Action::Cancel | Action::Delete);
-        let stopped = ids.iter().zip(&changes).filter(|(_, change)| stops && **change == Change::Applied);
-        self.ring(kinds, &stopped.map(|(id, _)| id.clone()).collect::<Vec<_>>());
-        changes
+            let stopped = (stops && change == Change::Applied).then(|| id.clone());
+            self.ring(kind.into_iter().collect(), stopped.as_slice());
+            change
+        };
+        ids.iter().take(caller.part).map(change).collect()
     }
 
     fn note(&self, caller: Caller, id: &TaskId, now: DateTime<Utc>, op: Op) {
@@ -165,7 +170,7 @@ impl Server {
             Some(after) => self.tasks().insert(id.clone(), after.clone()),
             None => self.tasks().remove(id),
         };
-        let Caller { who, called, request } = caller;
+        let Caller { who, called, request, .. } = caller;
         let write = Write {
             id: id.clone(),
             op,
@@ -179,9 +184,7 @@ impl Server {
         self.written.notify_waiters();
     }
 
-    fn ring(&self, mut kinds: Vec<String>, stopped: &[TaskId]) {
-        kinds.sort_unstable();
-        kinds.dedup();
+    fn ring(&self, kinds: Vec<String>, stopped: &[TaskId]) {
         let lines = self.lines.lock().expect("nothing panics while it holds the lock");
         for line in lines.iter().filter_map(Weak::upgrade) {
             line.ring(&kinds, stopped);
@@ -191,6 +194,11 @@ impl Server {
     fn tasks(&self) -> MutexGuard<'_, BTreeMap<TaskId, Arc<Task>>> {
         self.tasks.lock().expect("nothing panics while it holds the lock")
     }
+}
+
+/// The answer for the one that was asked about.
+fn only<T>(answers: Vec<T>) -> T {
+    answers.into_iter().next().expect("a store answers for each that it is asked for")
 }
 
 /// The answer of a store that never waits and never fails.

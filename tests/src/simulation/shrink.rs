@@ -6,7 +6,9 @@ use super::plan::Plan;
 use super::world::{Played, play};
 
 /// How many plans are tried.
-const TRIES: usize = 400;
+const TRIES: usize = 2_000;
+/// With how many sorts of luck each.
+const LUCK: u64 = 6;
 
 /// Leaves out what the violation does not need. Returns what is left, and its history.
 pub(crate) fn shrink(plan: Plan, broken: Option<Broken>, violation: Violation) -> (Plan, Played, Violation) {
@@ -37,8 +39,15 @@ struct Search {
 }
 
 impl Search {
-    /// Whether a smaller plan still breaks the invariant.
-    fn breaks(&mut self, plan: &Plan) -> bool {
+    /// Whether a smaller plan still breaks the invariant, with some luck, which is kept in it.
+    fn breaks(&mut self, plan: &mut Plan) -> bool {
+        (0..LUCK).any(|luck| {
+            plan.luck = luck;
+            self.breaks_now(plan)
+        })
+    }
+
+    fn breaks_now(&mut self, plan: &Plan) -> bool {
         if self.tries >= TRIES {
             return false;
         }
@@ -71,7 +80,7 @@ impl Search {
                 let mut candidate = plan.clone();
                 let parts = part(&mut candidate);
                 parts.drain(from..(from + size).min(parts.len()));
-                if self.breaks(&candidate) {
+                if self.breaks(&mut candidate) {
                     (*plan, smaller) = (candidate, true);
                 } else {
                     from += size;
@@ -88,7 +97,7 @@ impl Search {
             let mut candidate = plan.clone();
             candidate.workers.pop();
             candidate.troubles.retain(|trouble| trouble.worker < candidate.workers.len());
-            if !self.breaks(&candidate) {
+            if !self.breaks(&mut candidate) {
                 break;
             }
             (*plan, smaller) = (candidate, true);
@@ -110,7 +119,7 @@ impl Search {
         let mut smaller = false;
         for switch in switches {
             let mut candidate = plan.clone();
-            if std::mem::take(switch(&mut candidate)) > 0 && self.breaks(&candidate) {
+            if std::mem::take(switch(&mut candidate)) > 0 && self.breaks(&mut candidate) {
                 (*plan, smaller) = (candidate, true);
             }
         }
@@ -118,7 +127,7 @@ impl Search {
             let mut candidate = plan.clone();
             let skew = std::mem::take(&mut candidate.workers[worker].skew);
             let is_wrong = skew.offset != 0 || skew.drift != 0 || !skew.jumps.is_empty();
-            if is_wrong && self.breaks(&candidate) {
+            if is_wrong && self.breaks(&mut candidate) {
                 (*plan, smaller) = (candidate, true);
             }
         }

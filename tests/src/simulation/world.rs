@@ -34,7 +34,7 @@ pub(crate) struct Played {
 
 /// Plays a plan on this thread.
 pub(crate) fn play(plan: &Plan, broken: Option<Broken>) -> Played {
-    fastrand::seed(plan.seed);
+    fastrand::seed(plan.seed ^ plan.luck << 32);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -67,7 +67,7 @@ impl World {
         let time = Time::begin();
         let scribe = Scribe::new(time);
         let network = Network {
-            seed: plan.seed,
+            seed: plan.seed ^ plan.luck << 32,
             plan: plan.network.clone(),
             time,
             scribe: scribe.clone(),

@@ -189,6 +189,17 @@ fn a_renewal_extends_the_lease_until_it_has_ended() {
 }
 
 #[test]
+fn a_renewal_that_comes_late_does_not_set_the_lease_back() {
+    let mut task = task();
+    let (token, _) = claim(&mut task, at(0));
+    for (until, now) in [(90, 30), (120, 59), (90, 30)] {
+        let renewed = transition::renew(&mut task.state, token, Some(at(until)), None, at(now));
+        assert_eq!(renewed, Ok(()));
+    }
+    assert_eq!(task.state.due(), Some(at(120)));
+}
+
+#[test]
 fn progress_survives_a_renewal_without_any() {
     let mut task = task();
     let (token, _) = claim(&mut task, at(0));
