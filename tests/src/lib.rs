@@ -3,3 +3,4 @@
 pub mod conformance;
 pub mod emulator;
 pub mod journal;
+pub mod simulation;

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 fn print_history(options: &Options) -> ExitCode {
     let outcome = simulation::run(options.seed, options.broken);
     print!("{}", outcome.history);
-    ExitCode::from(u8::from(outcome.violation.is_some()))
+    ExitCode::from(u8::from(!outcome.violations.is_empty()))
 }
 
 fn run(options: &Options) -> ExitCode {

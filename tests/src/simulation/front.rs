@@ -60,7 +60,7 @@ impl Front {
 
     /// A read, which may fail as everything does.
     fn read<T: Send + 'static>(&self, read: impl Fn(&dyn Store) -> Answer<'_, T> + Send + 'static) -> Answer<'static, T> {
-        self.send("read", self.line.fate(), move |server, _| at_once(read(&*server.store)))
+        self.send("read", self.line.fate(0), move |server, _| at_once(read(&*server.store)))
     }
 
     fn is(&self, broken: Broken) -> bool {
@@ -91,6 +91,7 @@ async fn travel<T>(
         let _ = answer.send(Err(unavailable()));
         return;
     }
+    line.arrives(caller.request);
     let done = act(&server, caller);
     // What arrives again is done as a whole.
     let again = Caller { part: usize::MAX, ..caller };
@@ -149,7 +150,7 @@ impl Store for Front {
     }
 
     fn create(&self, tasks: Vec<Task>) -> Answer<'_, Vec<Insert>> {
-        self.send("create", self.line.fate(), move |server, caller| server.create(caller, &tasks))
+        self.send("create", self.line.fate(tasks.len()), move |server, caller| server.create(caller, &tasks))
     }
 
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Task>>> {
@@ -169,7 +170,7 @@ impl Store for Front {
     }
 
     fn claim(&self, mut request: ClaimRequest) -> Answer<'_, Claimed> {
-        let fate = self.line.fate();
+        let fate = self.line.fate(0);
         // Its host and its process are different in every run of one seed.
         request.owner = self.line.who.to_string();
         if self.is(Broken::LeaseFromTheReply) {
@@ -183,7 +184,7 @@ impl Store for Front {
 
     fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
         let many = renewals.len();
-        let answer = self.send("renew", self.line.fate(), move |server, caller| {
+        let answer = self.send("renew", self.line.fate(many), move |server, caller| {
             server.renew(caller, &renewals, now)
         });
         if !self.is(Broken::RenewalBelieved) {
@@ -193,13 +194,13 @@ impl Store for Front {
     }
 
     fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> Answer<'_, Vec<Result<(), LeaseLost>>> {
-        self.send("finish", self.line.fate(), move |server, caller| {
+        self.send("finish", self.line.fate(finishes.len()), move |server, caller| {
             server.finish(caller, &finishes, now)
         })
     }
 
     fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> Answer<'_, Vec<Change>> {
-        self.send("change", self.line.fate(), move |server, caller| {
+        self.send("change", self.line.fate(ids.len()), move |server, caller| {
             server.change(caller, &ids, &action, now)
         })
     }

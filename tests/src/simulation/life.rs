@@ -19,6 +19,15 @@ pub(crate) enum Fall {
     Kill,
 }
 
+/// After how many polls it befalls the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct When {
+    pub(crate) polls: u32,
+    /// Only polls count that began another future, which has not been polled then: the moments between two
+    /// steps that are made one after the other.
+    pub(crate) births: bool,
+}
+
 /// What somebody does when it has befallen the worker.
 type Befallen = Box<dyn Fn(&Arc<Life>, Fall) + Send + Sync>;
 
@@ -34,7 +43,7 @@ pub(crate) struct Life {
 struct State {
     frozen: bool,
     dead: bool,
-    fall: Option<(u32, Fall)>,
+    fall: Option<(When, Fall)>,
     born: u64,
     wakers: BTreeMap<u64, Waker>,
 }
@@ -60,8 +69,8 @@ impl Life {
     }
 
     /// Orders what is to befall it after so many polls. What was ordered before and has not happened is forgotten.
-    pub(crate) fn order(&self, polls: u32, fall: Fall) {
-        self.state().fall = Some((polls, fall));
+    pub(crate) fn order(&self, when: When, fall: Fall) {
+        self.state().fall = Some((when, fall));
     }
 
     pub(crate) fn is_frozen(&self) -> bool {
@@ -88,16 +97,19 @@ impl Life {
     }
 
     /// Counts a poll. Returns what befalls the worker at its end.
-    fn polled(self: &Arc<Self>) -> Option<Fall> {
+    fn polled(self: &Arc<Self>, born_before: u64) -> Option<Fall> {
         let fall = {
             let mut state = self.state();
-            match state.fall.take()? {
-                (0, fall) => fall,
-                (left, fall) => {
-                    state.fall = Some((left - 1, fall));
-                    return None;
-                }
+            let (when, fall) = state.fall?;
+            if when.births && state.born == born_before {
+                return None;
             }
+            let polls = when.polls.checked_sub(1);
+            state.fall = polls.map(|polls| (When { polls, ..when }, fall));
+            if polls.is_some() {
+                return None;
+            }
+            fall
         };
         match fall {
             Fall::Freeze(_) => self.state().frozen = true,
@@ -129,7 +141,7 @@ impl Future for Living {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        {
+        let born_before = {
             let mut state = self.life.state();
             if state.dead {
                 drop(state);
@@ -140,13 +152,14 @@ impl Future for Living {
             if state.frozen {
                 return Poll::Pending;
             }
-        }
+            state.born
+        };
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(());
         };
         let ended = inner.as_mut().poll(cx).is_ready();
         let life = self.life.clone();
-        let fall = life.polled();
+        let fall = life.polled(born_before);
         if ended || matches!(fall, Some(Fall::Kill)) {
             self.inner = None;
         }

@@ -49,8 +49,8 @@ pub struct Outcome {
     pub history: History,
     /// How often each sort of fault happened.
     pub faults: Tally,
-    /// What must not have happened.
-    pub violation: Option<Violation>,
+    /// What must not have happened: the first violation of each invariant, in order.
+    pub violations: Vec<Violation>,
 }
 
 /// Runs a seed, with all guards of the library or without one.
@@ -59,10 +59,20 @@ pub fn run(seed: u64, broken: Option<Broken>) -> Outcome {
     let plan = Plan::of(seed);
     let Played { history, tally } = world::play(&plan, broken);
     Outcome {
-        violation: invariants::check(&history, &plan),
+        violations: invariants::check(&history, &plan),
         history,
         faults: tally,
     }
+}
+
+/// The first of these seeds in which the invariant is broken for which the guard stands.
+#[must_use]
+pub fn first_to_miss(broken: Broken, seeds: Range<u64>) -> Option<u64> {
+    let mut seeds = seeds;
+    seeds.find(|seed| {
+        let violations = run(*seed, Some(broken)).violations;
+        violations.iter().any(|violation| violation.invariant == broken.breaks())
+    })
 }
 
 /// What came of many seeds.
@@ -95,7 +105,7 @@ pub fn search(seeds: Range<u64>, broken: Option<Broken>, threads: usize) -> Sear
             for (fault, times) in outcome.faults {
                 *search.faults.entry(fault).or_default() += times;
             }
-            if outcome.violation.is_some() {
+            if !outcome.violations.is_empty() {
                 end.fetch_min(seed, Ordering::Relaxed);
                 search.found = Some(search.found.map_or(seed, |found| found.min(seed)));
             }
@@ -130,7 +140,7 @@ pub struct Report {
 /// Makes the history of a seed's violation as short as it gets. `None` when the seed breaks nothing.
 #[must_use]
 pub fn explain(seed: u64, broken: Option<Broken>) -> Option<Report> {
-    let violation = run(seed, broken).violation?;
+    let violation = run(seed, broken).violations.into_iter().next()?;
     let (plan, played, violation) = shrink::shrink(Plan::of(seed), broken, violation);
     Some(Report {
         seed,

@@ -40,6 +40,7 @@ pub(crate) struct Line {
     /// When it is cut off.
     partitions: Vec<(Millis, Millis)>,
     sent: AtomicU64,
+    arrived: AtomicU64,
     rung: AtomicU64,
 }
 
@@ -80,6 +81,7 @@ impl Line {
             bell: Bell::default(),
             partitions,
             sent: AtomicU64::new(0),
+            arrived: AtomicU64::new(0),
             rung: AtomicU64::new(0),
         });
         if let Some(every) = line.network.plan.poll {
@@ -88,8 +90,8 @@ impl Line {
         line
     }
 
-    /// Draws what becomes of the next message.
-    pub(crate) fn fate(&self) -> Fate {
+    /// Draws what becomes of the next message, about so many tasks.
+    pub(crate) fn fate(&self, tasks: usize) -> Fate {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
         let rng = &mut dice(self.network.seed, &[2, self.code(), number]);
         let plan = &self.network.plan;
@@ -104,7 +106,7 @@ impl Line {
             [plan.fail_before, plan.fail_after, plan.lose_reply].map(|chance| happens(rng, chance));
         let again = happens(rng, plan.repeat).then(|| rng.u64(..=plan.slow_by.max(100)));
         let torn = failed && rng.bool();
-        let part = if torn { rng.usize(1..4) } else { usize::MAX };
+        let part = if torn { 1 } else { usize::MAX };
         let held_up = self.held_up();
         // What is sent into a partition comes out of it, or does not.
         let lost = lost || held_up > 0 && rng.bool();
@@ -116,7 +118,8 @@ impl Line {
             ("requests late", slow[0] > 0 || held_up > 0),
             ("replies late", slow[1] > 0),
             ("errors before the write", refused),
-            ("errors after the write", failed && !lost && !refused),
+            ("errors after the write", failed && !lost && !refused && !reply_lost),
+            ("calls done in part", part < tasks && !lost && !refused),
             ("replies lost", reply_lost && !lost && !refused),
             ("requests repeated", again.is_some() && !lost && !refused),
         ]);
@@ -134,6 +137,13 @@ impl Line {
     fn count(&self, faults: &[(&'static str, bool)]) {
         for (fault, _) in faults.iter().filter(|(_, happened)| *happened) {
             self.network.count(fault);
+        }
+    }
+
+    /// Notes that a request arrives at the store.
+    pub(crate) fn arrives(&self, request: u64) {
+        if self.arrived.fetch_max(request, Ordering::Relaxed) > request {
+            self.network.count("requests out of order");
         }
     }
 

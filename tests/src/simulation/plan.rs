@@ -4,6 +4,7 @@ use fastrand::Rng;
 
 use super::clock::{Millis, Skew};
 use super::dice::{dice, happens};
+use super::life::When;
 use super::tasks::{End, Kind, Script};
 
 /// Everything that a simulation does, but for the luck of single messages, which follows from the seed too.
@@ -16,6 +17,8 @@ pub struct Plan {
     /// When the faults stop.
     pub(crate) lasts: Millis,
     pub(crate) workers: Vec<WorkerPlan>,
+    /// The clock of whoever creates tasks.
+    pub(crate) client: Skew,
     pub(crate) tasks: Vec<TaskPlan>,
     pub(crate) orders: Vec<Order>,
     pub(crate) troubles: Vec<Trouble>,
@@ -78,9 +81,9 @@ pub(crate) struct Trouble {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blow {
     /// Frozen at the end of one of its next polls.
-    Freeze { polls: u32, lasts: Millis },
+    Freeze { when: When, lasts: Millis },
     /// Killed at the end of one of its next polls, and started again.
-    Kill { polls: u32, down: Millis },
+    Kill { when: When, down: Millis },
     /// Told to stop, with grace, and started again.
     Stop { down: Millis },
     /// Cut off from the store.
@@ -116,7 +119,9 @@ impl Plan {
         let lasts = heartbeat * rng.u64(4..12);
         let workers = (0..rng.usize(1..5)).map(|_| worker(rng, heartbeat, lasts)).collect::<Vec<_>>();
         let tasks = (0..rng.u32(1..28)).map(|number| task(rng, number, heartbeat, lasts)).collect::<Vec<_>>();
+        let band = Self::band(heartbeat);
         Self {
+            client: Skew { offset: rng.i64(-band..=band), band, ..Skew::default() },
             orders: orders(rng, &tasks, lasts),
             troubles: troubles(rng, workers.len(), heartbeat, lasts),
             network: network(rng, heartbeat),
@@ -190,6 +195,7 @@ fn script(rng: &mut Rng, heartbeat: Millis) -> Script {
         5 => End::Snooze(rng.u64(..heartbeat)),
         6 => End::RetryAfter(rng.u64(..heartbeat)),
         7 => End::Cancel,
+        8 => End::Panic,
         _ => End::Done,
     };
     Script {
@@ -227,13 +233,13 @@ fn troubles(rng: &mut Rng, workers: usize, heartbeat: Millis, lasts: Millis) -> 
     let blow = |rng: &mut Rng| {
         let down = rng.u64(..heartbeat * 2);
         match rng.usize(..4) {
-            0 => Blow::Freeze { polls: polls(rng), lasts: rng.u64(heartbeat / 10..heartbeat * 3) },
-            1 => Blow::Kill { polls: polls(rng), down },
+            0 => Blow::Freeze { when: when(rng), lasts: rng.u64(heartbeat / 10..heartbeat * 3) },
+            1 => Blow::Kill { when: when(rng), down },
             2 => Blow::Stop { down },
             _ => Blow::Partition { lasts: rng.u64(heartbeat / 10..heartbeat * 2) },
         }
     };
-    let many = rng.usize(..14);
+    let many = rng.usize(..20);
     let drawn = (0..many).map(|_| (rng.usize(..workers), rng.u64(..lasts), blow(rng)));
     let drawn: Vec<_> = drawn.collect();
     let wanted = drawn.into_iter().filter(|(.., blow)| sorts[blow.sort()]);
@@ -241,9 +247,12 @@ fn troubles(rng: &mut Rng, workers: usize, heartbeat: Millis, lasts: Millis) -> 
 }
 
 /// After how many polls: often at once, sometimes much later.
-fn polls(rng: &mut Rng) -> u32 {
+fn when(rng: &mut Rng) -> When {
     let most = [1, 8, 60][rng.usize(..3)];
-    rng.u32(..most)
+    match rng.bool() {
+        true => When { polls: rng.u32(..most / 4 + 1), births: true },
+        false => When { polls: rng.u32(..most), births: false },
+    }
 }
 
 impl Blow {

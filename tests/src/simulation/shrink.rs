@@ -53,7 +53,7 @@ impl Search {
         }
         self.tries += 1;
         let played = play(plan, self.broken);
-        let found = check(&played.history, plan).filter(|found| found.invariant == self.invariant);
+        let found = check(&played.history, plan).into_iter().find(|found| found.invariant == self.invariant);
         let breaks = found.is_some();
         if let Some(violation) = found {
             self.best = Some((played, violation));

@@ -50,6 +50,7 @@ pub(crate) enum End {
     Snooze(Millis),
     RetryAfter(Millis),
     Cancel,
+    Panic,
 }
 
 macro_rules! task_types {
@@ -270,6 +271,7 @@ impl Actor {
             End::Snooze(delay) => Err(HandlerError::snooze(Duration::from_millis(delay))),
             End::RetryAfter(delay) => Err(HandlerError::retry_after(Duration::from_millis(delay), "by its script")),
             End::Cancel => Err(HandlerError::cancel("by its script")),
+            End::Panic => panic!("by its script"),
         }
     }
 }

@@ -85,6 +85,9 @@ impl World {
     }
 
     async fn run(self: Arc<Self>) -> Played {
+        for _ in self.plan.workers.iter().flat_map(|worker| &worker.skew.jumps) {
+            self.network.count("clocks set");
+        }
         for place in 0..self.plan.workers.len() {
             tokio::spawn(self.clone().supervise(place));
         }
@@ -137,6 +140,7 @@ impl World {
             let who = Who::Worker(place, number);
             let (life, stop) = (self.life(who), CancellationToken::new());
             self.stage.scribe.trouble(who, "starts");
+            self.network.count("workers started");
             let worker = self.worker(who, &life);
             *self.seats[place].life() = Some((life.clone(), stop.clone()));
             let main = async move {
@@ -209,10 +213,10 @@ impl World {
         let Some((life, stop)) = seat.life().clone() else { return };
         match trouble.what {
             Blow::Freeze { .. } if life.is_frozen() => {}
-            Blow::Freeze { polls, lasts } => life.order(polls, Fall::Freeze(lasts)),
-            Blow::Kill { polls, down } => {
+            Blow::Freeze { when, lasts } => life.order(when, Fall::Freeze(lasts)),
+            Blow::Kill { when, down } => {
                 seat.down.store(down, Ordering::Relaxed);
-                life.order(polls, Fall::Kill);
+                life.order(when, Fall::Kill);
             }
             Blow::Stop { down } => {
                 seat.down.store(down, Ordering::Relaxed);
@@ -228,7 +232,7 @@ impl World {
     }
 
     fn clients(self: &Arc<Self>) -> JoinSet<()> {
-        let client = self.client(Who::Client, &Skew::default());
+        let client = self.client(Who::Client, &self.plan.client);
         let mut asking = JoinSet::new();
         for task in &self.plan.tasks {
             asking.spawn(self.clone().create(client.clone(), task.clone(), task.created));

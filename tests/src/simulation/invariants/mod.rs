@@ -59,13 +59,15 @@ pub(crate) const ALL: &[(&str, Check)] = &[
     ("what is cancelled does not run again", cancellation::what_is_cancelled_does_not_run),
 ];
 
-/// The first violation, if there is one.
-pub(crate) fn check(history: &History, plan: &Plan) -> Option<Violation> {
+/// The first violation of each invariant, in the order in which they happened.
+pub(crate) fn check(history: &History, plan: &Plan) -> Vec<Violation> {
     let breaches = ALL.iter().filter_map(|(invariant, check)| {
         let Breach { place, ids, what } = check(history, plan)?;
         Some(Violation { invariant, what, ids, place })
     });
-    breaches.min_by_key(|violation| violation.place)
+    let mut violations: Vec<_> = breaches.collect();
+    violations.sort_by_key(|violation| violation.place);
+    violations
 }
 
 /// The names of the invariants.
