@@ -27,6 +27,7 @@
 //! A lease that ends while a worker asks is no lease: its holder has stopped its handler before, by its own
 //! clock.
 
+mod generators;
 mod hand;
 mod keys;
 mod lease;
@@ -100,7 +101,8 @@ impl Inner {
         self.held.forget_the_gone(now);
         self.desk.shared().hands.note(&owner, &wants);
         self.look_ahead(&wants, now).await?;
-        let mut kinds: Vec<_> = wants.iter().flat_map(|want| want.kinds.iter().cloned()).collect();
+        let queued = wants.iter().filter(|want| !want.generators_only);
+        let mut kinds: Vec<_> = queued.flat_map(|want| want.kinds.iter().cloned()).collect();
         kinds.sort_unstable();
         let ahead = Ahead {
             kinds,
