@@ -112,7 +112,7 @@ impl Inner {
         let mut claimed = Claimed::default();
         let mut drained = Vec::with_capacity(wants.len());
         for (place, want) in wants.iter().enumerate() {
-            let taken = Box::pin(self.turn(place, want, &owner, now, &ahead)).await;
+            let taken = self.turn(place, want, &owner, now, &ahead).await;
             match taken.failure {
                 // What was claimed must reach the caller; the next call will meet the trouble again.
                 Some(failure) if claimed.claims.is_empty() && taken.claims.is_empty() => return Err(failure),
@@ -144,7 +144,8 @@ impl Inner {
                 group: want.group.min(MAX_GROUP),
                 ..want.clone()
             };
-            let taken = Turn::new(self, place, &part, owner, now, ahead).take().await;
+            let turn = Turn::new(self, place, &part, owner, now, ahead);
+            let taken = Box::pin(turn.take()).await;
             all.add(taken);
         }
         all

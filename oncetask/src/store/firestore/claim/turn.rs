@@ -82,7 +82,7 @@ impl<'a> Turn<'a> {
 
     pub(super) async fn take(mut self) -> Taken {
         let filled = if self.want.generators_only {
-            Box::pin(self.fill_with_generators()).await
+            self.fill_with_generators().await
         } else {
             self.fill().await
         };
