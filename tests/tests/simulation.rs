@@ -41,7 +41,10 @@ fn no_seed_breaks_an_invariant() {
     assert_eq!(ran, SEEDS);
     println!("faults: {}", simulation::listed(&faults));
     for fault in FAULTS {
-        assert!(faults.get(fault).is_some_and(|times| *times > 0), "no {fault}: {faults:?}");
+        assert!(
+            faults.get(fault).is_some_and(|times| *times > 0),
+            "no {fault}: {faults:?}"
+        );
     }
 }
 
@@ -49,7 +52,10 @@ fn no_seed_breaks_an_invariant() {
 fn every_missing_guard_is_missed() {
     let missed = thread::scope(|scope| {
         let look = |broken: &'static Broken| {
-            (broken, scope.spawn(|| simulation::first_to_miss(*broken, 1..MISSED_WITHIN + 1)))
+            (
+                broken,
+                scope.spawn(|| simulation::first_to_miss(*broken, 1..MISSED_WITHIN + 1)),
+            )
         };
         let looking: Vec<_> = Broken::ALL.iter().map(look).collect();
         let looked = looking.into_iter();
@@ -60,7 +66,11 @@ fn every_missing_guard_is_missed() {
     for (broken, seed) in &missed {
         match seed {
             Some(seed) => println!("{}: `{}` in seed {seed}", broken.name(), broken.breaks()),
-            None => println!("{}: `{}` in none of {MISSED_WITHIN} seeds", broken.name(), broken.breaks()),
+            None => println!(
+                "{}: `{}` in none of {MISSED_WITHIN} seeds",
+                broken.name(),
+                broken.breaks()
+            ),
         }
     }
     let unnoticed: Vec<_> = missed.iter().filter(|(_, seed)| seed.is_none()).collect();
@@ -80,10 +90,17 @@ fn every_guard_stands_for_an_invariant() {
 fn a_seed_has_one_history_in_every_process() {
     for seed in [3, 14, 159] {
         let here = simulation::run(seed, None).history.to_string();
-        assert!(here.lines().count() > 20, "hardly anything happens in seed {seed}:\n{here}");
+        assert!(
+            here.lines().count() > 20,
+            "hardly anything happens in seed {seed}:\n{here}"
+        );
         assert_eq!(simulation::run(seed, None).history.to_string(), here);
         for _ in 0..2 {
-            assert_eq!(elsewhere(seed), here, "seed {seed} has another history in another process");
+            assert_eq!(
+                elsewhere(seed),
+                here,
+                "seed {seed} has another history in another process"
+            );
         }
     }
 }
@@ -101,8 +118,13 @@ fn elsewhere(seed: u64) -> String {
 fn a_violation_is_told_in_the_shortest_history_found() {
     let broken = Broken::ClaimWithoutPrecondition;
     let seed = simulation::first_to_miss(broken, 1..MISSED_WITHIN + 1).expect("it is missed");
-    let report = simulation::explain(seed, Some(broken)).expect("it is missed").to_string();
-    assert!(report.contains("1 tasks, 0 requests for changes, 0 blows"), "{report}");
+    let report = simulation::explain(seed, Some(broken))
+        .expect("it is missed")
+        .to_string();
+    assert!(
+        report.contains("1 tasks, 0 requests for changes, 0 blows"),
+        "{report}"
+    );
     let again = format!("--bin simulate -- --seed {seed} --seeds 1 --broken claim-without-precondition");
     assert!(report.ends_with(&again), "{report}");
     assert!(report.lines().count() < 40, "{report}");

@@ -31,11 +31,7 @@ impl Drive {
     }
 
     /// As [`spawn`](Self::spawn), aborted when the set is dropped.
-    pub(super) fn spawn_in(
-        &self,
-        set: &mut JoinSet<()>,
-        future: impl Future<Output = ()> + Send + 'static,
-    ) {
+    pub(super) fn spawn_in(&self, set: &mut JoinSet<()>, future: impl Future<Output = ()> + Send + 'static) {
         match &self.0 {
             None => set.spawn(future),
             Some(wrap) => set.spawn(wrap(Box::pin(future))),

@@ -72,13 +72,21 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             continue;
         }
         let value = args.next().ok_or_else(|| format!("`{arg}` needs a value"))?;
-        let number = || value.parse().map_err(|_| format!("`{arg} {value}`: not a number"));
+        let number = || {
+            value
+                .parse()
+                .map_err(|_| format!("`{arg} {value}`: not a number"))
+        };
         match arg.as_str() {
             "--seed" => options.seed = number()?,
             "--seeds" => options.seeds = number()?,
             "--threads" => options.threads = usize::try_from(number()?).unwrap_or(1).max(1),
             "--broken" => options.broken = Some(broken(&value)?),
-            _ => return Err(format!("`{arg}` is no option: --seed, --seeds, --threads, --broken, --history")),
+            _ => {
+                return Err(format!(
+                    "`{arg}` is no option: --seed, --seeds, --threads, --broken, --history"
+                ));
+            }
         }
     }
     Ok(options)

@@ -134,7 +134,9 @@ impl BrokenStore {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().expect("nothing panics while it holds the lock")
+        self.memory
+            .lock()
+            .expect("nothing panics while it holds the lock")
     }
 
     /// Every third time.
@@ -154,7 +156,10 @@ impl BrokenStore {
 
     /// Writes a task without looking at what is there.
     fn put(&self, task: Task) {
-        at_once(self.sound.change(vec![task.id().clone()], Action::Delete, task.spec.created_at));
+        at_once(
+            self.sound
+                .change(vec![task.id().clone()], Action::Delete, task.spec.created_at),
+        );
         at_once(self.sound.create(vec![task]));
     }
 
@@ -198,7 +203,8 @@ impl BrokenStore {
             }
             Broken::CancelledRunsAgain => {
                 for cancelled in claimed.claims.iter_mut().flat_map(|claim| &mut claim.tasks) {
-                    if let (Some(_), Some(lease)) = (cancelled.task.state.cancelled_at, &mut cancelled.task.state.lease)
+                    if let (Some(_), Some(lease)) =
+                        (cancelled.task.state.cancelled_at, &mut cancelled.task.state.lease)
                         && self.now_and_then()
                     {
                         lease.phase = Phase::Run;
@@ -224,7 +230,10 @@ impl BrokenStore {
                 continue;
             };
             let lease = before.task.state.lease.as_ref().expect("it was claimed");
-            if self.lease(before.task.id()).is_none_or(|now| now.token != lease.token) {
+            if self
+                .lease(before.task.id())
+                .is_none_or(|now| now.token != lease.token)
+            {
                 continue;
             }
             let mut task = before.task.clone();
@@ -240,18 +249,26 @@ impl BrokenStore {
     /// Where there is room, other tasks of the keys that others were given a moment ago.
     fn claim_beside(&self, request: &ClaimRequest, claimed: &mut Claimed) {
         for before in self.recent(Instant::now()) {
-            let Some(key) = before.task.spec.held_key() else { continue };
+            let Some(key) = before.task.spec.held_key() else {
+                continue;
+            };
             let filter = Filter {
                 resource_key: Some(key.clone()),
                 ..Filter::new().kind(before.task.kind())
             };
-            let query = Query { filter, after: None, limit: usize::MAX, now: request.now };
+            let query = Query {
+                filter,
+                after: None,
+                limit: usize::MAX,
+                now: request.now,
+            };
             let free = at_once(self.sound.query(query)).tasks.into_iter().find(|task| {
                 task.state.lease.is_none()
                     && task.spec.held_key().is_some()
                     && transition::is_due(&task.state, request.now)
             });
-            let (Some(mut task), Some((place, want))) = (free, room(request, claimed, before.task.kind())) else {
+            let (Some(mut task), Some((place, want))) = (free, room(request, claimed, before.task.kind()))
+            else {
                 continue;
             };
             let lease = another(request, want, transition::next_phase(&task.state));
@@ -271,7 +288,11 @@ impl BrokenStore {
     }
 
     fn renew_one(&self, renewal: Renewal, now: DateTime<Utc>) -> Renewed {
-        let now = if self.is(Broken::RenewalAfterExpiry) { DateTime::<Utc>::MIN_UTC } else { now };
+        let now = if self.is(Broken::RenewalAfterExpiry) {
+            DateTime::<Utc>::MIN_UTC
+        } else {
+            now
+        };
         let renewed = at_once(self.sound.renew(vec![renewal.clone()], now));
         let renewed = *renewed.first().expect("one answer for one extension");
         if let (Renewed::Held | Renewed::Cancelled, Some(until), true) =
@@ -300,7 +321,9 @@ impl BrokenStore {
                 at_once(self.sound.create(vec![task]));
             }
         }
-        if matches!(finish.verdict, Verdict::Advance { .. }) && self.is(Broken::TurnInTwoWrites) && self.now_and_then()
+        if matches!(finish.verdict, Verdict::Advance { .. })
+            && self.is(Broken::TurnInTwoWrites)
+            && self.now_and_then()
         {
             finish.spawn.clear();
         }
@@ -394,15 +417,29 @@ impl Store for BrokenStore {
     }
 
     fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
-        ready(renewals.into_iter().map(|renewal| self.renew_one(renewal, now)).collect())
+        ready(
+            renewals
+                .into_iter()
+                .map(|renewal| self.renew_one(renewal, now))
+                .collect(),
+        )
     }
 
     fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> Answer<'_, Vec<Result<(), LeaseLost>>> {
-        ready(finishes.into_iter().map(|finish| self.finish_one(finish, now)).collect())
+        ready(
+            finishes
+                .into_iter()
+                .map(|finish| self.finish_one(finish, now))
+                .collect(),
+        )
     }
 
     fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> Answer<'_, Vec<Change>> {
-        ready(ids.into_iter().map(|id| self.change_one(id, &action, now)).collect())
+        ready(
+            ids.into_iter()
+                .map(|id| self.change_one(id, &action, now))
+                .collect(),
+        )
     }
 
     fn watch(&self, interest: Interest) -> Watch {

@@ -5,7 +5,9 @@ use fastrand::Rng;
 
 /// A source of numbers for one purpose.
 pub(crate) fn dice(seed: u64, purpose: &[u64]) -> Rng {
-    let mixed = purpose.iter().fold(mix(seed), |mixed, part| mix(mixed ^ mix(*part)));
+    let mixed = purpose
+        .iter()
+        .fold(mix(seed), |mixed, part| mix(mixed ^ mix(*part)));
     Rng::with_seed(mixed)
 }
 

@@ -59,8 +59,13 @@ impl Front {
     }
 
     /// A read, which may fail as everything does.
-    fn read<T: Send + 'static>(&self, read: impl Fn(&dyn Store) -> Answer<'_, T> + Send + 'static) -> Answer<'static, T> {
-        self.send("read", self.line.fate(0), move |server, _| at_once(read(&*server.store)))
+    fn read<T: Send + 'static>(
+        &self,
+        read: impl Fn(&dyn Store) -> Answer<'_, T> + Send + 'static,
+    ) -> Answer<'static, T> {
+        self.send("read", self.line.fate(0), move |server, _| {
+            at_once(read(&*server.store))
+        })
     }
 
     fn is(&self, broken: Broken) -> bool {
@@ -94,7 +99,10 @@ async fn travel<T>(
     line.arrives(caller.request);
     let done = act(&server, caller);
     // What arrives again is done as a whole.
-    let again = Caller { part: usize::MAX, ..caller };
+    let again = Caller {
+        part: usize::MAX,
+        ..caller
+    };
     if let Some(later) = fate.repeated {
         trouble("it will arrive once more");
         tokio::join!(reply(&line, fate, done, answer, &trouble), pause(later));
@@ -150,7 +158,9 @@ impl Store for Front {
     }
 
     fn create(&self, tasks: Vec<Task>) -> Answer<'_, Vec<Insert>> {
-        self.send("create", self.line.fate(tasks.len()), move |server, caller| server.create(caller, &tasks))
+        self.send("create", self.line.fate(tasks.len()), move |server, caller| {
+            server.create(caller, &tasks)
+        })
     }
 
     fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Task>>> {
@@ -179,7 +189,9 @@ impl Store for Front {
                 want.lease = (want.lease - round_trip).max(TimeDelta::milliseconds(1));
             }
         }
-        self.send("claim", fate, move |server, caller| server.claim(caller, &request))
+        self.send("claim", fate, move |server, caller| {
+            server.claim(caller, &request)
+        })
     }
 
     fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {

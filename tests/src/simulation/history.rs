@@ -35,7 +35,11 @@ pub(crate) enum What {
     /// The client was told that a task is stored.
     Acknowledged { id: TaskId },
     /// A handler was called.
-    Began { call: u64, ids: Vec<TaskId>, phase: Phase },
+    Began {
+        call: u64,
+        ids: Vec<TaskId>,
+        phase: Phase,
+    },
     /// It did something that others can see.
     Acted { call: u64 },
     /// It returned.
@@ -67,12 +71,25 @@ pub(crate) struct Write {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Create { new: bool },
+    Create {
+        new: bool,
+    },
     /// An occurrence that a generator's turn creates.
     Spawn,
-    Claim { token: LeaseToken, until: DateTime<Utc> },
-    Renew { token: LeaseToken, until: Option<DateTime<Utc>>, answer: Renewed },
-    Finish { token: LeaseToken, verdict: Verdict, accepted: bool },
+    Claim {
+        token: LeaseToken,
+        until: DateTime<Utc>,
+    },
+    Renew {
+        token: LeaseToken,
+        until: Option<DateTime<Utc>>,
+        answer: Renewed,
+    },
+    Finish {
+        token: LeaseToken,
+        verdict: Verdict,
+        accepted: bool,
+    },
     Cancel(Change),
     Reset(Change),
     Delete(Change),
@@ -101,7 +118,10 @@ impl Scribe {
 
     pub(crate) fn note(&self, who: Who, what: What) {
         let at = self.time.now();
-        let mut events = self.events.lock().expect("nothing panics while it holds the lock");
+        let mut events = self
+            .events
+            .lock()
+            .expect("nothing panics while it holds the lock");
         events.push(Event { at, who, what });
     }
 
@@ -111,7 +131,10 @@ impl Scribe {
 
     /// What was written so far.
     pub(crate) fn take(&self) -> History {
-        let mut events = self.events.lock().expect("nothing panics while it holds the lock");
+        let mut events = self
+            .events
+            .lock()
+            .expect("nothing panics while it holds the lock");
         History {
             events: std::mem::take(&mut events),
         }
@@ -126,9 +149,11 @@ impl Event {
             What::Acknowledged { id } => vec![id],
             What::Began { ids, .. } => ids.iter().collect(),
             What::Left { task } => vec![task.id()],
-            What::Acted { .. } | What::Returned { .. } | What::Dropped { .. } | What::Trouble(_) | What::Quiet => {
-                Vec::new()
-            }
+            What::Acted { .. }
+            | What::Returned { .. }
+            | What::Dropped { .. }
+            | What::Trouble(_)
+            | What::Quiet => Vec::new(),
         }
     }
 
@@ -177,7 +202,11 @@ impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} ", self.id, self.op)?;
         let asked = (self.now - epoch()).as_seconds_f64();
-        write!(f, "(asked at {:.3}, by its clock {asked:.3}) ", seconds(self.called))?;
+        write!(
+            f,
+            "(asked at {:.3}, by its clock {asked:.3}) ",
+            seconds(self.called)
+        )?;
         write!(f, "→ {}", State(self.after.as_deref()))
     }
 }
@@ -193,7 +222,11 @@ impl fmt::Display for Op {
                 let what = if until.is_some() { "extend" } else { "ask" };
                 write!(f, "{what} {token:?}: {answer:?}")
             }
-            Self::Finish { token, verdict, accepted } => {
+            Self::Finish {
+                token,
+                verdict,
+                accepted,
+            } => {
                 let answer = if *accepted { "accepted" } else { "refused" };
                 write!(f, "{} under {token:?}: {answer}", name(verdict))
             }
@@ -243,7 +276,10 @@ impl fmt::Display for State<'_> {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for people, and a simulation lasts minutes")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "for people, and a simulation lasts minutes"
+)]
 fn seconds(at: Millis) -> f64 {
     at as f64 / 1000.0
 }

@@ -166,7 +166,11 @@ impl Future for Living {
         if let Some(fall) = fall {
             (life.befallen)(&life, fall);
         }
-        if self.inner.is_none() { Poll::Ready(()) } else { Poll::Pending }
+        if self.inner.is_none() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
 

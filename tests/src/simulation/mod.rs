@@ -35,8 +35,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 pub use self::broken::Broken;
-use self::history::{Event, What, Who};
 pub use self::history::History;
+use self::history::{Event, What, Who};
 pub use self::invariants::{Violation, names as invariants};
 pub use self::network::Tally;
 pub use self::plan::Plan;
@@ -71,7 +71,9 @@ pub fn first_to_miss(broken: Broken, seeds: Range<u64>) -> Option<u64> {
     let mut seeds = seeds;
     seeds.find(|seed| {
         let violations = run(*seed, Some(broken)).violations;
-        violations.iter().any(|violation| violation.invariant == broken.breaks())
+        violations
+            .iter()
+            .any(|violation| violation.invariant == broken.breaks())
     })
 }
 
@@ -122,7 +124,10 @@ pub fn search(seeds: Range<u64>, broken: Option<Broken>, threads: usize) -> Sear
 /// A tally in a line.
 #[must_use]
 pub fn listed(faults: &Tally) -> String {
-    let faults: Vec<_> = faults.iter().map(|(fault, times)| format!("{fault} {times}")).collect();
+    let faults: Vec<_> = faults
+        .iter()
+        .map(|(fault, times)| format!("{fault} {times}"))
+        .collect();
     faults.join(", ")
 }
 
@@ -177,8 +182,16 @@ impl Report {
     fn events(&self) -> impl Iterator<Item = &Event> {
         let so_far = &self.history.events[..=self.violation.place];
         let about = |event: &Event| event.ids().into_iter().any(|id| self.violation.ids.contains(id));
-        let calls: HashSet<_> = so_far.iter().filter(|event| about(event)).filter_map(Event::call).collect();
-        let workers: HashSet<Who> = so_far.iter().filter(|event| about(event)).map(|event| event.who).collect();
+        let calls: HashSet<_> = so_far
+            .iter()
+            .filter(|event| about(event))
+            .filter_map(Event::call)
+            .collect();
+        let workers: HashSet<Who> = so_far
+            .iter()
+            .filter(|event| about(event))
+            .map(|event| event.who)
+            .collect();
         so_far.iter().filter(move |event| {
             about(event)
                 || event.call().is_some_and(|call| calls.contains(&call))
@@ -189,8 +202,17 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, violation, plan, .. } = self;
-        writeln!(f, "seed {seed} breaks the invariant `{}`: {}", violation.invariant, violation.what)?;
+        let Self {
+            seed,
+            violation,
+            plan,
+            ..
+        } = self;
+        writeln!(
+            f,
+            "seed {seed} breaks the invariant `{}`: {}",
+            violation.invariant, violation.what
+        )?;
         writeln!(
             f,
             "the shortest history found has {} workers, {} tasks, {} requests for changes, {} blows; heartbeat {} ms",
@@ -202,7 +224,10 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "faults in it: {}", listed(&self.faults))?;
         self.write_events(f)?;
-        let broken = self.broken.map(|broken| format!(" --broken {}", broken.name())).unwrap_or_default();
+        let broken = self
+            .broken
+            .map(|broken| format!(" --broken {}", broken.name()))
+            .unwrap_or_default();
         write!(
             f,
             "again: cargo run --release -p tests --bin simulate -- --seed {seed} --seeds 1{broken}"

@@ -118,7 +118,10 @@ impl Line {
             ("requests late", slow[0] > 0 || held_up > 0),
             ("replies late", slow[1] > 0),
             ("errors before the write", refused),
-            ("errors after the write", failed && !lost && !refused && !reply_lost),
+            (
+                "errors after the write",
+                failed && !lost && !refused && !reply_lost,
+            ),
             ("calls done in part", part < tasks && !lost && !refused),
             ("replies lost", reply_lost && !lost && !refused),
             ("requests repeated", again.is_some() && !lost && !refused),
@@ -150,7 +153,10 @@ impl Line {
     /// How long it takes until the line is whole again.
     pub(crate) fn held_up(&self) -> Millis {
         let now = self.network.time.now();
-        let cut = self.partitions.iter().filter(|(from, to)| (*from..*to).contains(&now));
+        let cut = self
+            .partitions
+            .iter()
+            .filter(|(from, to)| (*from..*to).contains(&now));
         cut.map(|(_, to)| to - now).max().unwrap_or_default()
     }
 

@@ -117,11 +117,19 @@ impl Plan {
         let rng = &mut dice(seed, &[1]);
         let heartbeat = [1_000, 2_000, 4_000, 10_000][rng.usize(..4)];
         let lasts = heartbeat * rng.u64(4..12);
-        let workers = (0..rng.usize(1..5)).map(|_| worker(rng, heartbeat, lasts)).collect::<Vec<_>>();
-        let tasks = (0..rng.u32(1..28)).map(|number| task(rng, number, heartbeat, lasts)).collect::<Vec<_>>();
+        let workers = (0..rng.usize(1..5))
+            .map(|_| worker(rng, heartbeat, lasts))
+            .collect::<Vec<_>>();
+        let tasks = (0..rng.u32(1..28))
+            .map(|number| task(rng, number, heartbeat, lasts))
+            .collect::<Vec<_>>();
         let band = Self::band(heartbeat);
         Self {
-            client: Skew { offset: rng.i64(-band..=band), band, ..Skew::default() },
+            client: Skew {
+                offset: rng.i64(-band..=band),
+                band,
+                ..Skew::default()
+            },
             orders: orders(rng, &tasks, lasts),
             troubles: troubles(rng, workers.len(), heartbeat, lasts),
             network: network(rng, heartbeat),
@@ -158,10 +166,15 @@ fn worker(rng: &mut Rng, heartbeat: Millis, lasts: Millis) -> WorkerPlan {
     let skew = Skew {
         offset: rng.i64(-band..=band),
         drift: [0, 0, rng.i64(-5_000..=5_000)][rng.usize(..3)],
-        jumps: (0..jumps).map(|_| (rng.u64(..lasts), rng.i64(-2 * band..=2 * band))).collect(),
+        jumps: (0..jumps)
+            .map(|_| (rng.u64(..lasts), rng.i64(-2 * band..=2 * band)))
+            .collect(),
         band,
     };
-    WorkerPlan { starts: rng.u64(..500), skew }
+    WorkerPlan {
+        starts: rng.u64(..500),
+        skew,
+    }
 }
 
 fn task(rng: &mut Rng, number: u32, heartbeat: Millis, lasts: Millis) -> TaskPlan {
@@ -179,7 +192,11 @@ fn task(rng: &mut Rng, number: u32, heartbeat: Millis, lasts: Millis) -> TaskPla
         number,
         kind,
         created: rng.u64(..lasts * 3 / 4),
-        delay: if rng.u8(..4) == 0 { rng.u64(..heartbeat * 2) } else { 0 },
+        delay: if rng.u8(..4) == 0 {
+            rng.u64(..heartbeat * 2)
+        } else {
+            0
+        },
         key: (kind.has_key() && rng.u8(..8) > 0).then(|| rng.u32(..3)),
         script: script(rng, heartbeat),
         rule,
@@ -187,7 +204,11 @@ fn task(rng: &mut Rng, number: u32, heartbeat: Millis, lasts: Millis) -> TaskPla
 }
 
 fn script(rng: &mut Rng, heartbeat: Millis) -> Script {
-    let longest = if rng.u8(..4) == 0 { heartbeat * 2 } else { heartbeat / 3 };
+    let longest = if rng.u8(..4) == 0 {
+        heartbeat * 2
+    } else {
+        heartbeat / 3
+    };
     let step = rng.u64(1..heartbeat / 8);
     let end = |rng: &mut Rng| match rng.u32(..16) {
         0..4 => End::Fail,
@@ -209,19 +230,26 @@ fn script(rng: &mut Rng, heartbeat: Millis) -> Script {
 }
 
 fn orders(rng: &mut Rng, tasks: &[TaskPlan], lasts: Millis) -> Vec<Order> {
-    let ([cancels, deletes, resets], again) = ([rng.u32(..400), rng.u32(..100), rng.u32(..400)], rng.u32(..300));
+    let ([cancels, deletes, resets], again) =
+        ([rng.u32(..400), rng.u32(..100), rng.u32(..400)], rng.u32(..300));
     let mut orders = Vec::new();
     for task in tasks {
         let later = |rng: &mut Rng| task.created + rng.u64(..(lasts - task.created) * 3 / 4);
         let mut order = |rng: &mut Rng, per_mille, what: fn(&mut Rng) -> Ask| {
             if happens(rng, per_mille) {
                 let (at, what) = (later(rng), what(rng));
-                orders.push(Order { task: task.number, at, what });
+                orders.push(Order {
+                    task: task.number,
+                    at,
+                    what,
+                });
             }
         };
         order(rng, cancels, |_| Ask::Cancel);
         order(rng, deletes, |_| Ask::Delete);
-        order(rng, resets, |rng| Ask::ResetOnceDone([0, 5, rng.u64(..3_000)][rng.usize(..3)]));
+        order(rng, resets, |rng| {
+            Ask::ResetOnceDone([0, 5, rng.u64(..3_000)][rng.usize(..3)])
+        });
         order(rng, again, |_| Ask::CreateAgain);
     }
     orders
@@ -233,25 +261,41 @@ fn troubles(rng: &mut Rng, workers: usize, heartbeat: Millis, lasts: Millis) -> 
     let blow = |rng: &mut Rng| {
         let down = rng.u64(..heartbeat * 2);
         match rng.usize(..4) {
-            0 => Blow::Freeze { when: when(rng), lasts: rng.u64(heartbeat / 10..heartbeat * 3) },
-            1 => Blow::Kill { when: when(rng), down },
+            0 => Blow::Freeze {
+                when: when(rng),
+                lasts: rng.u64(heartbeat / 10..heartbeat * 3),
+            },
+            1 => Blow::Kill {
+                when: when(rng),
+                down,
+            },
             2 => Blow::Stop { down },
-            _ => Blow::Partition { lasts: rng.u64(heartbeat / 10..heartbeat * 2) },
+            _ => Blow::Partition {
+                lasts: rng.u64(heartbeat / 10..heartbeat * 2),
+            },
         }
     };
     let many = rng.usize(..20);
     let drawn = (0..many).map(|_| (rng.usize(..workers), rng.u64(..lasts), blow(rng)));
     let drawn: Vec<_> = drawn.collect();
     let wanted = drawn.into_iter().filter(|(.., blow)| sorts[blow.sort()]);
-    wanted.map(|(worker, at, what)| Trouble { worker, at, what }).collect()
+    wanted
+        .map(|(worker, at, what)| Trouble { worker, at, what })
+        .collect()
 }
 
 /// After how many polls: often at once, sometimes much later.
 fn when(rng: &mut Rng) -> When {
     let most = [1, 8, 60][rng.usize(..3)];
     match rng.bool() {
-        true => When { polls: rng.u32(..most / 4 + 1), births: true },
-        false => When { polls: rng.u32(..most), births: false },
+        true => When {
+            polls: rng.u32(..most / 4 + 1),
+            births: true,
+        },
+        false => When {
+            polls: rng.u32(..most),
+            births: false,
+        },
     }
 }
 

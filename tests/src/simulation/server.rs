@@ -103,7 +103,12 @@ impl Server {
     pub(crate) fn claim(&self, caller: Caller, request: &ClaimRequest) -> Claimed {
         let claimed = at_once(self.store.claim(request.clone()));
         for claimed in claimed.claims.iter().flat_map(|claim| &claim.tasks) {
-            let lease = claimed.task.state.lease.as_ref().expect("what is claimed has a lease");
+            let lease = claimed
+                .task
+                .state
+                .lease
+                .as_ref()
+                .expect("what is claimed has a lease");
             let (token, until) = (lease.token, lease.until);
             self.note(caller, claimed.task.id(), request.now, Op::Claim { token, until });
         }
@@ -129,7 +134,16 @@ impl Server {
         let finish = |finish: &Finish| {
             let answer = only(at_once(self.store.finish(vec![finish.clone()], now)));
             let (token, verdict, accepted) = (finish.token, finish.verdict.clone(), answer.is_ok());
-            self.note(caller, &finish.id, now, Op::Finish { token, verdict, accepted });
+            self.note(
+                caller,
+                &finish.id,
+                now,
+                Op::Finish {
+                    token,
+                    verdict,
+                    accepted,
+                },
+            );
             for spawned in finish.spawn.iter().filter(|_| accepted) {
                 self.note(caller, spawned.id(), now, Op::Spawn);
             }
@@ -165,12 +179,17 @@ impl Server {
     }
 
     fn note(&self, caller: Caller, id: &TaskId, now: DateTime<Utc>, op: Op) {
-        let after = at_once(self.store.get(vec![id.clone()])).pop().flatten().map(Arc::new);
+        let after = at_once(self.store.get(vec![id.clone()]))
+            .pop()
+            .flatten()
+            .map(Arc::new);
         let before = match &after {
             Some(after) => self.tasks().insert(id.clone(), after.clone()),
             None => self.tasks().remove(id),
         };
-        let Caller { who, called, request, .. } = caller;
+        let Caller {
+            who, called, request, ..
+        } = caller;
         let write = Write {
             id: id.clone(),
             op,
@@ -198,7 +217,10 @@ impl Server {
 
 /// The answer for the one that was asked about.
 fn only<T>(answers: Vec<T>) -> T {
-    answers.into_iter().next().expect("a store answers for each that it is asked for")
+    answers
+        .into_iter()
+        .next()
+        .expect("a store answers for each that it is asked for")
 }
 
 /// The answer of a store that never waits and never fails.

@@ -53,7 +53,9 @@ impl Search {
         }
         self.tries += 1;
         let played = play(plan, self.broken);
-        let found = check(&played.history, plan).into_iter().find(|found| found.invariant == self.invariant);
+        let found = check(&played.history, plan)
+            .into_iter()
+            .find(|found| found.invariant == self.invariant);
         let breaks = found.is_some();
         if let Some(violation) = found {
             self.best = Some((played, violation));
@@ -96,7 +98,9 @@ impl Search {
         while plan.workers.len() > 1 {
             let mut candidate = plan.clone();
             candidate.workers.pop();
-            candidate.troubles.retain(|trouble| trouble.worker < candidate.workers.len());
+            candidate
+                .troubles
+                .retain(|trouble| trouble.worker < candidate.workers.len());
             if !self.breaks(&mut candidate) {
                 break;
             }

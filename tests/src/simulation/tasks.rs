@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use oncetask::task::transition::Phase;
-use oncetask::{Context, Handler, HandlerConfig, HandlerError, Job, OnceTask, Outcome, Recurrence, Retry, TaskId};
+use oncetask::{
+    Context, Handler, HandlerConfig, HandlerError, Job, OnceTask, Outcome, Recurrence, Retry, TaskId,
+};
 use serde::{Deserialize, Serialize};
 
 use super::broken::Broken;
@@ -175,8 +177,10 @@ impl Actor {
         };
         vec![
             self.runs::<Plain>().config(config(4, 4, heartbeat * 3 / 2)),
-            self.cleans_up(self.runs::<Careful>()).config(config(2, 5, heartbeat * 4)),
-            self.cleans_up_keyed(self.runs::<Keyed>()).config(config(3, 6, heartbeat * 4)),
+            self.cleans_up(self.runs::<Careful>())
+                .config(config(2, 5, heartbeat * 4)),
+            self.cleans_up_keyed(self.runs::<Keyed>())
+                .config(config(3, 6, heartbeat * 4)),
             self.runs_groups().config(config(2, 4, heartbeat * 4)),
             self.runs::<Tick>().config(config(2, 3, heartbeat * 3)),
         ]
@@ -218,7 +222,10 @@ impl Actor {
                     call.returns("an error for all");
                     return Err(HandlerError::from("told to stop"));
                 }
-                let ends: Vec<_> = jobs.iter().map(|job| actor.end(&job.id, &job.task.script, Phase::Run)).collect();
+                let ends: Vec<_> = jobs
+                    .iter()
+                    .map(|job| actor.end(&job.id, &job.task.script, Phase::Run))
+                    .collect();
                 call.returns("an outcome for each");
                 Ok(ends.into_iter().map(Outcome::from).collect::<Vec<_>>())
             }
@@ -238,7 +245,11 @@ impl Actor {
 
     fn begin(&self, ids: Vec<TaskId>, phase: Phase, script: &Script) -> Call {
         let number = {
-            let mut counts = self.stage.counts.lock().expect("nothing panics while it holds the lock");
+            let mut counts = self
+                .stage
+                .counts
+                .lock()
+                .expect("nothing panics while it holds the lock");
             counts.calls += 1;
             counts.calls
         };
@@ -248,14 +259,22 @@ impl Actor {
             script: script.clone(),
             returned: AtomicBool::new(false),
         };
-        call.note(What::Began { call: number, ids, phase });
+        call.note(What::Began {
+            call: number,
+            ids,
+            phase,
+        });
         call
     }
 
     /// How this run of the task ends.
     fn end(&self, id: &TaskId, script: &Script, phase: Phase) -> oncetask::Result<u32> {
         let run = {
-            let mut counts = self.stage.counts.lock().expect("nothing panics while it holds the lock");
+            let mut counts = self
+                .stage
+                .counts
+                .lock()
+                .expect("nothing panics while it holds the lock");
             let runs = counts.runs.entry((id.clone(), phase)).or_default();
             *runs += 1;
             *runs - 1
@@ -269,7 +288,10 @@ impl Actor {
             End::Fail => Err("by its script".into()),
             End::Permanent => Err(HandlerError::permanent("by its script")),
             End::Snooze(delay) => Err(HandlerError::snooze(Duration::from_millis(delay))),
-            End::RetryAfter(delay) => Err(HandlerError::retry_after(Duration::from_millis(delay), "by its script")),
+            End::RetryAfter(delay) => Err(HandlerError::retry_after(
+                Duration::from_millis(delay),
+                "by its script",
+            )),
             End::Cancel => Err(HandlerError::cancel("by its script")),
             End::Panic => panic!("by its script"),
         }
@@ -302,7 +324,10 @@ impl Call {
 
     fn returns(&self, how: &'static str) {
         self.returned.store(true, Ordering::Relaxed);
-        self.note(What::Returned { call: self.number, how });
+        self.note(What::Returned {
+            call: self.number,
+            how,
+        });
     }
 
     fn note(&self, what: What) {
@@ -328,9 +353,9 @@ impl Drop for Call {
             return;
         }
         self.note(What::Dropped { call: self.number });
-        if self.actor.stage.broken == Some(Broken::HandlerNotDropped) && !self.actor.life.dead.is_cancelled() {
+        if self.actor.stage.broken == Some(Broken::HandlerNotDropped) && !self.actor.life.dead.is_cancelled()
+        {
             self.haunt();
         }
     }
 }
-

@@ -109,13 +109,19 @@ impl World {
         let mut left = self.server.everything();
         left.sort_by(|one, other| one.id().as_str().cmp(other.id().as_str()));
         for task in left {
-            self.stage.scribe.note(Who::Client, What::Left { task: Box::new(task) });
+            self.stage
+                .scribe
+                .note(Who::Client, What::Left { task: Box::new(task) });
         }
         self.played()
     }
 
     fn played(&self) -> Played {
-        let tally = self.network.tally.lock().expect("nothing panics while it holds the lock");
+        let tally = self
+            .network
+            .tally
+            .lock()
+            .expect("nothing panics while it holds the lock");
         Played {
             history: self.stage.scribe.take(),
             tally: tally.clone(),
@@ -210,7 +216,9 @@ impl World {
     async fn befall(self: Arc<Self>, trouble: Trouble) {
         sleep(Duration::from_millis(trouble.at)).await;
         let seat = &self.seats[trouble.worker];
-        let Some((life, stop)) = seat.life().clone() else { return };
+        let Some((life, stop)) = seat.life().clone() else {
+            return;
+        };
         match trouble.what {
             Blow::Freeze { .. } if life.is_frozen() => {}
             Blow::Freeze { when, lasts } => life.order(when, Fall::Freeze(lasts)),
@@ -300,10 +308,46 @@ async fn create(client: &Client, task: &TaskPlan) -> Result<TaskId, Error> {
     let at = (task.delay > 0).then(|| client.clock().now() + Duration::from_millis(task.delay));
     let script = task.script.clone();
     let creation = match (task.kind, &task.rule) {
-        (Kind::Plain, _) => client.create(Plain { number, key, at, script }).await,
-        (Kind::Careful, _) => client.create(Careful { number, key, at, script }).await,
-        (Kind::Keyed, _) => client.create(Keyed { number, key, at, script }).await,
-        (Kind::Grouped, _) => client.create(Grouped { number, key, at, script }).await,
+        (Kind::Plain, _) => {
+            client
+                .create(Plain {
+                    number,
+                    key,
+                    at,
+                    script,
+                })
+                .await
+        }
+        (Kind::Careful, _) => {
+            client
+                .create(Careful {
+                    number,
+                    key,
+                    at,
+                    script,
+                })
+                .await
+        }
+        (Kind::Keyed, _) => {
+            client
+                .create(Keyed {
+                    number,
+                    key,
+                    at,
+                    script,
+                })
+                .await
+        }
+        (Kind::Grouped, _) => {
+            client
+                .create(Grouped {
+                    number,
+                    key,
+                    at,
+                    script,
+                })
+                .await
+        }
         (Kind::Tick, rule) => {
             let rule = rule.as_ref().expect("a generator has a rule");
             let text = format!("FREQ=SECONDLY;INTERVAL={};COUNT={}", rule.every, rule.count);
@@ -311,7 +355,14 @@ async fn create(client: &Client, task: &TaskPlan) -> Result<TaskId, Error> {
                 .expect("a rule")
                 .starting_at(starts(task).naive_utc())
                 .missed(rule.missed);
-            client.create(Tick { number, key, every, script }).await
+            client
+                .create(Tick {
+                    number,
+                    key,
+                    every,
+                    script,
+                })
+                .await
         }
     };
     creation.map(|creation| creation.id)

@@ -17,7 +17,10 @@ pub(super) fn nothing_is_claimed_early(history: &History, _: &Plan) -> Option<Br
         if due.is_some_and(|due| due <= write.now) {
             return None;
         }
-        let what = format!("`{}` was claimed although it was not due, or another claim held it", write.id);
+        let what = format!(
+            "`{}` was claimed although it was not due, or another claim held it",
+            write.id
+        );
         Some(Breach::of(place, &write.id, what))
     })
 }
@@ -31,10 +34,18 @@ pub(super) fn claims_of_a_key_do_not_overlap(history: &History, _: &Plan) -> Opt
                 task.id() != &write.id
                     && same_key(task, claimed)
                     && !(*request == write.request && held_alike(task, claimed))
-                    && task.state.lease.as_ref().is_some_and(|lease| lease.until > write.now)
+                    && task
+                        .state
+                        .lease
+                        .as_ref()
+                        .is_some_and(|lease| lease.until > write.now)
             });
             if let Some((other, _)) = other {
-                let what = format!("`{}` was claimed while `{}` of its key was held", write.id, other.id());
+                let what = format!(
+                    "`{}` was claimed while `{}` of its key was held",
+                    write.id,
+                    other.id()
+                );
                 return Some(Breach::of(place, &write.id, what).with(other.id()));
             }
         }
@@ -54,7 +65,9 @@ pub(super) fn claims_of_a_key_do_not_overlap(history: &History, _: &Plan) -> Opt
 }
 
 fn same_key(one: &Task, other: &Task) -> bool {
-    one.kind() == other.kind() && one.spec.held_key().is_some() && one.spec.held_key() == other.spec.held_key()
+    one.kind() == other.kind()
+        && one.spec.held_key().is_some()
+        && one.spec.held_key() == other.spec.held_key()
 }
 
 /// Whether two tasks that one request claimed may be one claim: only groups are.
@@ -64,8 +77,16 @@ fn held_alike(one: &Task, other: &Task) -> bool {
 
 pub(super) fn writes_show_the_token(history: &History, _: &Plan) -> Option<Breach> {
     writes(history).find_map(|(place, _, write)| {
-        let (Op::Finish { token, accepted: true, .. }
-        | Op::Renew { token, answer: Renewed::Held | Renewed::Cancelled, .. }) = &write.op
+        let (Op::Finish {
+            token,
+            accepted: true,
+            ..
+        }
+        | Op::Renew {
+            token,
+            answer: Renewed::Held | Renewed::Cancelled,
+            ..
+        }) = &write.op
         else {
             return None;
         };
@@ -73,7 +94,10 @@ pub(super) fn writes_show_the_token(history: &History, _: &Plan) -> Option<Breac
         if lease.is_some_and(|lease| lease.token == *token) {
             return None;
         }
-        let what = format!("`{}` was accepted although another claim, or none, held `{}`", write.op, write.id);
+        let what = format!(
+            "`{}` was accepted although another claim, or none, held `{}`",
+            write.op, write.id
+        );
         Some(Breach::of(place, &write.id, what))
     })
 }
@@ -81,21 +105,36 @@ pub(super) fn writes_show_the_token(history: &History, _: &Plan) -> Option<Breac
 pub(super) fn a_claim_ends_once(history: &History, _: &Plan) -> Option<Breach> {
     let mut ended = HashSet::new();
     writes(history).find_map(|(place, _, write)| match write.op {
-        Op::Finish { token, accepted: true, .. } if !ended.insert(token) => {
-            Some(Breach::of(place, &write.id, format!("the claim {token:?} ended a second time")))
-        }
+        Op::Finish {
+            token,
+            accepted: true,
+            ..
+        } if !ended.insert(token) => Some(Breach::of(
+            place,
+            &write.id,
+            format!("the claim {token:?} ended a second time"),
+        )),
         _ => None,
     })
 }
 
 pub(super) fn an_ended_lease_is_not_extended(history: &History, _: &Plan) -> Option<Breach> {
     writes(history).find_map(|(place, _, write)| {
-        let Op::Renew { answer: Renewed::Held | Renewed::Cancelled, .. } = write.op else {
+        let Op::Renew {
+            answer: Renewed::Held | Renewed::Cancelled,
+            ..
+        } = write.op
+        else {
             return None;
         };
         let lease = write.before.as_ref()?.state.lease.as_ref()?;
-        (lease.until <= write.now)
-            .then(|| Breach::of(place, &write.id, "a lease was extended by a worker for whom it had ended"))
+        (lease.until <= write.now).then(|| {
+            Breach::of(
+                place,
+                &write.id,
+                "a lease was extended by a worker for whom it had ended",
+            )
+        })
     })
 }
 

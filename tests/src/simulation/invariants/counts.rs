@@ -19,20 +19,26 @@ struct Counted {
 pub(super) fn attempts_and_errors_add_up(history: &History, _: &Plan) -> Option<Breach> {
     let mut counted = HashMap::<_, [Counted; 2]>::new();
     writes(history).find_map(|(place, _, write)| {
-        let task = write.after.as_deref().filter(|task| task.spec.recurrence.is_none());
+        let task = write
+            .after
+            .as_deref()
+            .filter(|task| task.spec.recurrence.is_none());
         let Some(task) = task else {
             counted.remove(&write.id);
             return None;
         };
         let counts = counted.entry(&write.id).or_default();
         count(counts, write);
-        let wrong = [Phase::Run, Phase::Cleanup].into_iter().find_map(|phase| wrong(task, phase, counts[place_of(phase)]));
+        let wrong = [Phase::Run, Phase::Cleanup]
+            .into_iter()
+            .find_map(|phase| wrong(task, phase, counts[place_of(phase)]));
         wrong.map(|what| Breach::of(place, &write.id, format!("`{}`: {what}", write.id)))
     })
 }
 
 fn count(counts: &mut [Counted; 2], write: &Write) {
-    let phase = |task: &Option<std::sync::Arc<Task>>| Some(place_of(task.as_ref()?.state.lease.as_ref()?.phase));
+    let phase =
+        |task: &Option<std::sync::Arc<Task>>| Some(place_of(task.as_ref()?.state.lease.as_ref()?.phase));
     match &write.op {
         Op::Reset(Change::Applied) | Op::Create { new: true } => *counts = Default::default(),
         Op::Claim { .. } => {
@@ -40,14 +46,21 @@ fn count(counts: &mut [Counted; 2], write: &Write) {
                 counts[phase].attempts += 1;
             }
         }
-        Op::Finish { verdict, accepted: true, .. } => {
+        Op::Finish {
+            verdict,
+            accepted: true,
+            ..
+        } => {
             let Some(phase) = phase(&write.before) else { return };
             match verdict {
                 Verdict::Complete(_) => counts[phase].completions += 1,
                 Verdict::Exhausted | Verdict::Snooze { .. } | Verdict::Release | Verdict::Defer { .. } => {
                     counts[phase].attempts = counts[phase].attempts.saturating_sub(1);
                 }
-                Verdict::Retry { .. } | Verdict::Fail { .. } | Verdict::Cancel { .. } | Verdict::Advance { .. } => {}
+                Verdict::Retry { .. }
+                | Verdict::Fail { .. }
+                | Verdict::Cancel { .. }
+                | Verdict::Advance { .. } => {}
             }
         }
         _ => {}
@@ -62,9 +75,16 @@ fn wrong(task: &Task, phase: Phase, counted: Counted) -> Option<String> {
         Phase::Cleanup => state.cleanup_attempts,
     };
     if attempts != counted.attempts {
-        return Some(format!("it says {attempts} attempts ({phase:?}), and {} were claimed", counted.attempts));
+        return Some(format!(
+            "it says {attempts} attempts ({phase:?}), and {} were claimed",
+            counted.attempts
+        ));
     }
-    let errors = state.errors.iter().filter(|error| error.cleanup == (phase == Phase::Cleanup)).count();
+    let errors = state
+        .errors
+        .iter()
+        .filter(|error| error.cleanup == (phase == Phase::Cleanup))
+        .count();
     let held = u32::from(state.lease.as_ref().is_some_and(|lease| lease.phase == phase));
     let sum = u32::try_from(errors).expect("errors are few") + counted.completions + held;
     (attempts != sum).then(|| {

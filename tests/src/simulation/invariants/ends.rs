@@ -10,26 +10,42 @@ use crate::simulation::history::{History, Op, What, Write};
 use crate::simulation::plan::Plan;
 
 pub(super) fn no_acknowledged_task_is_lost(history: &History, _: &Plan) -> Option<Breach> {
-    let left: HashSet<_> = history.events.iter().filter_map(|event| match &event.what {
-        What::Left { task } => Some(task.id()),
-        _ => None,
-    }).collect();
+    let left: HashSet<_> = history
+        .events
+        .iter()
+        .filter_map(|event| match &event.what {
+            What::Left { task } => Some(task.id()),
+            _ => None,
+        })
+        .collect();
     let deleted: HashSet<_> = writes(history)
         .filter(|(.., write)| matches!(write.op, Op::Delete(Change::Applied)))
         .map(|(.., write)| &write.id)
         .collect();
-    history.events.iter().enumerate().find_map(|(place, event)| match &event.what {
-        What::Acknowledged { id } if !left.contains(id) && !deleted.contains(id) => {
-            Some(Breach::of(place, id, format!("`{id}` was acknowledged, never deleted, and is not stored")))
-        }
-        _ => None,
-    })
+    history
+        .events
+        .iter()
+        .enumerate()
+        .find_map(|(place, event)| match &event.what {
+            What::Acknowledged { id } if !left.contains(id) && !deleted.contains(id) => Some(Breach::of(
+                place,
+                id,
+                format!("`{id}` was acknowledged, never deleted, and is not stored"),
+            )),
+            _ => None,
+        })
 }
 
 pub(super) fn what_is_answered_is_stored(history: &History, _: &Plan) -> Option<Breach> {
     writes(history)
         .find(|(.., write)| !is_stored(write))
-        .map(|(place, _, write)| Breach::of(place, &write.id, format!("the answer was `{}`; it is not what is stored", write.op)))
+        .map(|(place, _, write)| {
+            Breach::of(
+                place,
+                &write.id,
+                format!("the answer was `{}`; it is not what is stored", write.op),
+            )
+        })
 }
 
 fn is_stored(write: &Write) -> bool {
@@ -38,12 +54,16 @@ fn is_stored(write: &Write) -> bool {
     match &write.op {
         Op::Create { .. } | Op::Spawn => true,
         Op::Claim { token, .. } => lease.is_some_and(|lease| lease.token == *token),
-        Op::Renew { until, answer: Renewed::Held | Renewed::Cancelled, .. } => {
-            lease.is_some_and(|lease| until.is_none_or(|until| lease.until >= until))
-        }
-        Op::Finish { token, accepted: true, .. } => {
-            after.is_some() && lease.is_none_or(|lease| lease.token != *token)
-        }
+        Op::Renew {
+            until,
+            answer: Renewed::Held | Renewed::Cancelled,
+            ..
+        } => lease.is_some_and(|lease| until.is_none_or(|until| lease.until >= until)),
+        Op::Finish {
+            token,
+            accepted: true,
+            ..
+        } => after.is_some() && lease.is_none_or(|lease| lease.token != *token),
         Op::Cancel(Change::Applied) => after.is_some_and(|task| task.state.cancelled_at.is_some()),
         Op::Reset(Change::Applied) => after.is_some_and(|task| !task.is_done() && lease.is_none()),
         Op::Delete(Change::Applied) => after.is_none(),
@@ -61,9 +81,11 @@ pub(super) fn each_id_is_created_once(history: &History, _: &Plan) -> Option<Bre
             there.remove(&write.id);
             None
         }
-        Op::Create { new: true } if !there.insert(&write.id) => {
-            Some(Breach::of(place, &write.id, format!("`{}` was created a second time", write.id)))
-        }
+        Op::Create { new: true } if !there.insert(&write.id) => Some(Breach::of(
+            place,
+            &write.id,
+            format!("`{}` was created a second time", write.id),
+        )),
         _ => None,
     })
 }
@@ -75,7 +97,11 @@ pub(super) fn one_completion_for_each_reset(history: &History, _: &Plan) -> Opti
             completed.remove(&write.id);
             None
         }
-        Op::Finish { verdict: Verdict::Complete(_), accepted: true, .. } => {
+        Op::Finish {
+            verdict: Verdict::Complete(_),
+            accepted: true,
+            ..
+        } => {
             let phase = write.before.as_ref()?.state.lease.as_ref()?.phase;
             let phases = completed.entry(&write.id).or_default();
             if phases.contains(&phase) {
@@ -91,11 +117,15 @@ pub(super) fn one_completion_for_each_reset(history: &History, _: &Plan) -> Opti
 
 /// Liveness: nothing is left that could go on, long after the last fault.
 pub(super) fn every_task_ends(history: &History, _: &Plan) -> Option<Breach> {
-    history.events.iter().enumerate().find_map(|(place, event)| match &event.what {
-        What::Left { task } if !task.is_done() => {
-            let what = format!("`{}` has not ended although nothing stands in its way", task.id());
-            Some(Breach::of(place, task.id(), what))
-        }
-        _ => None,
-    })
+    history
+        .events
+        .iter()
+        .enumerate()
+        .find_map(|(place, event)| match &event.what {
+            What::Left { task } if !task.is_done() => {
+                let what = format!("`{}` has not ended although nothing stands in its way", task.id());
+                Some(Breach::of(place, task.id(), what))
+            }
+            _ => None,
+        })
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use oncetask::TaskId;
 use oncetask::store::Renewed;
 use oncetask::task::LeaseToken;
 use oncetask::task::transition::{Change, Phase, Verdict};
-use oncetask::TaskId;
 
 use super::{Breach, writes};
 use crate::simulation::clock::signed;
@@ -22,12 +22,18 @@ struct Claims<'a> {
 
 impl<'a> Claims<'a> {
     fn see(&mut self, event: &Event, write: &'a Write) {
-        let ends = |until: chrono::DateTime<chrono::Utc>| signed(write.called) + (until - write.now).num_milliseconds();
+        let ends = |until: chrono::DateTime<chrono::Utc>| {
+            signed(write.called) + (until - write.now).num_milliseconds()
+        };
         match write.op {
             Op::Claim { token, until } => {
                 self.held.insert((event.who, &write.id), (token, ends(until)));
             }
-            Op::Renew { token, until: Some(until), answer: Renewed::Held | Renewed::Cancelled } => {
+            Op::Renew {
+                token,
+                until: Some(until),
+                answer: Renewed::Held | Renewed::Cancelled,
+            } => {
                 let held = self.held.get_mut(&(event.who, &write.id));
                 if let Some((_, end)) = held.filter(|(held, _)| *held == token) {
                     *end = (*end).max(ends(until));
@@ -103,12 +109,20 @@ pub(super) fn no_handler_outlives_its_lease(history: &History, _: &Plan) -> Opti
         {
             deleted.insert(&write.id);
         }
-        let What::Acted { call } = event.what else { return None };
+        let What::Acted { call } = event.what else {
+            return None;
+        };
         let call = calls.get(&call)?;
         call.ids.iter().filter(|id| !deleted.contains(id)).find_map(|id| {
             let (_, ends) = claims.held.get(&(call.who, id))?;
             let late = signed(event.at) - ends;
-            (late > 0).then(|| Breach::of(place, id, format!("the handler of `{id}` acts {late} ms after its lease")))
+            (late > 0).then(|| {
+                Breach::of(
+                    place,
+                    id,
+                    format!("the handler of `{id}` acts {late} ms after its lease"),
+                )
+            })
         })
     })
 }
@@ -123,7 +137,8 @@ pub(super) fn no_handler_runs_beside_another(history: &History, _: &Plan) -> Opt
                 if let Some(task) = &write.after
                     && let Some(key) = task.spec.held_key()
                 {
-                    keys.entry(&write.id).or_insert_with(|| (task.kind().to_owned(), key.to_string()));
+                    keys.entry(&write.id)
+                        .or_insert_with(|| (task.kind().to_owned(), key.to_string()));
                 }
                 if matches!(write.op, Op::Delete(Change::Applied)) {
                     deleted.insert(write.id.clone());
@@ -163,8 +178,15 @@ pub(super) fn no_handler_runs_beside_another(history: &History, _: &Plan) -> Opt
 
 pub(super) fn a_completion_was_returned(history: &History, _: &Plan) -> Option<Breach> {
     follow(history, |place, event, _, calls| {
-        let What::Write(write) = &event.what else { return None };
-        let Op::Finish { token, verdict: Verdict::Complete(_), accepted: true } = &write.op else {
+        let What::Write(write) = &event.what else {
+            return None;
+        };
+        let Op::Finish {
+            token,
+            verdict: Verdict::Complete(_),
+            accepted: true,
+        } = &write.op
+        else {
             return None;
         };
         let task = write.before.as_ref()?;
@@ -176,7 +198,10 @@ pub(super) fn a_completion_was_returned(history: &History, _: &Plan) -> Option<B
             under && call.phase == phase && matches!(call.returned, Some("ok" | "an outcome for each"))
         });
         (!nothing_to_call && !returned).then(|| {
-            let what = format!("`{}` is complete, and no handler has said so under this claim", write.id);
+            let what = format!(
+                "`{}` is complete, and no handler has said so under this claim",
+                write.id
+            );
             Breach::of(place, &write.id, what)
         })
     })
@@ -192,12 +217,20 @@ pub(super) fn every_handler_has_a_claim(history: &History, _: &Plan) -> Option<B
         })
         .collect();
     follow(history, |place, event, _, calls| {
-        let What::Began { call, ids, .. } = &event.what else { return None };
+        let What::Began { call, ids, .. } = &event.what else {
+            return None;
+        };
         let call = calls.get(call)?;
         ids.iter().zip(&call.tokens).find_map(|(id, token)| {
-            let sound = token.is_some_and(|token| granted.contains(&(event.who, id, token)) && called.insert((id, token)));
-            (!sound).then(|| Breach::of(place, id, format!("a handler of `{id}` was called without a claim of its own")))
+            let sound = token
+                .is_some_and(|token| granted.contains(&(event.who, id, token)) && called.insert((id, token)));
+            (!sound).then(|| {
+                Breach::of(
+                    place,
+                    id,
+                    format!("a handler of `{id}` was called without a claim of its own"),
+                )
+            })
         })
     })
 }
-

@@ -41,29 +41,70 @@ pub(crate) const ALL: &[(&str, Check)] = &[
     ("no acknowledged task is lost", ends::no_acknowledged_task_is_lost),
     ("what is answered is stored", ends::what_is_answered_is_stored),
     ("each id is created once", ends::each_id_is_created_once),
-    ("at most one completion is accepted, for each reset", ends::one_completion_for_each_reset),
+    (
+        "at most one completion is accepted, for each reset",
+        ends::one_completion_for_each_reset,
+    ),
     ("every task ends once the faults stop", ends::every_task_ends),
-    ("nothing is claimed before it is due", claims::nothing_is_claimed_early),
-    ("no two claims of a resource key overlap", claims::claims_of_a_key_do_not_overlap),
-    ("only the claim that holds a task writes to it", claims::writes_show_the_token),
+    (
+        "nothing is claimed before it is due",
+        claims::nothing_is_claimed_early,
+    ),
+    (
+        "no two claims of a resource key overlap",
+        claims::claims_of_a_key_do_not_overlap,
+    ),
+    (
+        "only the claim that holds a task writes to it",
+        claims::writes_show_the_token,
+    ),
     ("a claim ends once", claims::a_claim_ends_once),
-    ("a lease that has ended is never extended", claims::an_ended_lease_is_not_extended),
+    (
+        "a lease that has ended is never extended",
+        claims::an_ended_lease_is_not_extended,
+    ),
     ("a lease is never set back", claims::a_lease_is_not_set_back),
-    ("no handler outlives its stored lease", handlers::no_handler_outlives_its_lease),
-    ("no handler runs beside another of its task or key", handlers::no_handler_runs_beside_another),
-    ("a completion is what a handler returned under that claim", handlers::a_completion_was_returned),
-    ("every handler runs under a claim of its worker", handlers::every_handler_has_a_claim),
+    (
+        "no handler outlives its stored lease",
+        handlers::no_handler_outlives_its_lease,
+    ),
+    (
+        "no handler runs beside another of its task or key",
+        handlers::no_handler_runs_beside_another,
+    ),
+    (
+        "a completion is what a handler returned under that claim",
+        handlers::a_completion_was_returned,
+    ),
+    (
+        "every handler runs under a claim of its worker",
+        handlers::every_handler_has_a_claim,
+    ),
     ("attempts and errors add up", counts::attempts_and_errors_add_up),
-    ("the occurrences are those of the rule", occurrences::occurrences_are_those_of_the_rule),
-    ("a cancellation ends in a cleanup", cancellation::a_cancellation_ends_in_a_cleanup),
-    ("what is cancelled does not run again", cancellation::what_is_cancelled_does_not_run),
+    (
+        "the occurrences are those of the rule",
+        occurrences::occurrences_are_those_of_the_rule,
+    ),
+    (
+        "a cancellation ends in a cleanup",
+        cancellation::a_cancellation_ends_in_a_cleanup,
+    ),
+    (
+        "what is cancelled does not run again",
+        cancellation::what_is_cancelled_does_not_run,
+    ),
 ];
 
 /// The first violation of each invariant, in the order in which they happened.
 pub(crate) fn check(history: &History, plan: &Plan) -> Vec<Violation> {
     let breaches = ALL.iter().filter_map(|(invariant, check)| {
         let Breach { place, ids, what } = check(history, plan)?;
-        Some(Violation { invariant, what, ids, place })
+        Some(Violation {
+            invariant,
+            what,
+            ids,
+            place,
+        })
     });
     let mut violations: Vec<_> = breaches.collect();
     violations.sort_by_key(|violation| violation.place);

@@ -30,7 +30,10 @@ pub(super) fn occurrences_are_those_of_the_rule(history: &History, plan: &Plan) 
         .iter()
         .filter_map(|task| {
             let rule = task.rule.as_ref()?;
-            Some((TaskId::new(format!("tick-{}", task.number)), (beats(task, rule), rule.missed)))
+            Some((
+                TaskId::new(format!("tick-{}", task.number)),
+                (beats(task, rule), rule.missed),
+            ))
         })
         .collect();
     let mut spawned = HashMap::<u64, Vec<&Write>>::new();
@@ -40,14 +43,19 @@ pub(super) fn occurrences_are_those_of_the_rule(history: &History, plan: &Plan) 
     writes(history).find_map(|(place, _, write)| {
         let (beats, missed) = rules.get(&write.id)?;
         let wrong = match &write.op {
-            Op::Finish { verdict: Verdict::Advance { next }, accepted: true, .. } => {
+            Op::Finish {
+                verdict: Verdict::Advance { next },
+                accepted: true,
+                ..
+            } => {
                 let none = Vec::new();
                 let of_this_turn = spawned.get(&write.request).unwrap_or(&none);
                 wrong_turn(write, beats, *missed, *next, of_this_turn)
             }
             Op::Reset(Change::Applied) => {
                 let due = write.after.as_ref()?.state.wait_until;
-                (!beats.contains(&due)).then(|| format!("it was reset to {due}, which is no beat of its rule"))
+                (!beats.contains(&due))
+                    .then(|| format!("it was reset to {due}, which is no beat of its rule"))
             }
             _ => None,
         };
@@ -70,7 +78,9 @@ fn wrong_turn(
         .copied()
         .collect();
     if !beats.contains(&due) || next.is_some_and(|next| !beats.contains(&next)) {
-        return Some(format!("its turn from {due} to {next:?} is not between beats of its rule"));
+        return Some(format!(
+            "its turn from {due} to {next:?} is not between beats of its rule"
+        ));
     }
     let expected: Vec<_> = match missed {
         Missed::One => vec![due],
@@ -79,7 +89,11 @@ fn wrong_turn(
         Missed::Skip => vec![due],
     };
     let ids: Vec<_> = expected.iter().map(|at| occurrence(&write.id, *at)).collect();
-    let asked: Vec<_> = spawned.iter().filter(|spawn| is_of(&spawn.id, &write.id)).map(|spawn| spawn.id.clone()).collect();
+    let asked: Vec<_> = spawned
+        .iter()
+        .filter(|spawn| is_of(&spawn.id, &write.id))
+        .map(|spawn| spawn.id.clone())
+        .collect();
     if asked != ids {
         return Some(format!("its turn has spawned {asked:?} instead of {ids:?}"));
     }
@@ -88,7 +102,10 @@ fn wrong_turn(
 }
 
 fn occurrence(generator: &TaskId, at: DateTime<Utc>) -> TaskId {
-    TaskId::new(format!("{generator}_occ_{}", at.to_rfc3339_opts(SecondsFormat::Secs, true)))
+    TaskId::new(format!(
+        "{generator}_occ_{}",
+        at.to_rfc3339_opts(SecondsFormat::Secs, true)
+    ))
 }
 
 fn is_of(occurrence: &TaskId, generator: &TaskId) -> bool {
