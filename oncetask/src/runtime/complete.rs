@@ -34,7 +34,7 @@ pub(super) struct Completer {
 }
 
 impl Completer {
-    pub(super) fn start(client: Client, drive: Drive) -> Self {
+    pub(super) fn start(client: Client, drive: &Drive) -> Self {
         let (jobs, receiver) = mpsc::channel(WAITING);
         let (closing, calls) = (CancellationToken::new(), TaskTracker::new());
         let gathering = gather(client, receiver, closing.clone(), (calls.clone(), drive.clone()));

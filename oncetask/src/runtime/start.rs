@@ -44,7 +44,7 @@ pub(super) async fn start(builder: Builder) -> Result<Worker, Error> {
         problems: vec![format!("the thread that keeps leases cannot be started: {error}")],
     })?;
     let engine = Arc::new(Engine {
-        completer: Completer::start(client.clone(), drive.clone()),
+        completer: Completer::start(client.clone(), &drive),
         client,
         states: Arc::new(states),
         runnables,

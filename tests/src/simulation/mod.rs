@@ -14,7 +14,9 @@
 //!                                  invariants ◀───────────────────── history
 //! ```
 
+mod actor;
 mod broken;
+mod clients;
 mod clock;
 mod dice;
 mod front;

@@ -175,7 +175,9 @@ impl Line {
         tokio::spawn(async move {
             sleep(Duration::from_millis(delay)).await;
             if let Some(line) = line.upgrade() {
-                kinds.iter().for_each(|kind| line.bell.due(kind));
+                for kind in &kinds {
+                    line.bell.due(kind);
+                }
                 if !stopped.is_empty() {
                     line.bell.stopped(&stopped);
                 }

@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 
+use super::broken::Broken;
 use super::clock::{Millis, Skew};
 use super::dice::{dice, happens};
 use super::life::When;
@@ -140,6 +141,17 @@ impl Plan {
             workers,
             tasks,
         }
+    }
+
+    /// The plan without a guard that is a matter of the plan.
+    pub(crate) fn without(mut self, broken: Option<Broken>) -> Self {
+        if broken == Some(Broken::ClocksTooFarApart) {
+            for skew in self.workers.iter_mut().map(|worker| &mut worker.skew) {
+                skew.offset *= 2;
+                skew.band *= 2;
+            }
+        }
+        self
     }
 
     /// When a worker is cut off from the store.
@@ -286,17 +298,9 @@ fn troubles(rng: &mut Rng, workers: usize, heartbeat: Millis, lasts: Millis) -> 
 
 /// After how many polls: often at once, sometimes much later.
 fn when(rng: &mut Rng) -> When {
-    let most = [1, 8, 60][rng.usize(..3)];
-    match rng.bool() {
-        true => When {
-            polls: rng.u32(..most / 4 + 1),
-            births: true,
-        },
-        false => When {
-            polls: rng.u32(..most),
-            births: false,
-        },
-    }
+    let (most, births) = ([1, 8, 60][rng.usize(..3)], rng.bool());
+    let polls = rng.u32(..if births { most / 4 + 1 } else { most });
+    When { polls, births }
 }
 
 impl Blow {

@@ -94,7 +94,7 @@ impl Server {
             let insert = only(at_once(self.store.create(vec![task.clone()])));
             let new = insert == Insert::New;
             self.note(caller, task.id(), task.spec.created_at, Op::Create { new });
-            self.ring(vec![task.spec.kind.clone()], &[]);
+            self.ring(std::slice::from_ref(&task.spec.kind), &[]);
             insert
         };
         tasks.iter().take(caller.part).map(create).collect()
@@ -148,7 +148,7 @@ impl Server {
                 self.note(caller, spawned.id(), now, Op::Spawn);
             }
             let kind = self.tasks().get(&finish.id).map(|task| task.spec.kind.clone());
-            self.ring(kind.into_iter().collect(), &[]);
+            self.ring(kind.as_slice(), &[]);
             answer
         };
         finishes.iter().take(caller.part).map(finish).collect()
@@ -172,7 +172,7 @@ impl Server {
             };
             self.note(caller, id, now, op);
             let stopped = (stops && change == Change::Applied).then(|| id.clone());
-            self.ring(kind.into_iter().collect(), stopped.as_slice());
+            self.ring(kind.as_slice(), stopped.as_slice());
             change
         };
         ids.iter().take(caller.part).map(change).collect()
@@ -203,10 +203,10 @@ impl Server {
         self.written.notify_waiters();
     }
 
-    fn ring(&self, kinds: Vec<String>, stopped: &[TaskId]) {
+    fn ring(&self, kinds: &[String], stopped: &[TaskId]) {
         let lines = self.lines.lock().expect("nothing panics while it holds the lock");
         for line in lines.iter().filter_map(Weak::upgrade) {
-            line.ring(&kinds, stopped);
+            line.ring(kinds, stopped);
         }
     }
 

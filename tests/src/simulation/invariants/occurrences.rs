@@ -83,10 +83,9 @@ fn wrong_turn(
         ));
     }
     let expected: Vec<_> = match missed {
-        Missed::One => vec![due],
         Missed::All { max } => late.into_iter().take(max as usize).collect(),
         Missed::Skip if late.len() > 1 => Vec::new(),
-        Missed::Skip => vec![due],
+        Missed::One | Missed::Skip => vec![due],
     };
     let ids: Vec<_> = expected.iter().map(|at| occurrence(&write.id, *at)).collect();
     let asked: Vec<_> = spawned
