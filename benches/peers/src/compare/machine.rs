@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::Result;
 use crate::server::Server;
+use crate::{Result, stop};
 
 pub(crate) struct Machine {
     pub(crate) processor: String,
@@ -67,10 +67,10 @@ pub(crate) fn output(program: &Path, arguments: &[String], patience: Duration) -
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if Instant::now() > end {
+        if Instant::now() > end || stop::told() {
             child.kill()?;
             child.wait()?;
-            return Err(format!("it did not end in {} s", patience.as_secs()).into());
+            return Err(format!("it was ended after {} s at most", patience.as_secs()).into());
         }
         std::thread::sleep(Duration::from_millis(20));
     };

@@ -4,6 +4,7 @@ mod machine;
 mod options;
 mod plan;
 mod server;
+mod stop;
 mod table;
 
 use std::time::Instant;
@@ -18,6 +19,7 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result {
     let options = Options::from_arguments(std::env::args().skip(1))?;
+    stop::watch()?;
     let server = Server::start()?;
     let mut machine = Machine::look(&server)?;
     let mut table = Table::default();
@@ -29,6 +31,9 @@ fn main() -> Result {
             break;
         }
         rounds += 1;
+    }
+    if stop::told() {
+        return Err("stopped; nothing was written".into());
     }
     machine.watch_others();
     let text = table.write(&options, &machine, rounds)?;
@@ -42,6 +47,9 @@ fn run_round(round: usize, options: &Options, server: &Server, table: &mut Table
     let measurements = plan(round, options);
     let count = measurements.len();
     for (number, measurement) in measurements.into_iter().enumerate() {
+        if stop::told() {
+            return false;
+        }
         if Instant::now() > end {
             eprintln!("the time is over: {number} of {count} measurements of the last round");
             return false;
