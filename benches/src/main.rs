@@ -4,9 +4,9 @@
 
 mod cases;
 mod options;
-mod report;
 mod work;
 
+use bench_report as report;
 use options::Options;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -3,8 +3,10 @@
 use std::process::Command;
 
 use oncetask::Client;
-use oncetask::store::{Durability, FirestoreStore, MemoryStore, SqliteStore, Usage};
+use oncetask::store::{Durability, FirestoreStore, MemoryStore, SqliteStore};
 use tests::emulator::Emulator;
+
+use crate::report::Asked;
 
 type Error = Box<dyn std::error::Error>;
 
@@ -120,8 +122,12 @@ impl Place {
 
 impl Opened {
     /// What Firestore was asked so far.
-    pub(crate) fn usage(&self) -> Option<Usage> {
-        self.firestore.as_ref().map(FirestoreStore::usage)
+    pub(crate) fn usage(&self) -> Option<Asked> {
+        let usage = self.firestore.as_ref()?.usage();
+        Some(Asked {
+            rpcs: usage.rpcs,
+            reads: usage.reads,
+        })
     }
 }
 

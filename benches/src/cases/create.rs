@@ -27,7 +27,7 @@ pub(crate) async fn one_by_one(options: &Options) -> Result {
         let began = Instant::now();
         let times = from_callers(&client, callers, tasks).await?;
         let took = began.elapsed();
-        let mut line = Line::of(options, "create", times.len())
+        let mut line = Line::of(&options.store, "create", times.len())
             .rate(times.len(), took)
             .times(times)
             .used(before, Usage::of_this_process());
@@ -66,7 +66,7 @@ pub(crate) async fn all(options: &Options) -> Result {
     let began = Instant::now();
     fill(&client, 0..options.tasks, CALL).await?;
     let took = began.elapsed();
-    let line = Line::of(options, "create_all", options.tasks).rate(options.tasks, took);
+    let line = Line::of(&options.store, "create_all", options.tasks).rate(options.tasks, took);
     line.used(before, Usage::of_this_process()).print()?;
     Ok(())
 }

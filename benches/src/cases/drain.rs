@@ -27,7 +27,7 @@ pub(crate) async fn drain(options: &Options) -> Result {
         } else {
             run_all(&opened.client, concurrency, options.tasks).await?
         };
-        let mut line = Line::of(options, "drain", options.tasks).rate(options.tasks, took);
+        let mut line = Line::of(&options.store, "drain", options.tasks).rate(options.tasks, took);
         line = line.used(before, Usage::of_this_process());
         if options.processes > 1 {
             line.processes = Some(options.processes);

@@ -33,7 +33,7 @@ pub(crate) async fn grow(options: &Options) -> Result {
         }
         runs.sort_unstable();
         let took = runs[RUNS / 2];
-        let mut line = Line::of(options, "grow", DRAINED).rate(DRAINED, took);
+        let mut line = Line::of(&options.store, "grow", DRAINED).rate(DRAINED, took);
         line.note = Some(format!("{wanted} finished"));
         line.concurrency = Some(CONCURRENCY);
         line.used(before, Usage::of_this_process()).print()?;

@@ -20,7 +20,7 @@ pub(crate) async fn idle(options: &Options) -> Result {
     let after = Usage::of(&child.id().to_string());
     child.kill()?;
     child.wait()?;
-    let mut line = Line::of(options, "idle", 0).used(before, after);
+    let mut line = Line::of(&options.store, "idle", 0).used(before, after);
     line.cpu_s = rounded(line.cpu_s * 60.0 / WATCHED.as_secs_f64());
     line.note = Some("cpu_s is for a minute".to_owned());
     line.print()?;

@@ -30,7 +30,7 @@ pub(crate) async fn latency(options: &Options) -> Result {
     let worker = start(&client, sender).await?;
     let times = measure(&client, tasks, &mut waits).await?;
     worker.shutdown().await;
-    let mut line = Line::of(options, "latency", tasks)
+    let mut line = Line::of(&options.store, "latency", tasks)
         .times(times)
         .used(before, Usage::of_this_process());
     line.note = Some("same process".to_owned());
@@ -43,7 +43,7 @@ pub(crate) async fn latency(options: &Options) -> Result {
     let times = measure(&client, tasks, &mut waits).await;
     child.kill()?;
     child.wait()?;
-    let mut line = Line::of(options, "latency", tasks)
+    let mut line = Line::of(&options.store, "latency", tasks)
         .times(times?)
         .used(before, Usage::of_this_process());
     line.note = Some("another process".to_owned());

@@ -58,7 +58,7 @@ pub(crate) async fn list(options: &Options) -> Result {
                 ..page_query
             });
         }
-        let mut line = Line::of(options, "list", options.tasks)
+        let mut line = Line::of(&options.store, "list", options.tasks)
             .times(times)
             .used(before, Usage::of_this_process());
         line.note = Some(name.to_owned());

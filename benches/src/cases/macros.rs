@@ -39,7 +39,7 @@ pub(crate) fn macros(options: &Options) -> Result {
         if without.is_zero() {
             without = median;
         }
-        let mut line = Line::of(options, "macros", TYPES as usize).times(times);
+        let mut line = Line::of(&options.store, "macros", TYPES as usize).times(times);
         let each = median.saturating_sub(without).as_secs_f64() * 1000.0 / f64::from(TYPES);
         line.store = String::new();
         line.note = Some(format!("{note}: {each:.2} ms a type more than serde alone"));

@@ -43,7 +43,7 @@ pub(crate) fn recurrence(options: &Options) -> Result {
                 began.elapsed()
             })
             .collect();
-        let mut line = Line::of(options, "recurrence", 0)
+        let mut line = Line::of(&options.store, "recurrence", 0)
             .times(times)
             .used(before, Usage::of_this_process());
         line.store = String::new();

@@ -1,58 +1,71 @@
-//! One JSON line a measurement.
+//! One JSON line a measurement: what our benches print, and those of the peers they are compared with.
 
 use std::fs;
 use std::time::Duration;
 
-use oncetask::store::Usage as Asked;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::options::Options;
-
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Line {
-    pub(crate) case: String,
-    pub(crate) store: String,
-    pub(crate) tasks: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) concurrency: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) per_second: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) p50_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) p99_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) processes: Option<usize>,
-    /// Requests to Firestore, and documents read, by this process.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) rpcs_per_task: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reads_per_task: Option<f64>,
+/// A measurement.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Line {
+    /// What was measured.
+    pub case: String,
+    /// On what.
+    pub store: String,
+    /// How many tasks were asked for.
+    pub tasks: usize,
+    /// Callers or handlers at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<usize>,
+    /// Tasks a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<f64>,
+    /// The median, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_ms: Option<f64>,
+    /// What 99 of 100 stayed below, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_ms: Option<f64>,
+    /// Processes at the same time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<usize>,
+    /// Requests to Firestore by this process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpcs_per_task: Option<f64>,
+    /// Documents that this process read from Firestore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reads_per_task: Option<f64>,
     /// Processor time that the measured process spent on it.
-    pub(crate) cpu_s: f64,
+    pub cpu_s: f64,
     /// The memory of the measured process at its end.
-    pub(crate) rss_mb: f64,
+    pub rss_mb: f64,
     /// What else there is to say.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) note: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl Line {
-    pub(crate) fn of(options: &Options, case: &str, tasks: usize) -> Self {
+    /// A measurement of which nothing is known yet.
+    #[must_use]
+    pub fn of(store: &str, case: &str, tasks: usize) -> Self {
         Self {
             case: case.to_owned(),
-            store: options.store.clone(),
+            store: store.to_owned(),
             tasks,
             ..Self::default()
         }
     }
 
-    pub(crate) fn rate(mut self, tasks: usize, took: Duration) -> Self {
+    /// So many in this time.
+    #[must_use]
+    pub fn rate(mut self, tasks: usize, took: Duration) -> Self {
         self.per_second = Some(rounded(count_of(tasks) / took.as_secs_f64()));
         self
     }
 
-    pub(crate) fn times(mut self, mut times: Vec<Duration>) -> Self {
+    /// The median and the 99th percentile of these.
+    #[must_use]
+    pub fn times(mut self, mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
         let at = |part: usize| {
             times
@@ -65,14 +78,16 @@ impl Line {
     }
 
     /// What a process has used between two readings.
-    pub(crate) fn used(mut self, before: Usage, after: Usage) -> Self {
+    #[must_use]
+    pub fn used(mut self, before: Usage, after: Usage) -> Self {
         self.cpu_s = rounded(after.cpu_s - before.cpu_s);
         self.rss_mb = rounded(after.rss_mb);
         self
     }
 
-    /// What Firestore was asked between two readings.
-    pub(crate) fn asked(mut self, before: Option<Asked>, after: Option<Asked>) -> Self {
+    /// What a server was asked between two readings.
+    #[must_use]
+    pub fn asked(mut self, before: Option<Asked>, after: Option<Asked>) -> Self {
         if let (Some(before), Some(after)) = (before, after) {
             let tasks = count_of(self.tasks);
             #[expect(clippy::cast_precision_loss, reason = "requests are counted in thousands")]
@@ -83,27 +98,44 @@ impl Line {
         self
     }
 
+    /// Prints it.
+    ///
+    /// # Errors
+    ///
+    /// None that is known: every line has a form in JSON.
     #[expect(clippy::print_stdout, reason = "a measurement is printed")]
-    pub(crate) fn print(&self) -> Result<(), serde_json::Error> {
+    pub fn print(&self) -> Result<(), serde_json::Error> {
         println!("{}", serde_json::to_string(self)?);
         Ok(())
     }
 }
 
+/// What a server was asked so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Requests.
+    pub rpcs: u64,
+    /// Documents read.
+    pub reads: u64,
+}
+
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usage {
+pub struct Usage {
     cpu_s: f64,
     rss_mb: f64,
 }
 
 impl Usage {
-    pub(crate) fn of_this_process() -> Self {
+    /// This one.
+    #[must_use]
+    pub fn of_this_process() -> Self {
         Self::of("self")
     }
 
-    /// Zero where the system does not tell.
-    pub(crate) fn of(process: &str) -> Self {
+    /// The process with this id. Zero where the system does not tell.
+    #[must_use]
+    pub fn of(process: &str) -> Self {
         const TICKS_PER_SECOND: f64 = 100.0;
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         // The fields after the program's name, which may have blanks in it.
@@ -128,7 +160,9 @@ impl Usage {
     }
 }
 
-pub(crate) fn rounded(value: f64) -> f64 {
+/// To three places.
+#[must_use]
+pub fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
