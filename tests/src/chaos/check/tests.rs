@@ -1,0 +1,1 @@
+//! Histories that are wrong, each of which must be called so.
