@@ -19,10 +19,7 @@ impl Process {
     ///
     /// When the file cannot be made, or the program cannot be run.
     pub fn start(command: &mut Command, log: PathBuf) -> io::Result<Self> {
-        let child = command
-            .stdin(Stdio::null())
-            .stderr(File::create(&log)?)
-            .spawn()?;
+        let child = command.stdin(Stdio::null()).stderr(File::create(&log)?).spawn()?;
         Ok(Self { child, log })
     }
 

@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode, Stdio, exit};
 use std::time::Duration;
 
 use tests::chaos::{self, Kind, Options};
+use tracing_subscriber::EnvFilter;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
 async fn work(store: &str, journal: &str) -> Result {
     tracing_subscriber::fmt()
         .with_ansi(false)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
         .with_writer(std::io::stderr)
         .init();
     end_with_parent();
@@ -59,7 +60,7 @@ fn options(arguments: &[String]) -> Result<Options> {
         kind: Kind::Sqlite,
         length: Duration::from_mins(1),
         seed: u64::from(std::process::id()),
-        per_second: 20,
+        per_second: None,
         program: std::env::current_exe()?,
     };
     for pair in arguments.chunks(2) {
@@ -70,7 +71,7 @@ fn options(arguments: &[String]) -> Result<Options> {
             "--store" => options.kind = value.parse()?,
             "--minutes" => options.length = Duration::try_from_secs_f64(value.parse::<f64>()? * 60.0)?,
             "--seed" => options.seed = value.parse()?,
-            "--per-second" => options.per_second = value.parse::<u32>()?.clamp(1, 1000),
+            "--per-second" => options.per_second = Some(value.parse::<u32>()?.clamp(1, 1000)),
             _ => {
                 let known = "--store, --minutes, --seed and --per-second";
                 return Err(format!("there is no option `{name}`; the options are {known}").into());

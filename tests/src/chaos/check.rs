@@ -32,7 +32,7 @@ use oncetask::{Ending, OnceTask as _, Task, TaskId};
 use super::effects::{Effects, Phase, Ran, Receipt};
 use super::producer::Known;
 use super::records::Records;
-use super::work::{Cancelled, DOOMED_ATTEMPTS, Doomed, HEARTBEAT, Ticker};
+use super::work::{Cancelled, DOOMED_ATTEMPTS, Doomed, Ticker};
 
 /// Instants of the store have whole milliseconds, those of effects are finer.
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -49,6 +49,7 @@ pub(crate) struct History {
     pub(crate) records: Records,
     /// The processes that were killed, and when.
     pub(crate) kills: Vec<(u32, u128)>,
+    pub(crate) heartbeat: Duration,
 }
 
 /// A promise that was not kept.
@@ -94,7 +95,7 @@ impl History {
     fn of_known(&self, id: &TaskId, known: &Known, calls: &[&Ran]) -> Vec<String> {
         let stored = self.records.tasks.get(id);
         if let Some(deleted) = known.deleted {
-            let mut violations = handlers::none_after("deleted", id, deleted, HEARTBEAT, calls);
+            let mut violations = handlers::none_after("deleted", id, deleted, self.heartbeat, calls);
             violations.extend(stored.map(|task| broken("deleted", format!("it is still there: {task:?}"))));
             return violations;
         }
@@ -106,7 +107,7 @@ impl History {
             violations.push(broken("changed", format!("from {seen:?} to {task:?}")));
         }
         violations.extend(handlers::not_before(id, known.not_before, calls));
-        violations.extend(cancellation(task, known, calls));
+        violations.extend(self.cancellation(task, known, calls));
         if known.kind == Ticker::KIND {
             let none = Vec::new();
             let occurrences = self.records.occurrences.get(id).unwrap_or(&none);
@@ -163,7 +164,11 @@ fn attempts(task: &Task, resets: u32, calls: &[&Ran]) -> Vec<String> {
     let mut violations = Vec::new();
     let mut wrong = |what: &str| violations.push(broken("attempts", format!("{what}: {task:?}")));
     let errors = |cleanup| {
-        let count = task.errors().iter().filter(|error| error.cleanup == cleanup).count();
+        let count = task
+            .errors()
+            .iter()
+            .filter(|error| error.cleanup == cleanup)
+            .count();
         u32::try_from(count).unwrap_or(u32::MAX)
     };
     let (counted, failed) = (task.attempts(), errors(false));
@@ -215,48 +220,67 @@ fn ending(task: &Task, how: Ending, calls: &[&Ran]) -> Vec<String> {
     let is_doomed = task.kind() == Doomed::KIND;
     let is_right = match how {
         Ending::Completed => !is_doomed,
-        Ending::Failed => is_doomed && task.attempts() == DOOMED_ATTEMPTS,
+        // A claim that found the attempts used up, and fell silent in turn, was counted too. It ran nothing.
+        Ending::Failed => is_doomed && task.attempts() >= DOOMED_ATTEMPTS,
         Ending::Cancelled => task.state.cancelled_at.is_some(),
     };
     if !is_right {
         violations.push(broken("ending", format!("{how:?}: {task:?}")));
     }
+    let begun = calls.iter().filter_map(|call| call.of(task.id()));
+    if is_doomed && begun.map(|attempt| attempt.attempt).max() > Some(DOOMED_ATTEMPTS) {
+        let what =
+            format!("its handler ran more than {DOOMED_ATTEMPTS} times: {task:?}; its calls: {calls:?}");
+        violations.push(broken("attempts", what));
+    }
     violations
 }
 
-/// What follows from a cancellation that was acknowledged.
-fn cancellation(task: &Task, known: &Known, calls: &[&Ran]) -> Vec<String> {
-    let Some((acknowledged, change)) = known.cancelled else {
-        return Vec::new();
-    };
-    let how = task.state.done.map(|done| done.how);
-    let expected = match change {
-        Change::Applied | Change::AlreadyCancelled => Ending::Cancelled,
-        _ => Ending::Completed,
-    };
-    let mut violations = Vec::new();
-    if change == Change::NotFound {
-        violations.push(broken("lost", format!("{} when it was cancelled", task.id())));
-    }
-    if how != Some(expected) {
-        let what = format!("{how:?} after a cancellation that was {change:?}: {task:?}");
-        violations.push(broken("ending", what));
-    }
-    if task.kind() == Cancelled::KIND && how == Some(Ending::Cancelled) {
-        let cleaned_up = calls
-            .iter()
-            .filter(|call| call.phase == Phase::Cleanup)
-            .filter_map(|call| call.of(task.id()))
-            .any(|attempt| attempt.ended && attempt.attempt == task.state.cleanup_attempts);
-        if !cleaned_up {
-            violations.push(broken("cleanup", format!("none ended: {task:?}; its calls: {calls:?}")));
+impl History {
+    /// What follows from a cancellation that was acknowledged.
+    fn cancellation(&self, task: &Task, known: &Known, calls: &[&Ran]) -> Vec<String> {
+        let Some((acknowledged, change)) = known.cancelled else {
+            return Vec::new();
+        };
+        let how = task.state.done.map(|done| done.how);
+        let expected = match change {
+            Change::Applied | Change::AlreadyCancelled => Ending::Cancelled,
+            _ => Ending::Completed,
+        };
+        let mut violations = Vec::new();
+        if change == Change::NotFound {
+            violations.push(broken("lost", format!("{} when it was cancelled", task.id())));
         }
-        let runs: Vec<_> = calls.iter().filter(|call| call.phase == Phase::Run).copied().collect();
-        // A claim may be on its way when the cancellation is accepted.
-        let late = instant(acknowledged) + HEARTBEAT.as_nanos();
-        if let Some(run) = runs.iter().find(|run| run.begun > late) {
-            violations.push(broken("cleanup", format!("the handler ran again: {run:?} of {task:?}")));
+        if how != Some(expected) {
+            let what = format!("{how:?} after a cancellation that was {change:?}: {task:?}");
+            violations.push(broken("ending", what));
         }
+        if task.kind() == Cancelled::KIND && how == Some(Ending::Cancelled) {
+            let cleaned_up = calls
+                .iter()
+                .filter(|call| call.phase == Phase::Cleanup)
+                .filter_map(|call| call.of(task.id()))
+                .any(|attempt| attempt.ended && attempt.attempt == task.state.cleanup_attempts);
+            if !cleaned_up {
+                violations.push(broken(
+                    "cleanup",
+                    format!("none ended: {task:?}; its calls: {calls:?}"),
+                ));
+            }
+            let runs: Vec<_> = calls
+                .iter()
+                .filter(|call| call.phase == Phase::Run)
+                .copied()
+                .collect();
+            // A claim may be on its way when the cancellation is accepted.
+            let late = instant(acknowledged) + self.heartbeat.as_nanos();
+            if let Some(run) = runs.iter().find(|run| run.begun > late) {
+                violations.push(broken(
+                    "cleanup",
+                    format!("the handler ran again: {run:?} of {task:?}"),
+                ));
+            }
+        }
+        violations
     }
-    violations
 }

@@ -176,7 +176,11 @@ impl Effects {
                 children.push(entry.id);
                 continue;
             }
-            let phase = if phase == "run" { Phase::Run } else { Phase::Cleanup };
+            let phase = if phase == "run" {
+                Phase::Run
+            } else {
+                Phase::Cleanup
+            };
             let call = calls.entry(number).or_insert_with(|| Ran {
                 process: entry.process,
                 number,

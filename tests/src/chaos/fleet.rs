@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::Result;
 use super::ground::Ground;
 use super::report::Counts;
-use super::work::HEARTBEAT;
 use crate::process::Process;
 
 const WORKERS: usize = 4;
@@ -18,6 +17,7 @@ const TO_END: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Fleet {
     program: PathBuf,
+    heartbeat: Duration,
     rng: fastrand::Rng,
     slots: Vec<Slot>,
     started: u32,
@@ -36,9 +36,10 @@ enum Slot {
 }
 
 impl Fleet {
-    pub(crate) fn new(program: PathBuf, seed: u64) -> Self {
+    pub(crate) fn new(program: PathBuf, seed: u64, heartbeat: Duration) -> Self {
         Self {
             program,
+            heartbeat,
             rng: fastrand::Rng::with_seed(seed),
             slots: (0..WORKERS).map(|_| Slot::Gone(Instant::now())).collect(),
             started: 0,
@@ -145,11 +146,12 @@ impl Fleet {
     /// For a moment, or for longer than it may hold anything.
     fn freeze(&mut self, process: Process) -> Slot {
         self.counts.add("workers frozen", 1);
-        let longest = if self.rng.bool() { HEARTBEAT } else { HEARTBEAT * 3 };
+        let heartbeat = self.heartbeat;
+        let longest = if self.rng.bool() { heartbeat } else { heartbeat * 3 };
         let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
         let time = Duration::from_millis(self.rng.u64(20..longest));
         process.signal("STOP");
-        if time > HEARTBEAT {
+        if time > heartbeat {
             self.counts.add("of these past their leases", 1);
         }
         Slot::Frozen(process, Instant::now() + time)

@@ -233,10 +233,7 @@ impl Disk {
 
     /// Writes until not a byte is left.
     fn fill(&self) {
-        let ballast = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.ballast());
+        let ballast = OpenOptions::new().create(true).append(true).open(self.ballast());
         let mut ballast = ballast.expect("a file without content takes no room");
         let mut piece = vec![0; 1 << 20];
         while !piece.is_empty() {

@@ -53,6 +53,26 @@ pub enum Kind {
     Firestore,
 }
 
+impl Kind {
+    /// How long a lease is stored for at a time. The emulator wants two seconds for itself when it is busy.
+    pub(crate) const fn heartbeat(self) -> Duration {
+        match self {
+            Self::Sqlite => Duration::from_secs(2),
+            Self::Firestore => Duration::from_secs(5),
+        }
+    }
+
+    /// About how many tasks, or bursts of them, are created a second, so that workers keep up with them. A
+    /// query of the emulator costs what the whole collection costs.
+    #[must_use]
+    pub const fn pace(self) -> u32 {
+        match self {
+            Self::Sqlite => 20,
+            Self::Firestore => 4,
+        }
+    }
+}
+
 impl FromStr for Kind {
     type Err = String;
 
@@ -60,7 +80,9 @@ impl FromStr for Kind {
         match name {
             "sqlite" => Ok(Self::Sqlite),
             "firestore" => Ok(Self::Firestore),
-            other => Err(format!("there is no store `{other}`; there are sqlite and firestore")),
+            other => Err(format!(
+                "there is no store `{other}`; there are sqlite and firestore"
+            )),
         }
     }
 }
@@ -83,8 +105,8 @@ pub struct Options {
     pub length: Duration,
     /// Decides what goes wrong. The second episode has the next one.
     pub seed: u64,
-    /// About how many tasks, or bursts of them, are created a second.
-    pub per_second: u32,
+    /// Another pace than [that of the store](Kind::pace).
+    pub per_second: Option<u32>,
     /// The program to run as `PROGRAM worker STORE JOURNAL`, which calls [`worker`].
     pub program: PathBuf,
 }
@@ -139,13 +161,20 @@ impl Episode<'_> {
     }
 
     async fn run_on(&self, ground: &mut Ground) -> Result<Report> {
-        let mut fleet = Fleet::new(self.options.program.clone(), self.seed);
+        let heartbeat = self.options.kind.heartbeat();
+        let mut fleet = Fleet::new(self.options.program.clone(), self.seed, heartbeat);
         let (client, direct) = (ground.client().await?, ground.direct_client().await?);
         let (ledger, journal) = (Arc::new(Ledger::default()), Journal::new(ground.journal()));
-        let measure = (self.length, self.options.per_second);
+        let kind = self.options.kind;
+        let pace = self.options.per_second.unwrap_or(kind.pace());
         // Both end with this episode, however it ends.
         let (mut producing, mut watching) = (JoinSet::new(), JoinSet::new());
-        producing.spawn(produce(client.clone(), ledger.clone(), self.seed, measure));
+        producing.spawn(produce(
+            client.clone(),
+            ledger.clone(),
+            self.seed,
+            (self.length, pace),
+        ));
         watching.spawn(witness(client, ledger.clone()));
         fleet.suffer(ground, self.length).await?;
         let healed = Instant::now();
@@ -170,12 +199,16 @@ impl Episode<'_> {
             unacknowledged: producing.len(),
             effects,
             kills,
+            heartbeat,
         };
         Ok(Report::of(&history, &counts, healed.elapsed()))
     }
 }
 
-#[expect(clippy::print_stdout, reason = "who waits for half an hour wants to see something")]
+#[expect(
+    clippy::print_stdout,
+    reason = "who waits for half an hour wants to see something"
+)]
 fn print(line: &str) {
     println!("{line}");
 }

@@ -43,11 +43,7 @@ impl Records {
 }
 
 /// Whether every task that there is has ended.
-pub(crate) async fn have_ended(
-    client: &Client,
-    ledger: &Ledger,
-    children: &[TaskId],
-) -> Result<bool, Error> {
+pub(crate) async fn have_ended(client: &Client, ledger: &Ledger, children: &[TaskId]) -> Result<bool, Error> {
     let records = Records::read(client, ledger, children).await?;
     Ok(records.all().all(Task::is_done))
 }

@@ -65,7 +65,10 @@ impl Report {
             counted("occurrences", occurrences),
             counted("handler calls", calls.len()),
             counted("attempts", attempts),
-            counted("calls cut off", calls.iter().filter(|call| call.is_cut_off()).count()),
+            counted(
+                "calls cut off",
+                calls.iter().filter(|call| call.is_cut_off()).count(),
+            ),
         ] {
             report.counts.add(what, number);
         }

@@ -12,11 +12,10 @@ use oncetask::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::Kind;
 use super::effects::{Call, Phase, Receipt};
 use crate::journal::Journal;
 
-/// How long a lease is stored for at a time.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_millis(300);
 /// The attempts of a task that always fails.
 pub(crate) const DOOMED_ATTEMPTS: u32 = 3;
@@ -108,6 +107,10 @@ pub(crate) struct Parent {
 ///
 /// When the store cannot be opened: its disk may be full, or it may not answer.
 pub async fn worker(store: &StoreUrl, journal: &Path) -> Result<(), oncetask::Error> {
+    let kind = match store {
+        StoreUrl::Firestore { .. } => Kind::Firestore,
+        _ => Kind::Sqlite,
+    };
     let client = Client::open(store, ENV).await?;
     let again = Retry::fixed(Duration::from_millis(50)).unlimited();
     let config = HandlerConfig::DEFAULT
@@ -119,7 +122,7 @@ pub async fn worker(store: &StoreUrl, journal: &Path) -> Result<(), oncetask::Er
         .only(&[])
         .client(client)
         .state(Journal::new(journal.to_owned()))
-        .heartbeat(HEARTBEAT)
+        .heartbeat(kind.heartbeat())
         .grace(GRACE)
         .handler(Handler::new(plain).config(config))
         .handler(Handler::new(flaky).config(config))

@@ -16,7 +16,11 @@ pub(super) fn beside(calls: &[Ran]) -> Vec<String> {
     for call in calls {
         let before = running.entry(call.exclusive()).or_insert(call);
         if before.number != call.number && call.begun < before.last {
-            let what = format!("{} for {}:\n  {before:?}\n  {call:?}", "two calls", call.exclusive());
+            let what = format!(
+                "{} for {}:\n  {before:?}\n  {call:?}",
+                "two calls",
+                call.exclusive()
+            );
             violations.push(broken("beside", what));
         }
         if call.last > before.last {
