@@ -5,3 +5,4 @@ pub mod conformance;
 pub mod emulator;
 pub mod journal;
 pub mod process;
+pub mod proxy;

@@ -11,11 +11,11 @@ use oncetask::store::{FirestoreStore, StoreUrl};
 use oncetask::{Client, Error};
 use tempfile::TempDir;
 
-use super::proxy::{Fate, Proxy};
 use super::report::Counts;
 use super::work::ENV;
 use super::{Kind, Result};
 use crate::emulator::Emulator;
+use crate::proxy::{Fate, Proxy};
 
 /// Room for an episode, its log, and nothing more than that.
 const DISK: &str = "size=256m";

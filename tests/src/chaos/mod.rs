@@ -12,7 +12,6 @@ mod effects;
 mod fleet;
 mod ground;
 mod producer;
-mod proxy;
 mod records;
 mod report;
 mod work;
@@ -191,12 +190,14 @@ impl Episode<'_> {
         let (kills, counts) = (std::mem::take(&mut fleet.kills), fleet.counts.clone());
         // The workers go first: what they hold is not to be changed while it is looked at.
         drop((fleet, watching));
+        let unacknowledged = producing.len();
+        producing.shutdown().await;
         let effects = Effects::read(&journal);
         let history = History {
             records: Records::read(&direct, &ledger, &effects.children).await?,
             known: ledger.all(),
             errors: ledger.errors(),
-            unacknowledged: producing.len(),
+            unacknowledged,
             effects,
             kills,
             heartbeat,

@@ -37,6 +37,20 @@ pub(crate) struct Known {
     pub(crate) seen: Option<Task>,
 }
 
+impl Known {
+    pub(crate) fn new(kind: &'static str, not_before: Option<DateTime<Utc>>, changes: bool) -> Self {
+        Self {
+            kind,
+            not_before,
+            resets: 0,
+            cancelled: None,
+            deleted: None,
+            changes,
+            seen: None,
+        }
+    }
+}
+
 /// What was acknowledged.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -63,15 +77,7 @@ impl Ledger {
     }
 
     fn acknowledge(&self, id: TaskId, kind: &'static str, not_before: Option<DateTime<Utc>>, changes: bool) {
-        let known = Known {
-            kind,
-            not_before,
-            resets: 0,
-            cancelled: None,
-            deleted: None,
-            changes,
-            seen: None,
-        };
+        let known = Known::new(kind, not_before, changes);
         self.known().insert(id, known);
     }
 

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 /// What becomes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub enum Fate {
     /// It passes on what is said.
     Flows,
     /// It is closed, both ways.
@@ -29,7 +29,7 @@ pub(crate) enum Fate {
 
 /// The proxy. It ends when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     host: String,
     line: Arc<Line>,
     accepting: JoinHandle<()>,
@@ -47,7 +47,11 @@ struct Line {
 
 impl Proxy {
     /// A line to this server, on a port of its own.
-    pub(crate) async fn start(server: String) -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When no port is free.
+    pub async fn start(server: String) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let host = listener.local_addr()?.to_string();
         let line = Arc::new(Line::default());
@@ -59,12 +63,14 @@ impl Proxy {
         })
     }
 
-    pub(crate) fn host(&self) -> &str {
+    /// Its address, as in `127.0.0.1:8080`.
+    #[must_use]
+    pub fn host(&self) -> &str {
         &self.host
     }
 
     /// Gives each connection this fate with a probability. Returns how many it met.
-    pub(crate) fn strike(&self, fate: Fate, rng: &mut fastrand::Rng, probability: f64) -> u64 {
+    pub fn strike(&self, fate: Fate, rng: &mut fastrand::Rng, probability: f64) -> u64 {
         let mut met = 0;
         for connection in self.line.connections().values() {
             if rng.f64() < probability && connection.send(fate).is_ok() {
@@ -75,23 +81,23 @@ impl Proxy {
     }
 
     /// From now on pieces are held back for up to this long.
-    pub(crate) fn delay(&self, longest: Duration) {
+    pub fn delay(&self, longest: Duration) {
         let millis = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
         self.line.delay.store(millis, Relaxed);
     }
 
     /// Whether nothing passes, though nothing is closed.
-    pub(crate) fn stall(&self, stalled: bool) {
+    pub fn stall(&self, stalled: bool) {
         self.line.stalled.store(stalled, Relaxed);
     }
 
     /// Whether new connections are closed at once.
-    pub(crate) fn refuse(&self, refuses: bool) {
+    pub fn refuse(&self, refuses: bool) {
         self.line.refuses.store(refuses, Relaxed);
     }
 
     /// Treats everybody well from now on. What has gone deaf stays so.
-    pub(crate) fn calm(&self) {
+    pub fn calm(&self) {
         self.delay(Duration::ZERO);
         self.stall(false);
         self.refuse(false);
