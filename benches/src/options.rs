@@ -18,11 +18,14 @@ pub(crate) struct Options {
     pub(crate) tasks: usize,
     pub(crate) concurrency: Option<usize>,
     pub(crate) processes: usize,
+    /// In seconds; the case `recovery` has some of its own.
+    pub(crate) heartbeat: Option<u64>,
     /// For the process that a case starts: the file or project to work on.
     pub(crate) place: Option<String>,
 }
 
-pub(crate) const CASES: &str = "create, create_all, drain, latency, idle, grow, list, recurrence, macros";
+pub(crate) const CASES: &str =
+    "create, create_all, drain, latency, idle, grow, list, recovery, recurrence, macros";
 
 impl Options {
     pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, Error> {
@@ -34,6 +37,7 @@ impl Options {
             tasks: 20_000,
             concurrency: None,
             processes: 1,
+            heartbeat: None,
             place: None,
         };
         while let Some(name) = arguments.next() {
@@ -45,10 +49,11 @@ impl Options {
                 "--tasks" => options.tasks = value.parse()?,
                 "--concurrency" => options.concurrency = Some(value.parse()?),
                 "--processes" => options.processes = value.parse()?,
+                "--heartbeat" => options.heartbeat = Some(value.parse()?),
                 "--place" => options.place = Some(value),
                 _ => {
                     return Err(format!(
-                        "there is no option `{name}`; the options are --store, --tasks, --concurrency and --processes"
+                        "there is no option `{name}`; the options are --store, --tasks, --concurrency, --processes and --heartbeat"
                     )
                     .into());
                 }

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use oncetask::store::StoreUrl;
 use oncetask::{Client, Filter, OnceTask, Status, TaskId};
 use tests::journal::{Entry, Journal, Keyed, Stubborn, Ticking};
+use tests::process::Process;
 
 /// Long enough for any machine; only a failure waits for it.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -20,12 +20,6 @@ struct Fleet {
     folder: tempfile::TempDir,
     client: Client,
     journal: Journal,
-}
-
-/// A worker process. It does not outlive its test.
-struct Worker {
-    child: Child,
-    log: PathBuf,
 }
 
 impl Fleet {
@@ -43,17 +37,14 @@ impl Fleet {
         }
     }
 
-    fn start(&self, name: &str, grace: Duration) -> Worker {
+    fn start(&self, name: &str, grace: Duration) -> Process {
         let path = |name: &str| self.folder.path().join(name);
         let log = path(name);
-        let child = Command::new(env!("CARGO_BIN_EXE_worker"))
+        let mut worker = Command::new(env!("CARGO_BIN_EXE_worker"));
+        worker
             .args([path("tasks.db"), path("journal")])
-            .args([HEARTBEAT_MS.to_string(), grace.as_millis().to_string()])
-            .stdin(Stdio::null())
-            .stderr(File::create(&log).expect("a log"))
-            .spawn()
-            .expect("the worker starts");
-        Worker { child, log }
+            .args([HEARTBEAT_MS.to_string(), grace.as_millis().to_string()]);
+        Process::start(&mut worker, log).expect("the worker starts")
     }
 
     async fn create<T: OnceTask>(&self, task: T) -> TaskId {
@@ -82,38 +73,9 @@ impl Fleet {
     }
 }
 
-impl Worker {
-    fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill")
-            .args([signal, &self.id().to_string()])
-            .status();
-        assert!(
-            sent.expect("`kill` is there").success(),
-            "{signal} could not be sent"
-        );
-    }
-
-    async fn ended(&mut self) -> ExitStatus {
-        until("the worker ends", || {
-            self.child.try_wait().expect("it can be asked")
-        })
-        .await
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Waits for the process to end.
+async fn ended(worker: &mut Process) -> ExitStatus {
+    until("the worker ends", || worker.ended()).await
 }
 
 /// Looks until there is something to see.
@@ -137,8 +99,8 @@ async fn sigkill_in_mid_handler_another_worker_takes_over() {
         .entry("the first attempt begins", |entry| entry.event == "begin")
         .await;
     let second = fleet.start("second", PATIENCE);
-    first.signal("-KILL");
-    first.ended().await;
+    first.signal("KILL");
+    ended(&mut first).await;
 
     let task = fleet.done(&id).await;
 
@@ -162,9 +124,9 @@ async fn sigterm_gives_the_claim_back_and_the_attempt_does_not_count() {
     fleet
         .entry("the attempt begins", |entry| entry.event == "begin")
         .await;
-    first.signal("-TERM");
+    first.signal("TERM");
 
-    let status = first.ended().await;
+    let status = ended(&mut first).await;
 
     assert!(status.success(), "{status}: {}", first.log());
     let task = fleet.client.get(&id).await.expect("read").expect("it exists");
@@ -180,14 +142,14 @@ async fn a_second_signal_ends_at_once() {
     fleet
         .entry("the attempt begins", |entry| entry.event == "begin")
         .await;
-    worker.signal("-TERM");
+    worker.signal("TERM");
     until("the worker drains", || {
         worker.log().contains("no more claims").then_some(())
     })
     .await;
-    worker.signal("-INT");
+    worker.signal("INT");
     // Its grace is longer than this test's patience.
-    worker.ended().await;
+    ended(&mut worker).await;
 }
 
 #[tokio::test]
@@ -198,18 +160,18 @@ async fn a_frozen_worker_finds_its_handler_stopped_by_its_own_clock() {
     fleet
         .entry("the handler ticks", |entry| entry.event == "tick")
         .await;
-    frozen.signal("-STOP");
+    frozen.signal("STOP");
     let second = fleet.start("second", PATIENCE);
     let task = fleet.done(&id).await;
     let ticks = fleet.events("tick");
 
-    frozen.signal("-CONT");
+    frozen.signal("CONT");
     until("the handler is stopped", || {
         frozen.log().contains("the handler was stopped").then_some(())
     })
     .await;
-    frozen.signal("-TERM");
-    frozen.ended().await;
+    frozen.signal("TERM");
+    ended(&mut frozen).await;
 
     assert_eq!(
         fleet.events("tick"),
@@ -240,19 +202,19 @@ async fn a_zombies_completion_is_refused() {
     fleet
         .entry("the first attempt begins", |entry| entry.event == "begin")
         .await;
-    zombie.signal("-STOP");
+    zombie.signal("STOP");
     let _second = fleet.start("second", PATIENCE);
     let task = fleet.done(&id).await;
     assert_eq!(task.result::<u32>().expect("a number"), Some(2));
 
     File::create(&go).expect("the file");
-    zombie.signal("-CONT");
+    zombie.signal("CONT");
     until("the zombie's handler returns", || {
         (fleet.events("end") == 2).then_some(())
     })
     .await;
-    zombie.signal("-TERM");
-    zombie.ended().await;
+    zombie.signal("TERM");
+    ended(&mut zombie).await;
 
     let log = zombie.log();
     assert!(

@@ -7,6 +7,7 @@ mod idle;
 mod latency;
 mod list;
 mod macros;
+mod recovery;
 mod recurrence;
 
 use crate::options::{CASES, Options};
@@ -24,6 +25,8 @@ pub(crate) async fn run(options: &Options) -> Result {
         "idle" => idle::idle(options).await,
         "idle-worker" => idle::worker(options).await,
         "list" => list::list(options).await,
+        "recovery" => recovery::recovery(options).await,
+        "recovery-worker" => recovery::worker(options).await,
         "macros" => macros::macros(options),
         "recurrence" => recurrence::recurrence(options),
         "grow" => grow::grow(options).await,

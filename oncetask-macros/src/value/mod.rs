@@ -4,14 +4,16 @@ mod count;
 mod duration;
 mod function;
 mod retry;
+mod units;
 
 use syn::parse::ParseStream;
 use syn::{Error, Expr, Ident, Result};
 
 pub(crate) use self::count::{Count, positive};
-pub(crate) use self::duration::{DurationValue, show};
+pub(crate) use self::duration::DurationValue;
 pub(crate) use self::function::function;
 pub(crate) use self::retry::{Attempts, Policy, Retry};
+pub(crate) use self::units::show;
 use crate::options::Input;
 use crate::suggest::list;
 

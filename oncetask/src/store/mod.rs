@@ -27,6 +27,16 @@ pub use self::memory::MemoryStore;
 pub use self::sqlite::{Durability, SqliteOptions, SqliteStore};
 pub use self::url::{DEFAULT_ENV, StoreUrl, env_from_environment};
 pub use self::watch::{Bell, Interest, Rung, Watch};
+
+/// Doors to what reads stored tasks, for fuzzing. Not public API.
+#[doc(hidden)]
+pub mod __fuzz {
+    #[cfg(feature = "firestore")]
+    pub use super::firestore::fuzz::{document, document_of, name};
+    #[cfg(feature = "sqlite")]
+    pub use super::sqlite::fuzz::{COLUMNS, Value, row};
+}
+
 use crate::error::StoreError;
 use crate::schedule::Recurrence;
 use crate::task::transition::{Change, LeaseLost, Verdict};

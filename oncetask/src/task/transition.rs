@@ -138,7 +138,8 @@ pub fn claim(task: &mut Task, lease: Lease, now: DateTime<Utc>) -> bool {
         note(state, *phase, error, now);
     }
     if counts {
-        *attempts(state, lease.phase) += 1;
+        let attempts = attempts(state, lease.phase);
+        *attempts = attempts.saturating_add(1);
     }
     state.lease = Some(Lease { until, ..lease });
     silent.is_some()

@@ -1,6 +1,7 @@
 //! The Firestore store, on an emulator that is started for this program: the conformance suite, and what only
 //! this store must do.
 
+mod chaos;
 mod conformance;
 mod keys;
 mod listening;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         ("keys", keys::TESTS),
         ("replies", replies::TESTS),
         ("outages", outages::TESTS),
+        ("chaos", chaos::TESTS),
     ];
     let own = files.into_iter().flat_map(|(file, tests)| {
         tests.iter().map(move |(name, test)| {

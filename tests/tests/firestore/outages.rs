@@ -6,12 +6,14 @@ use chrono::Utc;
 use oncetask::StoreErrorKind;
 use oncetask::store::{FirestoreStore, Interest, Store as _};
 use tests::emulator::Emulator;
+use tests::proxy::{Fate, Proxy};
 
-use crate::world::{Project, claim, complete, rung, task, tasks, until};
+use crate::world::{PATIENCE, Project, claim, complete, rung, task, tasks, until};
 
 crate::tests! {
     a_frozen_server_loses_nothing,
     a_server_that_comes_back_is_found,
+    a_connection_that_has_gone_deaf_is_replaced,
     no_emulator_says_how_to_start_one,
     a_database_is_named_as_it_must_be,
 }
@@ -117,6 +119,32 @@ async fn a_server_that_comes_back_is_found() {
     }
     let finished = store.finish(vec![complete(&held[0])], Utc::now()).await;
     assert_eq!(finished.expect("answered"), [Ok(())]);
+}
+
+async fn a_connection_that_has_gone_deaf_is_replaced() {
+    let patient = Project::new();
+    patient
+        .connect()
+        .await
+        .create(vec![task("warm", "Warm")])
+        .await
+        .expect("created");
+    for fate in [Fate::LosesReplies, Fate::LosesRequests] {
+        let proxy = Proxy::start(patient.host.clone()).await.expect("a port");
+        let options = Project::on(proxy.host()).options();
+        let options = options
+            .timeouts(Duration::from_secs(2), PATIENCE / 2)
+            .listen(false);
+        let store = options.open("DEFAULT").await.expect("the emulator answers");
+        store.create(vec![task("before", "K")]).await.expect("created");
+        assert!(proxy.strike(fate, &mut fastrand::Rng::new(), 1.0) > 0);
+        // Nobody closes the connection: only its silence tells.
+        store
+            .create(vec![task("after", "K")])
+            .await
+            .expect("created, by another connection");
+        assert_eq!(claim(&store, "K", 5).await.len(), 2, "{fate:?}");
+    }
 }
 
 async fn no_emulator_says_how_to_start_one() {

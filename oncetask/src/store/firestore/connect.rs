@@ -71,13 +71,15 @@ fn check(options: &FirestoreOptions, env: &str, place: &Place) -> Result<(), Sto
 async fn open(options: FirestoreOptions, env: String, place: Place) -> Result<Arc<Inner>, StoreError> {
     // Two providers may be compiled in by the rest of the program; then one must be chosen, once.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let connecting = timeout(options.patience.attempt, database(&options, &place)).await;
-    let db = match connecting {
-        Ok(Ok(db)) => db,
-        Ok(Err(error)) => return Err(place.error(Trouble::Connect(error.to_string()))),
-        Err(_) => return Err(place.error(Trouble::Connect("no answer in time".to_owned()))),
-    };
-    let rpc = Arc::new(Rpc::new(&db, options.patience));
+    let connected = in_time(&options, &place).await;
+    let db = connected.map_err(|error| place.error(Trouble::Connect(error)))?;
+    let again = (options.clone(), place.clone());
+    let open = Box::new(move || {
+        let (options, place) = again.clone();
+        let opening = async move { Ok(in_time(&options, &place).await?.client().get()) };
+        Box::pin(opening) as _
+    });
+    let rpc = Arc::new(Rpc::new(&db, open, options.patience));
     let writer = Writer::new(rpc.clone());
     let inner = Inner::new(&env, &place.address(), options.settings, rpc, writer);
     let ping = format!("{}/{}/{PING}", inner.rpc.documents(), inner.settings.collection);
@@ -101,6 +103,13 @@ fn warn_of_clocks(before: DateTime<Utc>, theirs: Option<Timestamp>, after: DateT
             "the clocks of this computer and of Firestore differ by more than a second; leases and schedules \
              need clocks that agree"
         );
+    }
+}
+
+async fn in_time(options: &FirestoreOptions, place: &Place) -> Result<FirestoreDb, String> {
+    match timeout(options.patience.attempt, database(options, place)).await {
+        Ok(connected) => connected.map_err(|error| error.to_string()),
+        Err(_) => Err("no answer in time".to_owned()),
     }
 }
 

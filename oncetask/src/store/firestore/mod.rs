@@ -4,10 +4,12 @@ mod change;
 mod claim;
 mod codec;
 mod connect;
+mod connection;
 mod create;
 mod errors;
 mod find;
 mod finish;
+pub(super) mod fuzz;
 mod held;
 #[cfg(test)]
 mod indexes;

@@ -7,18 +7,19 @@ use ::firestore::FirestoreDb;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::connection::{Connection, Open};
 use super::proto::{Code, Status, Timestamp, pb};
 use super::retry::{self, Failure, Patience, Reply, out_of_time};
 use super::usage::Meter;
 
-type Client = pb::firestore_client::FirestoreClient<::firestore::gcloud_sdk::GoogleAuthMiddleware>;
+pub(super) type Client = pb::firestore_client::FirestoreClient<::firestore::gcloud_sdk::GoogleAuthMiddleware>;
 
 /// How many tasks are listened for at a time; those who wait for more look now and then.
 const MAX_TASK_STREAMS: usize = 40;
 
 /// The requests that the store makes of one database.
 pub(super) struct Rpc {
-    client: Client,
+    connection: Connection,
     database: String,
     documents: String,
     patience: Patience,
@@ -28,9 +29,9 @@ pub(super) struct Rpc {
 }
 
 impl Rpc {
-    pub(super) fn new(db: &FirestoreDb, patience: Patience) -> Self {
+    pub(super) fn new(db: &FirestoreDb, open: Open, patience: Patience) -> Self {
         Self {
-            client: db.client().get(),
+            connection: Connection::new(db.client().get(), open, patience.attempt),
             database: db.get_database_path().clone(),
             documents: db.get_documents_path().clone(),
             patience,
@@ -51,13 +52,13 @@ impl Rpc {
     /// The documents that a query finds, in its order.
     pub(super) async fn query(&self, query: &pb::StructuredQuery) -> Result<Vec<pb::Document>, Failure> {
         use pb::run_query_request::QueryType;
-        let reply = self.repeat("a query", || async {
+        let reply = self.repeat("a query", |mut client| async move {
             let request = pb::RunQueryRequest {
                 parent: self.documents.clone(),
                 query_type: Some(QueryType::StructuredQuery(query.clone())),
                 ..Default::default()
             };
-            let mut stream = self.client.clone().run_query(request).await?.into_inner();
+            let mut stream = client.run_query(request).await?.into_inner();
             let mut documents = Vec::new();
             while let Some(part) = stream.message().await? {
                 documents.extend(part.document);
@@ -71,18 +72,13 @@ impl Rpc {
 
     /// How many documents a query finds.
     pub(super) async fn count(&self, query: &pb::StructuredQuery) -> Result<u64, Failure> {
-        let reply = self.repeat("a count", || async {
+        let reply = self.repeat("a count", |mut client| async move {
             let request = pb::RunAggregationQueryRequest {
                 parent: self.documents.clone(),
                 query_type: Some(counting(query.clone())),
                 ..Default::default()
             };
-            let mut stream = self
-                .client
-                .clone()
-                .run_aggregation_query(request)
-                .await?
-                .into_inner();
+            let mut stream = client.run_aggregation_query(request).await?.into_inner();
             while let Some(part) = stream.message().await? {
                 if let Some(count) = part.result.and_then(counted) {
                     return Ok(count);
@@ -100,18 +96,13 @@ impl Rpc {
     /// The documents of these names that exist, in any order.
     pub(super) async fn get(&self, names: &[String]) -> Result<Vec<pb::Document>, Failure> {
         use pb::batch_get_documents_response::Result::Found;
-        let reply = self.repeat("reading documents", || async {
+        let reply = self.repeat("reading documents", |mut client| async move {
             let request = pb::BatchGetDocumentsRequest {
                 database: self.database.clone(),
                 documents: names.to_vec(),
                 ..Default::default()
             };
-            let mut stream = self
-                .client
-                .clone()
-                .batch_get_documents(request)
-                .await?
-                .into_inner();
+            let mut stream = client.batch_get_documents(request).await?.into_inner();
             let mut found = Vec::new();
             while let Some(part) = stream.message().await? {
                 if let Some(Found(document)) = part.result {
@@ -128,18 +119,13 @@ impl Rpc {
 
     /// Reads a document, whether there is one or not. Returns the server's time.
     pub(super) async fn ping(&self, name: &str) -> Result<Option<Timestamp>, Failure> {
-        let reply = self.repeat("the first request", || async {
+        let reply = self.repeat("the first request", |mut client| async move {
             let request = pb::BatchGetDocumentsRequest {
                 database: self.database.clone(),
                 documents: vec![name.to_owned()],
                 ..Default::default()
             };
-            let mut stream = self
-                .client
-                .clone()
-                .batch_get_documents(request)
-                .await?
-                .into_inner();
+            let mut stream = client.batch_get_documents(request).await?.into_inner();
             Ok(stream.message().await?.and_then(|part| part.read_time))
         });
         self.meter.read(1);
@@ -148,13 +134,13 @@ impl Rpc {
 
     /// Makes all of the writes or none.
     pub(super) async fn commit(&self, writes: &[pb::Write]) -> Result<Reply<Vec<Timestamp>>, Failure> {
-        self.repeat("a write", || async {
+        self.repeat("a write", |mut client| async move {
             let request = pb::CommitRequest {
                 database: self.database.clone(),
                 writes: writes.to_vec(),
                 ..Default::default()
             };
-            let answer = self.client.clone().commit(request).await?.into_inner();
+            let answer = client.commit(request).await?.into_inner();
             let times = answer.write_results.into_iter();
             Ok(times
                 .map(|result| result.update_time.unwrap_or_default())
@@ -171,8 +157,8 @@ impl Rpc {
             writes: writes.to_vec(),
             ..Default::default()
         };
-        let mut client = self.client.clone();
-        let answer = timeout(self.patience.attempt, client.commit(request)).await;
+        let mut client = self.connection.client().await;
+        let answer = timeout(self.patience.attempt, self.heard(client.commit(request))).await;
         let results = answer.map_err(|_| out_of_time())??.into_inner().write_results;
         Ok(results
             .into_iter()
@@ -185,13 +171,13 @@ impl Rpc {
         &self,
         writes: &[pb::Write],
     ) -> Result<Reply<Vec<Result<Timestamp, Status>>>, Failure> {
-        self.repeat("a batch of writes", || async {
+        self.repeat("a batch of writes", |mut client| async move {
             let request = pb::BatchWriteRequest {
                 database: self.database.clone(),
                 writes: writes.to_vec(),
                 ..Default::default()
             };
-            let answer = self.client.clone().batch_write(request).await?.into_inner();
+            let answer = client.batch_write(request).await?.into_inner();
             let results = answer.status.into_iter().zip(answer.write_results);
             Ok(results
                 .map(|(status, result)| match Code::from(status.code) {
@@ -209,8 +195,8 @@ impl Rpc {
         requests: impl futures_core::Stream<Item = pb::ListenRequest> + Send + 'static,
     ) -> Result<::firestore::gcloud_sdk::tonic::Streaming<pb::ListenResponse>, Status> {
         self.meter.sent();
-        let mut client = self.client.clone();
-        let opened = timeout(self.patience.attempt, client.listen(requests)).await;
+        let mut client = self.connection.client().await;
+        let opened = timeout(self.patience.attempt, self.heard(client.listen(requests))).await;
         Ok(opened.map_err(|_| out_of_time())??.into_inner())
     }
 
@@ -219,15 +205,22 @@ impl Rpc {
     }
 
     /// Repeats a request as the policy says.
-    async fn repeat<T, F>(&self, what: &str, attempt: impl Fn() -> F) -> Result<Reply<T>, Failure>
+    async fn repeat<T, F>(&self, what: &str, attempt: impl Fn(Client) -> F) -> Result<Reply<T>, Failure>
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let counted = || {
+        let counted = || async {
             self.meter.sent();
-            attempt()
+            self.heard(attempt(self.connection.client().await)).await
         };
         retry::repeat(what, self.patience, counted).await
+    }
+
+    /// Notes that the connection is not deaf, when there is an answer.
+    async fn heard<T>(&self, asked: impl Future<Output = T>) -> T {
+        let answer = asked.await;
+        self.connection.is_heard();
+        answer
     }
 }
 

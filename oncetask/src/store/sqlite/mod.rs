@@ -10,6 +10,7 @@ mod changes;
 mod checkpoint;
 mod claims;
 mod file;
+pub(super) mod fuzz;
 mod keys;
 mod names;
 mod options;

@@ -1,0 +1,119 @@
+//! Real chaos: `cargo run --release -p tests --bin chaos -- --store sqlite|firestore --minutes M [--seed S]`.
+//!
+//! Prints a line for each episode, and one for all. Ends with an error when a promise was broken.
+//! `chaos worker STORE JOURNAL` is what it starts, kills and freezes.
+
+use std::os::unix::process::{CommandExt as _, parent_id};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio, exit};
+use std::time::Duration;
+
+use tests::chaos::{self, Kind, Options};
+use tracing_subscriber::EnvFilter;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Set in a process that may mount what nobody else sees.
+const OWN_MOUNTS: &str = "ONCETASK_CHAOS_MOUNTS";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let ended = match &arguments[..] {
+        [worker, store, journal] if worker == "worker" => work(store, journal).map(|()| true),
+        _ => options(&arguments).and_then(|options| run(&options)),
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn work(store: &str, journal: &str) -> Result {
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
+        .with_writer(std::io::stderr)
+        .init();
+    end_with_parent();
+    chaos::worker(&store.parse()?, Path::new(journal)).await?;
+    Ok(())
+}
+
+/// Nobody would stop a worker whose run was interrupted.
+fn end_with_parent() {
+    let parent = parent_id();
+    std::thread::spawn(move || {
+        while parent_id() == parent {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        exit(1);
+    });
+}
+
+fn options(arguments: &[String]) -> Result<Options> {
+    let mut options = Options {
+        kind: Kind::Sqlite,
+        length: Duration::from_mins(1),
+        seed: u64::from(std::process::id()),
+        per_second: None,
+        program: std::env::current_exe()?,
+    };
+    for pair in arguments.chunks(2) {
+        let [name, value] = pair else {
+            return Err(format!("`{}` needs a value", pair[0]).into());
+        };
+        match name.as_str() {
+            "--store" => options.kind = value.parse()?,
+            "--minutes" => options.length = Duration::try_from_secs_f64(value.parse::<f64>()? * 60.0)?,
+            "--seed" => options.seed = value.parse()?,
+            "--per-second" => options.per_second = Some(value.parse::<u32>()?.clamp(1, 1000)),
+            _ => {
+                let known = "--store, --minutes, --seed and --per-second";
+                return Err(format!("there is no option `{name}`; the options are {known}").into());
+            }
+        }
+    }
+    Ok(options)
+}
+
+#[tokio::main]
+async fn run(options: &Options) -> Result<bool> {
+    if options.kind == Kind::Sqlite && std::env::var_os(OWN_MOUNTS).is_none() {
+        in_own_mounts()?;
+    }
+    let report = chaos::run(options).await?;
+    print(&format!("{}, {:?}: {report}", options.kind, options.length));
+    for violation in &report.violations {
+        print(violation);
+    }
+    Ok(report.violations.is_empty())
+}
+
+/// Becomes a process that may mount a small disk, where the system lets us.
+fn in_own_mounts() -> Result {
+    for namespaces in [&["--mount"][..], &["--user", "--map-root-user", "--mount"]] {
+        let unshare = || {
+            let mut command = Command::new("unshare");
+            command.args(namespaces).arg("--");
+            command
+        };
+        let may = unshare().arg("true").stderr(Stdio::null()).status();
+        if may.is_ok_and(|status| status.success()) {
+            let program = std::env::current_exe()?;
+            let arguments = std::env::args_os().skip(1);
+            let failed = unshare().arg(program).args(arguments).env(OWN_MOUNTS, "1").exec();
+            return Err(failed.into());
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "its result is what it prints")]
+fn print(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,49 @@
+//! What the store says of the tasks in the end.
+
+use std::collections::HashMap;
+
+use oncetask::{Client, Error, Filter, OnceTask as _, Task, TaskId};
+
+use super::producer::Ledger;
+use super::work::Ticker;
+
+/// How many tasks are read in a call.
+const MANY: usize = 100;
+
+/// The stored tasks.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    pub(crate) tasks: HashMap<TaskId, Task>,
+    /// The occurrences of each generator.
+    pub(crate) occurrences: HashMap<TaskId, Vec<Task>>,
+}
+
+impl Records {
+    pub(crate) async fn read(client: &Client, ledger: &Ledger, children: &[TaskId]) -> Result<Self, Error> {
+        let mut records = Self::default();
+        let known = ledger.all();
+        let ids: Vec<_> = known.keys().chain(children).collect();
+        for some in ids.chunks(MANY) {
+            let tasks = client.get_many(some.iter().copied()).await?;
+            let tasks = tasks.into_iter().flatten();
+            records.tasks.extend(tasks.map(|task| (task.id().clone(), task)));
+        }
+        for task in client.list(Filter::new().kind(Ticker::KIND)).all().await? {
+            if let Some(occurrence) = &task.spec.occurrence {
+                let generator = occurrence.generator.clone();
+                records.occurrences.entry(generator).or_default().push(task);
+            }
+        }
+        Ok(records)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values().chain(self.occurrences.values().flatten())
+    }
+}
+
+/// Whether every task that there is has ended.
+pub(crate) async fn have_ended(client: &Client, ledger: &Ledger, children: &[TaskId]) -> Result<bool, Error> {
+    let records = Records::read(client, ledger, children).await?;
+    Ok(records.all().all(Task::is_done))
+}
