@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use oncetask::store::Usage as Asked;
-use serde::Serialize;
+use oncetask::store::Usage as Billed;
+use serde::{Deserialize, Serialize};
 
 use crate::options::Options;
 
@@ -23,11 +23,14 @@ pub(crate) struct Line {
     pub(crate) p99_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) processes: Option<usize>,
-    /// Requests to Firestore, and documents read, by this process.
+    /// Requests to Firestore, and documents read, by those who ran the tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rpcs_per_task: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reads_per_task: Option<f64>,
+    /// Writes that were refused, as another process was faster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) conflicts_per_task: Option<f64>,
     /// Processor time that the measured process spent on it.
     pub(crate) cpu_s: f64,
     /// The memory of the measured process at its end.
@@ -71,14 +74,15 @@ impl Line {
         self
     }
 
-    /// What Firestore was asked between two readings.
-    pub(crate) fn asked(mut self, before: Option<Asked>, after: Option<Asked>) -> Self {
-        if let (Some(before), Some(after)) = (before, after) {
+    /// What Firestore was asked.
+    pub(crate) fn asked(mut self, asked: Option<Asked>) -> Self {
+        if let Some(asked) = asked {
             let tasks = count_of(self.tasks);
             #[expect(clippy::cast_precision_loss, reason = "requests are counted in thousands")]
             let each = |count: u64| rounded(count as f64 / tasks);
-            self.rpcs_per_task = Some(each(after.rpcs - before.rpcs));
-            self.reads_per_task = Some(each(after.reads - before.reads));
+            self.rpcs_per_task = Some(each(asked.rpcs));
+            self.reads_per_task = Some(each(asked.reads));
+            self.conflicts_per_task = Some(each(asked.conflicts));
         }
         self
     }
@@ -87,6 +91,33 @@ impl Line {
     pub(crate) fn print(&self) -> Result<(), serde_json::Error> {
         println!("{}", serde_json::to_string(self)?);
         Ok(())
+    }
+}
+
+/// What Firestore was asked.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    rpcs: u64,
+    reads: u64,
+    conflicts: u64,
+}
+
+impl Asked {
+    /// Between two readings of a store.
+    pub(crate) fn between(before: Billed, after: Billed) -> Self {
+        Self {
+            rpcs: after.rpcs - before.rpcs,
+            reads: after.reads - before.reads,
+            conflicts: after.conflicts - before.conflicts,
+        }
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            rpcs: self.rpcs + other.rpcs,
+            reads: self.reads + other.reads,
+            conflicts: self.conflicts + other.conflicts,
+        }
     }
 }
 

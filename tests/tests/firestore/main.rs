@@ -2,6 +2,7 @@
 //! this store must do.
 
 mod conformance;
+mod go;
 mod keys;
 mod listening;
 mod outages;

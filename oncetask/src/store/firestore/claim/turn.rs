@@ -146,9 +146,11 @@ impl<'a> Turn<'a> {
             }
         }
         let left = if self.room() == 0 {
-            let rest = pick(&mut window.peek(), usize::MAX, 1, &self.mine(), self.now);
-            later = earliest(later, rest.later);
-            !rest.picks.is_empty() || window.behind.is_some()
+            window.behind.is_some() || {
+                let rest = pick(&mut window.peek(), usize::MAX, 1, &self.mine(), self.now);
+                later = earliest(later, rest.later);
+                !rest.picks.is_empty()
+            }
         } else {
             !seen_all
         };
