@@ -85,6 +85,11 @@ impl Window {
         self.read.elapsed() < FRESH && age >= TimeDelta::zero() && age.to_std().is_ok_and(|age| age < FRESH)
     }
 
+    /// Whether it tells of all that is due at this instant.
+    pub(super) fn is_as_of(&self, now: DateTime<Utc>) -> bool {
+        self.as_of == now
+    }
+
     /// A copy to look at.
     pub(super) fn peek(&self) -> Self {
         Self {
@@ -144,7 +149,7 @@ impl Inner {
     async fn look_ahead_for(&self, wants: &[&Want], now: DateTime<Utc>) -> Result<(), Failure> {
         let kinds: Vec<_> = wants.iter().flat_map(|want| want.kinds.iter().cloned()).collect();
         let room = wants.iter().map(|want| want.claims).sum();
-        let all = self.read_window(&kinds, room, now).await?;
+        let all = self.window_of_now(&kinds, room, now).await?;
         let mut shared = self.desk.shared();
         for want in wants {
             let of_want = |stored: &&Stored| want.kinds.contains(&stored.task.spec.kind);
@@ -185,10 +190,11 @@ impl Inner {
             }
             None => {}
         }
-        self.read_window(kinds, room, now).await
+        self.window_of_now(kinds, room, now).await
     }
 
-    async fn read_window(
+    /// A new window of these kinds.
+    pub(super) async fn window_of_now(
         &self,
         kinds: &[String],
         room: usize,
