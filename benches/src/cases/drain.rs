@@ -15,7 +15,7 @@ use crate::work::{Noop, worker};
 
 /// How often to work a queue off before the first measurement on an emulator. It is a Java program, which runs
 /// everything some ten times more slowly at first than when it has been compiled to machine code.
-const WARM_UP_ROUNDS: usize = 10;
+const WARM_UP_ROUNDS: usize = 20;
 
 pub(crate) async fn drain(options: &Options) -> Result {
     let concurrencies = options
