@@ -3,6 +3,9 @@
 //!
 //! A reason is: a slot got free, the store rang, or the earliest instant has come at which the store said
 //! that a task would be due. There is no polling; a store that cannot ring polls behind its own bell.
+//!
+//! A generator's turn calls no handler and needs no slot: a handler that has none free still claims the turns
+//! of its generators, or what falls due while it is busy would count as missed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::Engine;
 use super::execute::{self, Assignment};
 use crate::registry::Runnable;
-use crate::store::{ClaimRequest, Claimed, Interest, Rung, Want};
+use crate::store::{Claim, ClaimRequest, Claimed, ClaimedTask, Interest, Rung, Want};
 
 /// The longest sleep before the clock is read again: the computer's clock may have been set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -23,6 +26,10 @@ const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 /// How long to leave the queue alone when others took everything that was due.
 const LOST_RACE: Duration = Duration::from_millis(5);
+/// How many generators take their turns without a slot after one claim.
+const TURNS: usize = 32;
+/// How often a handler without a free slot asks for generators that it does not know of.
+const UNKNOWN_TURNS: Duration = Duration::from_mins(1);
 
 /// What the dispatcher knows of one handler.
 struct Room {
@@ -30,10 +37,29 @@ struct Room {
     lease: chrono::TimeDelta,
     group: usize,
     free: usize,
+    /// What it claims while a slot is free.
+    tasks: Outlook,
+    /// What it claims while none is: its generators.
+    turns: Outlook,
+    /// Whether it is known to have generators.
+    recurs: bool,
+    /// When it last asked for generators only.
+    asked_for_turns: Instant,
+}
+
+/// What is known of a queue.
+struct Outlook {
     /// Whether something may be due.
     look: bool,
     /// When the next task is due, as far as is known.
     due: Option<DateTime<Utc>>,
+}
+
+/// What was asked for: by which handler, and whether only its generators.
+#[derive(Clone, Copy)]
+struct Asked {
+    place: usize,
+    turns: bool,
 }
 
 /// A slot that is taken. It is free again when this is dropped, whatever happened.
@@ -94,8 +120,10 @@ impl Room {
                 .expect("a lease lasts a day at most"),
             group: group as usize,
             free: runnable.config.concurrency as usize,
-            look: true,
-            due: None,
+            tasks: Outlook::unknown(),
+            turns: Outlook::unknown(),
+            recurs: false,
+            asked_for_turns: Instant::now(),
         }
     }
 }
@@ -126,10 +154,14 @@ impl Dispatcher {
 
     /// Claims for every handler that has room. Returns how long to wait afterwards.
     async fn claim(&mut self) -> Duration {
-        let places: Vec<_> = (0..self.rooms.len())
+        let asked: Vec<_> = (0..self.rooms.len())
             .filter(|place| self.rooms[*place].wants())
+            .map(|place| Asked {
+                place,
+                turns: self.rooms[place].free == 0,
+            })
             .collect();
-        let wants = places.iter().map(|place| self.rooms[*place].want()).collect();
+        let wants = asked.iter().map(|asked| self.rooms[asked.place].want()).collect();
         // Read before the clock that the lease is stored by, and before the request is sent: see the module `lease`.
         let sent = Instant::now();
         let now = self.engine.client.clock().now();
@@ -141,7 +173,7 @@ impl Dispatcher {
         match self.engine.client.store().claim(request).await {
             Ok(claimed) => {
                 self.failures = 0;
-                self.claimed(&places, claimed, sent, now)
+                self.claimed(&asked, claimed, sent, now)
             }
             Err(error) => {
                 let delay = FIRST_RETRY
@@ -154,27 +186,28 @@ impl Dispatcher {
         }
     }
 
-    fn claimed(&mut self, places: &[usize], claimed: Claimed, sent: Instant, now: DateTime<Utc>) -> Duration {
+    fn claimed(&mut self, asked: &[Asked], claimed: Claimed, sent: Instant, now: DateTime<Utc>) -> Duration {
         let got_nothing = claimed.claims.is_empty();
-        for (place, due) in places.iter().zip(claimed.next_due) {
-            self.rooms[*place].due = due;
-            self.rooms[*place].look = due.is_some_and(|due| due <= now);
+        for (asked, due) in asked.iter().zip(claimed.next_due) {
+            self.rooms[asked.place].answered(asked.turns, due, now);
         }
         for claim in claimed.claims {
-            let place = places[claim.want];
-            self.rooms[place].free = self.rooms[place].free.saturating_sub(1);
+            let Asked { place, turns } = asked[claim.want];
+            let room = &mut self.rooms[place];
+            room.learn(&claim);
+            let slot = (!turns).then(|| {
+                room.free = room.free.saturating_sub(1);
+                Slot {
+                    place,
+                    free: self.free.clone(),
+                }
+            });
             let assignment = Assignment {
                 runnable: place,
                 tasks: claim.tasks,
                 sent,
             };
-            let (engine, slot) = (
-                self.engine.clone(),
-                Slot {
-                    place,
-                    free: self.free.clone(),
-                },
-            );
+            let engine = self.engine.clone();
             self.calls.spawn(async move {
                 execute::execute(&engine, assignment).await;
                 drop(slot);
@@ -190,12 +223,7 @@ impl Dispatcher {
     /// How long to sleep until the next task is due for which there is room.
     fn until_due(&self) -> Duration {
         let now = self.engine.client.clock().now();
-        let due = self
-            .rooms
-            .iter()
-            .filter(|room| room.free > 0)
-            .filter_map(|room| room.due)
-            .min();
+        let due = self.rooms.iter().filter_map(|room| room.outlook().due).min();
         // What is due already is not slept for.
         due.map_or(LONGEST_SLEEP, |due| {
             (due - now).to_std().unwrap_or_default().min(LONGEST_SLEEP)
@@ -205,12 +233,18 @@ impl Dispatcher {
     fn look_at_due(&mut self) {
         let now = self.engine.client.clock().now();
         for room in &mut self.rooms {
-            room.look |= room.due.is_some_and(|due| due <= now);
+            room.tasks.look_at_due(now);
+            room.turns.look_at_due(now);
+            room.turns.look |= room.asked_for_turns.elapsed() >= UNKNOWN_TURNS;
         }
     }
 
     fn rung(&mut self, rung: &Rung) {
-        self.rooms.iter_mut().for_each(|room| room.look = true);
+        for room in &mut self.rooms {
+            room.tasks.look = true;
+            // Most have no generators: not each ring is worth asking for some.
+            room.turns.look |= room.recurs;
+        }
         if !rung.stopped.is_empty() {
             self.engine.keeper.stopped(&rung.stopped);
         }
@@ -225,7 +259,7 @@ impl Dispatcher {
     fn slot_freed(&mut self, place: usize) {
         let room = &mut self.rooms[place];
         // A handler that was busy has not looked for a while.
-        room.look |= room.free == 0;
+        room.tasks.look |= room.free == 0;
         room.free += 1;
     }
 }
@@ -239,15 +273,57 @@ async fn pause(wait: Duration) {
 
 impl Room {
     fn wants(&self) -> bool {
-        self.look && self.free > 0
+        self.outlook().look
+    }
+
+    /// What is known of the queue from which it would claim now.
+    fn outlook(&self) -> &Outlook {
+        if self.free > 0 { &self.tasks } else { &self.turns }
     }
 
     fn want(&self) -> Want {
+        let generators_only = self.free == 0;
         Want {
             kinds: self.kinds.clone(),
-            claims: self.free,
+            claims: if generators_only { TURNS } else { self.free },
             group: self.group,
             lease: self.lease,
+            generators_only,
         }
+    }
+
+    /// Notes what the store said of the rest.
+    fn answered(&mut self, turns: bool, due: Option<DateTime<Utc>>, now: DateTime<Utc>) {
+        let outlook = if turns {
+            self.asked_for_turns = Instant::now();
+            self.recurs |= due.is_some();
+            &mut self.turns
+        } else {
+            &mut self.tasks
+        };
+        outlook.due = due;
+        outlook.look = due.is_some_and(|due| due <= now);
+    }
+
+    /// A generator, or what one spawned, tells that there are generators.
+    fn learn(&mut self, claim: &Claim) {
+        let recurs = |claimed: &ClaimedTask| {
+            claimed.task.spec.recurrence.is_some() || claimed.task.spec.occurrence.is_some()
+        };
+        let news = claim.tasks.iter().any(recurs) && !std::mem::replace(&mut self.recurs, true);
+        self.turns.look |= news;
+    }
+}
+
+impl Outlook {
+    const fn unknown() -> Self {
+        Self {
+            look: true,
+            due: None,
+        }
+    }
+
+    fn look_at_due(&mut self, now: DateTime<Utc>) {
+        self.look |= self.due.is_some_and(|due| due <= now);
     }
 }

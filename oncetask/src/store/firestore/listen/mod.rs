@@ -82,7 +82,11 @@ impl Ears {
         let mut state = self.state();
         let (alone, others) = WORKING;
         let lasts = if contended { others } else { alone };
-        for (want, drained) in wants.iter().zip(drained) {
+        let queued = wants
+            .iter()
+            .zip(drained)
+            .filter(|(want, _)| !want.generators_only);
+        for (want, drained) in queued {
             for kind in &want.kinds {
                 if *drained {
                     state.backlogged.remove(kind);
