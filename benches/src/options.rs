@@ -1,6 +1,7 @@
 //! What the command line says.
 
 use std::process::Command;
+use std::sync::OnceLock;
 
 use oncetask::Client;
 use oncetask::store::{Durability, FirestoreStore, MemoryStore, SqliteStore};
@@ -72,7 +73,7 @@ pub(crate) struct Place {
 enum Ground {
     Folder(tempfile::TempDir),
     /// An emulator, and a project of it that nobody else uses.
-    Emulator(Emulator, String),
+    Emulator(&'static Emulator, String),
 }
 
 /// An open store.
@@ -84,7 +85,7 @@ pub(crate) struct Opened {
 impl Place {
     pub(crate) fn new(options: &Options) -> Result<Self, Error> {
         let ground = if options.store == "firestore" {
-            Ground::Emulator(Emulator::find()?, format!("bench-{:08x}", rand()))
+            Ground::Emulator(emulator()?, format!("bench-{:08x}", rand()))
         } else {
             // Beside the build, not in /tmp, which may be memory: the figures are about a disk.
             let here = std::env::current_exe()?;
@@ -125,6 +126,17 @@ impl Place {
     }
 }
 
+/// One emulator for all that this process measures. It ends with the process.
+fn emulator() -> Result<&'static Emulator, Error> {
+    static EMULATOR: OnceLock<Emulator> = OnceLock::new();
+    if EMULATOR.get().is_none() {
+        let started = Emulator::find()?;
+        // Nobody else starts one meanwhile: cases are measured one after the other.
+        let _ = EMULATOR.set(started);
+    }
+    Ok(EMULATOR.get().ok_or("there is no emulator")?)
+}
+
 impl Opened {
     /// What Firestore was asked so far.
     pub(crate) fn usage(&self) -> Option<Asked> {
@@ -132,17 +144,18 @@ impl Opened {
         Some(Asked {
             rpcs: usage.rpcs,
             reads: usage.reads,
+            conflicts: usage.conflicts,
         })
     }
 }
 
 /// Opens the store of the process that started this one.
-pub(crate) async fn open_as_told(options: &Options) -> Result<Client, Error> {
+pub(crate) async fn open_as_told(options: &Options) -> Result<Opened, Error> {
     let place = options
         .place
         .as_deref()
         .ok_or("this case is started by another one")?;
-    Ok(open(&options.store, place).await?.client)
+    open(&options.store, place).await
 }
 
 async fn open(store: &str, place: &str) -> Result<Opened, Error> {

@@ -29,12 +29,15 @@ pub struct Line {
     /// Processes at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<usize>,
-    /// Requests to Firestore by this process.
+    /// Requests to Firestore by those who ran the tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rpcs_per_task: Option<f64>,
-    /// Documents that this process read from Firestore.
+    /// Documents that they read from Firestore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reads_per_task: Option<f64>,
+    /// Writes that were refused, as another process was faster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflicts_per_task: Option<f64>,
     /// Processor time that the measured process spent on it.
     pub cpu_s: f64,
     /// The memory of the measured process at its end.
@@ -85,15 +88,16 @@ impl Line {
         self
     }
 
-    /// What a server was asked between two readings.
+    /// What a server was asked.
     #[must_use]
-    pub fn asked(mut self, before: Option<Asked>, after: Option<Asked>) -> Self {
-        if let (Some(before), Some(after)) = (before, after) {
+    pub fn asked(mut self, asked: Option<Asked>) -> Self {
+        if let Some(asked) = asked {
             let tasks = count_of(self.tasks);
             #[expect(clippy::cast_precision_loss, reason = "requests are counted in thousands")]
             let each = |count: u64| rounded(count as f64 / tasks);
-            self.rpcs_per_task = Some(each(after.rpcs - before.rpcs));
-            self.reads_per_task = Some(each(after.reads - before.reads));
+            self.rpcs_per_task = Some(each(asked.rpcs));
+            self.reads_per_task = Some(each(asked.reads));
+            self.conflicts_per_task = Some(each(asked.conflicts));
         }
         self
     }
@@ -110,13 +114,37 @@ impl Line {
     }
 }
 
-/// What a server was asked so far.
-#[derive(Clone, Copy, Debug)]
+/// What a server was asked.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Asked {
     /// Requests.
     pub rpcs: u64,
     /// Documents read.
     pub reads: u64,
+    /// Writes refused.
+    pub conflicts: u64,
+}
+
+impl Asked {
+    /// Since an earlier reading.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            rpcs: self.rpcs - before.rpcs,
+            reads: self.reads - before.reads,
+            conflicts: self.conflicts - before.conflicts,
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            rpcs: self.rpcs + other.rpcs,
+            reads: self.reads + other.reads,
+            conflicts: self.conflicts + other.conflicts,
+        }
+    }
 }
 
 /// What a process has used so far.

@@ -29,7 +29,7 @@ pub(crate) async fn idle(options: &Options) -> Result {
 
 /// What another process does for [`idle`]: nothing, until it is ended.
 pub(crate) async fn worker(options: &Options) -> Result {
-    let client = open_as_told(options).await?;
+    let client = open_as_told(options).await?.client;
     let (_worker, count) = noop_worker(&client, 10, usize::MAX).await?;
     count.enough().await;
     Ok(())

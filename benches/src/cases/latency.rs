@@ -77,7 +77,7 @@ fn offbeat_millis(number: usize) -> u64 {
 
 /// What another process does for [`latency`]: it prints how long each task waited, in nanoseconds.
 pub(crate) async fn worker(options: &Options) -> Result {
-    let client = open_as_told(options).await?;
+    let client = open_as_told(options).await?.client;
     let (sender, mut waits) = mpsc::unbounded_channel();
     let _worker = start(&client, sender).await?;
     while let Some(wait) = waits.recv().await {

@@ -15,6 +15,9 @@ use crate::options::{CASES, Options};
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 pub(crate) async fn run(options: &Options) -> Result {
+    if options.store == "firestore" && options.place.is_none() {
+        drain::warm_up(options).await?;
+    }
     match options.case.as_str() {
         "create" => create::one_by_one(options).await,
         "create_all" => create::all(options).await,

@@ -35,7 +35,7 @@ pub(crate) async fn recovery(options: &Options) -> Result {
             times.push(once(&place, heartbeat, number, into).await?);
         }
         let slowest = times.iter().max().copied().unwrap_or_default();
-        let mut line = Line::of(options, "recovery", often)
+        let mut line = Line::of(&options.store, "recovery", often)
             .times(times)
             .used(before, Usage::of_this_process());
         line.note = Some(format!("heartbeat {heartbeat} s, slowest {slowest:.2?}"));
@@ -108,7 +108,7 @@ impl Drop for Worker {
 
 /// What another process does for [`recovery`]: it prints that it is ready, and the number of each attempt.
 pub(crate) async fn worker(options: &Options) -> Result {
-    let client = open_as_told(options).await?;
+    let client = open_as_told(options).await?.client;
     let heartbeat = options.heartbeat.ok_or("the heartbeat is missing")?;
     let handler = Handler::new(|job: Job<Endless>| async move {
         print(&job.attempt.to_string());

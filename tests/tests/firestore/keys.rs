@@ -11,21 +11,37 @@ use oncetask::store::{ClaimedTask, Filter, FirestoreStore, Interest, KeyClaims, 
 use tokio::task::JoinSet;
 
 use crate::Tests;
+use crate::go;
 use crate::world::{Project, block_on, complete, keyed, request};
 
 pub(crate) const TESTS: Tests = &[
     ("processes_never_hold_a_key_together", || {
-        block_on(async { assert_eq!(overlaps("normal", 4, 3, 90).await, 0) });
+        block_on(async { assert_eq!(overlaps(&["normal"; 4], 3, 90).await, 0) });
     }),
     ("processes_that_want_any_task_never_hold_a_key_together", || {
-        block_on(async { assert_eq!(overlaps("random", 4, 3, 60).await, 0) });
+        block_on(async { assert_eq!(overlaps(&["random"; 4], 3, 60).await, 0) });
     }),
     ("looking_before_claiming_is_not_enough", || {
         block_on(async {
-            let found = overlaps("unverified", 4, 3, 60).await;
+            let found = overlaps(&["unverified"; 4], 3, 60).await;
             assert!(found > 0, "this test would not find two who hold a key");
         });
     }),
+    ("workers_in_go_and_ours_never_hold_a_key_together", || {
+        block_on(async {
+            let fleet = ["go", "go", "normal", "random"];
+            assert_eq!(overlaps(&fleet, 3, 60).await, 0);
+        });
+    }),
+    (
+        "looking_before_claiming_is_not_enough_beside_workers_in_go",
+        || {
+            block_on(async {
+                let found = overlaps(&["go", "unverified"], 1, 30).await;
+                assert!(found > 0, "this test would not find two who hold a key");
+            });
+        },
+    ),
 ];
 
 const ROLE: &str = "ONCETASK_TEST_ROLE";
@@ -46,14 +62,15 @@ pub(crate) fn work_off(role: &str) {
     let [how, host, id] = words[..] else {
         panic!("`{role}` is no role")
     };
-    let how = match how {
-        "normal" => KeyClaims::Normal,
-        "random" => KeyClaims::AtRandom,
-        _ => KeyClaims::Unverified,
-    };
     let project = Project {
         id: id.to_owned(),
         host: host.to_owned(),
+    };
+    let how = match how {
+        "normal" => KeyClaims::Normal,
+        "random" => KeyClaims::AtRandom,
+        "unverified" => KeyClaims::Unverified,
+        _ => return block_on(async move { go::drain(&project, KIND, 2, work).await }),
     };
     block_on(async move {
         let store = project.options().key_claims(how).open("DEFAULT").await;
@@ -90,12 +107,16 @@ async fn drain(store: FirestoreStore) {
 }
 
 async fn handle(store: FirestoreStore, held: ClaimedTask) {
-    let began = nanos();
-    tokio::time::sleep(WORK).await;
-    let key = held.task.resource_key().expect("all have one").to_string();
-    println!("{key} {began} {}", nanos());
+    work(held.task.resource_key().expect("all have one").to_string()).await;
     let finished = store.finish(vec![complete(&held)], Utc::now()).await;
     assert_eq!(finished.expect("answered"), [Ok(())]);
+}
+
+/// Works, and writes when.
+async fn work(key: String) {
+    let began = nanos();
+    tokio::time::sleep(WORK).await;
+    println!("{key} {began} {}", nanos());
 }
 
 fn nanos() -> u128 {
@@ -104,21 +125,21 @@ fn nanos() -> u128 {
 }
 
 /// Works a queue off with several processes. Returns how often two of them held a key together.
-async fn overlaps(how: &str, processes: usize, keys: usize, tasks: usize) -> usize {
+async fn overlaps(fleet: &[&str], keys: usize, tasks: usize) -> usize {
     let project = Project::new();
     let store = project.connect().await;
     let all = (0..tasks).map(|n| keyed(&format!("{n:04}"), KIND, &format!("key-{}", n % keys)));
     store.create(all.collect()).await.expect("created");
-    let role = format!("{how} {} {}", project.host, project.id);
-    let start = || {
+    let start = |how: &&str| {
+        let role = format!("{how} {} {}", project.host, project.id);
         let mut command = Command::new(env::current_exe().expect("this program"));
         command
-            .env(ROLE, &role)
+            .env(ROLE, role)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         command.spawn().expect("it starts")
     };
-    let children: Vec<_> = (0..processes).map(|_| start()).collect();
+    let children: Vec<_> = fleet.iter().map(start).collect();
     let mut held: BTreeMap<String, Vec<(u128, u128)>> = BTreeMap::new();
     for child in children {
         let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await;

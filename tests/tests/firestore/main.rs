@@ -3,9 +3,12 @@
 
 mod chaos;
 mod conformance;
+mod fake;
+mod go;
 mod keys;
 mod listening;
 mod outages;
+mod refusals;
 mod replies;
 mod usage;
 mod wire;
@@ -35,6 +38,10 @@ fn main() -> ExitCode {
         keys::work_off(&role);
         return ExitCode::SUCCESS;
     }
+    if refusals::is_stranger() {
+        refusals::open_as_a_stranger();
+        return ExitCode::SUCCESS;
+    }
     let arguments = Arguments::from_args();
     let files = [
         ("wire", wire::TESTS),
@@ -42,6 +49,7 @@ fn main() -> ExitCode {
         ("listening", listening::TESTS),
         ("keys", keys::TESTS),
         ("replies", replies::TESTS),
+        ("refusals", refusals::TESTS),
         ("outages", outages::TESTS),
         ("chaos", chaos::TESTS),
     ];

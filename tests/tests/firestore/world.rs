@@ -77,7 +77,7 @@ pub(crate) fn block_on(test: impl Future<Output = ()>) {
 impl Project {
     /// The document of this name in the collection, in its REST form.
     pub(crate) fn document(&self, name: &str) -> Option<Value> {
-        let (status, document) = self.rest("GET", &format!("onceTasks/{}", escaped(name)), None);
+        let (status, document) = self.rest("GET", &format!("/onceTasks/{}", escaped(name)), None);
         (status == 200).then_some(document)
     }
 
@@ -87,15 +87,20 @@ impl Project {
             .iter()
             .map(|field| format!("updateMask.fieldPaths={field}"))
             .collect();
-        let path = format!("onceTasks/{}?{}", escaped(name), mask.join("&"));
+        let path = format!("/onceTasks/{}?{}", escaped(name), mask.join("&"));
         let (status, answer) = self.rest("PATCH", &path, Some(&json!({ "fields": fields })));
         assert_eq!(status, 200, "{answer}");
+    }
+
+    /// Calls a method of the database's documents.
+    pub(crate) fn call(&self, method: &str, body: &Value) -> (u16, Value) {
+        self.rest("POST", &format!(":{method}"), Some(body))
     }
 
     fn rest(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let body = body.map(ToString::to_string).unwrap_or_default();
         let request = format!(
-            "{method} /v1/projects/{}/databases/(default)/documents/{path} HTTP/1.1\r\nHost: emulator\r\n\
+            "{method} /v1/projects/{}/databases/(default)/documents{path} HTTP/1.1\r\nHost: emulator\r\n\
              Authorization: Bearer owner\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
              Connection: close\r\n\r\n{body}",
             self.id,

@@ -1,6 +1,7 @@
 //! Opening a store.
 
 use std::env;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ::firestore::gcloud_sdk::google_cloud_auth::credentials::{
@@ -24,6 +25,7 @@ use super::writer::Writer;
 use crate::error::StoreError;
 
 const EMULATOR: &str = "FIRESTORE_EMULATOR_HOST";
+const KEY_FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 /// A document that nobody writes: reading it tells whether the database answers.
 const PING: &str = "oncetask-ping";
 
@@ -35,6 +37,7 @@ pub(super) async fn connect(options: FirestoreOptions, env: String) -> Result<Fi
         emulator,
     };
     check(&options, &env, &place)?;
+    check_key_file(&place)?;
     let link = Link::start().map_err(|error| place.error(Trouble::Thread(error.to_string())))?;
     let opening = open(options, env, place.clone());
     let inner = link
@@ -66,6 +69,22 @@ fn check(options: &FirestoreOptions, env: &str, place: &Place) -> Result<(), Sto
         return Ok(());
     };
     Err(place.error(Trouble::Wrong(wrong.to_owned())))
+}
+
+/// The key file that is named must be there. Asked for only once the connection stands, it would be missed with
+/// less to say.
+fn check_key_file(place: &Place) -> Result<(), StoreError> {
+    let named = env::var_os(KEY_FILE).filter(|_| place.emulator.is_none());
+    match named.map(PathBuf::from).filter(|file| !file.is_file()) {
+        None => Ok(()),
+        Some(file) => {
+            let why = format!(
+                "{KEY_FILE} names `{}`, which is no credentials file",
+                file.display()
+            );
+            Err(place.error(Trouble::Credentials(why)))
+        }
+    }
 }
 
 async fn open(options: FirestoreOptions, env: String, place: Place) -> Result<Arc<Inner>, StoreError> {

@@ -20,6 +20,7 @@ pub(super) enum Trouble {
     Wrong(String),
     Thread(String),
     Broken(Broken),
+    Credentials(String),
     Connect(String),
     Request(Failure),
 }
@@ -41,6 +42,7 @@ impl Place {
                 format!("the store's thread cannot be started: {why}"),
             ),
             Trouble::Broken(broken) => (StoreErrorKind::Unusable, broken.to_string()),
+            Trouble::Credentials(why) => (StoreErrorKind::Unusable, no_credentials(&why)),
             Trouble::Connect(why) => self.cannot_connect(&why),
             Trouble::Request(failure) => self.failed(&failure),
         };

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use super::proto::{Code, Message, Status, Timestamp, pb, target};
@@ -80,6 +81,8 @@ impl Writer {
     /// Makes each write or not, and says which, in order.
     pub(super) async fn write(self: &Arc<Self>, writes: Vec<pb::Write>) -> Vec<Written> {
         let answers = self.enqueue(writes);
+        // Who writes in the same turn of the thread comes along.
+        yield_now().await;
         self.pump();
         let mut written = Vec::with_capacity(answers.len());
         for answer in answers {

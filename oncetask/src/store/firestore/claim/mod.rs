@@ -46,7 +46,7 @@ use self::keys::Refusals;
 pub(super) use self::outlook::Next;
 use self::outlook::Outlook;
 use self::turn::{Taken, Turn};
-use self::window::Window;
+use self::window::{Appetite, Window};
 use super::find::MAX_IN;
 use super::inner::Inner;
 use super::retry::Failure;
@@ -70,6 +70,7 @@ pub(super) struct Desk {
 struct Shared {
     /// For each set of kinds what was read of its queue and not claimed yet.
     windows: HashMap<Vec<String>, Window>,
+    appetites: HashMap<Vec<String>, Appetite>,
     /// The keys that somebody else was found to hold.
     refusals: Refusals,
     /// For each set of kinds when the next lease ends.
@@ -96,6 +97,7 @@ impl Desk {
 
 impl Inner {
     pub(super) async fn claim(self: Arc<Self>, request: ClaimRequest) -> Result<Claimed, Failure> {
+        let _looking = self.ears.look();
         let _gate = self.desk.gate.lock().await;
         let ClaimRequest { owner, now, wants } = request;
         self.held.forget_the_gone(now);
@@ -123,7 +125,8 @@ impl Inner {
             claimed.next_due.push(taken.next_due);
             drained.push(taken.drained);
         }
-        self.ears.claimed(&wants, &drained);
+        let contended = self.desk.shared().contention > lease::CONTENDED / 4.0;
+        self.ears.claimed(&wants, &drained, contended);
         Ok(claimed)
     }
 
@@ -161,6 +164,10 @@ impl Inner {
 }
 
 impl Shared {
+    fn appetite(&mut self, kinds: &[String]) -> &mut Appetite {
+        self.appetites.entry(kinds.to_vec()).or_default()
+    }
+
     fn forget_behind(&mut self, kind: &str, due: DateTime<Utc>) {
         self.windows
             .retain(|kinds, window| !kinds.iter().any(|of| of == kind) || window.is_before(due));

@@ -50,6 +50,7 @@ pub(super) fn pick(
         }
         if !transition::is_due(&stored.task.state, now) {
             picked.wait(stored.task.state.due());
+            rest.push_back(stored);
             continue;
         }
         let key = stored

@@ -121,11 +121,15 @@ impl<'a> Turn<'a> {
                 pick(&mut window, self.room(), *group, &self.mine(), self.now);
             later = earliest(later, wait);
             if picks.is_empty() {
-                if window.behind.is_none() {
+                if window.behind.is_some() {
+                    self.inner.read_queue(&mut window, kinds, self.room()).await?;
+                } else if window.is_as_of(self.now) {
                     seen_all = true;
                     break;
+                } else {
+                    // It was read a while ago: more may be due by now.
+                    window = self.inner.window_of_now(kinds, self.room(), self.now).await?;
                 }
-                self.inner.read_queue(&mut window, kinds, self.room()).await?;
                 continue;
             }
             let chosen = picks.len();
@@ -151,9 +155,11 @@ impl<'a> Turn<'a> {
             }
         }
         let left = if self.room() == 0 {
-            let rest = pick(&mut window.peek(), usize::MAX, 1, &self.mine(), self.now);
-            later = earliest(later, rest.later);
-            !rest.picks.is_empty() || window.behind.is_some()
+            window.behind.is_some() || {
+                let rest = pick(&mut window.peek(), usize::MAX, 1, &self.mine(), self.now);
+                later = earliest(later, rest.later);
+                !rest.picks.is_empty()
+            }
         } else {
             !seen_all
         };

@@ -10,14 +10,19 @@ use crate::store::Want;
 use crate::store::firestore::codec::{Stored, field};
 use crate::store::firestore::find::MAX_IN;
 use crate::store::firestore::inner::Inner;
-use crate::store::firestore::proto::{pb, reference};
+use crate::store::firestore::proto::{Message, pb, reference};
 use crate::store::firestore::queries;
 use crate::store::firestore::retry::Failure;
 
-/// How long what was read is of use.
-const FRESH: Duration = Duration::from_secs(1);
-/// How many tasks are read at a time: at least, at the most, and when others compete for them.
-const SIZES: (usize, usize, usize) = (32, 128, 256);
+/// How long what was read is of use. What changes meanwhile cannot be claimed by mistake; but what other
+/// processes make due earlier waits for so long behind it.
+const FRESH: Duration = Duration::from_secs(3);
+/// How many tasks are read at a time, at the most: alone, and when others compete for them.
+const MOST: (usize, usize) = (256, 512);
+/// How many are read at least when others compete for them: not all shall want the head of the queue.
+const LEAST_CONTENDED: usize = 128;
+/// How much of tasks is kept in memory, as far as their number can be chosen by their usual size.
+const MAX_BYTES: usize = 8 << 20;
 /// How many tasks that cannot be claimed yet are kept.
 const MAX_KEPT: usize = 1024;
 
@@ -29,15 +34,38 @@ pub(super) struct Window {
     pub(super) behind: Option<Vec<pb::Value>>,
     as_of: DateTime<Utc>,
     read: Instant,
+    /// How many were read so far.
+    size: usize,
 }
 
-/// How many tasks to read for this much room.
-pub(super) fn size(room: usize, contention: f64) -> usize {
-    let (least, most, contended) = SIZES;
-    if contention > super::lease::CONTENDED {
-        contended
-    } else {
-        (2 * room).clamp(least, most)
+/// How many tasks of a queue to read at a time: as many as were used of the last window while it was fresh,
+/// and more for as long as all are used. A read that serves no claim costs money; a query costs time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Appetite {
+    tasks: usize,
+    /// The usual size of a document.
+    bytes: usize,
+}
+
+impl Appetite {
+    /// How many to read for this much room: one more at least, to know whether any are left.
+    fn limit(self, room: usize, contention: f64) -> usize {
+        let (alone, contended) = MOST;
+        let wanted = self.tasks.max(room + 1);
+        let wanted = if contention > super::lease::CONTENDED {
+            (2 * wanted).clamp(LEAST_CONTENDED, contended)
+        } else {
+            wanted.min(alone)
+        };
+        wanted.min((MAX_BYTES / self.bytes.max(1)).max(2))
+    }
+
+    /// Learns how large documents are.
+    fn weigh(&mut self, documents: &[pb::Document]) {
+        let bytes: usize = documents.iter().map(Message::encoded_len).sum();
+        if let Some(usual) = bytes.checked_div(documents.len()) {
+            self.bytes = usual;
+        }
     }
 }
 
@@ -48,12 +76,18 @@ impl Window {
             behind: None,
             as_of: now,
             read: Instant::now(),
+            size: 0,
         }
     }
 
     pub(super) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         let age = now - self.as_of;
-        self.read.elapsed() < FRESH && TimeDelta::zero() <= age && age < TimeDelta::seconds(1)
+        self.read.elapsed() < FRESH && age >= TimeDelta::zero() && age.to_std().is_ok_and(|age| age < FRESH)
+    }
+
+    /// Whether it tells of all that is due at this instant.
+    pub(super) fn is_as_of(&self, now: DateTime<Utc>) -> bool {
+        self.as_of == now
     }
 
     /// A copy to look at.
@@ -116,12 +150,14 @@ impl Inner {
     async fn look_ahead_for(&self, wants: &[&Want], now: DateTime<Utc>) -> Result<(), Failure> {
         let kinds: Vec<_> = wants.iter().flat_map(|want| want.kinds.iter().cloned()).collect();
         let room = wants.iter().map(|want| want.claims).sum();
-        let all = self.read_window(&kinds, room, now).await?;
+        let all = self.window_of_now(&kinds, room, now).await?;
         let mut shared = self.desk.shared();
         for want in wants {
             let of_want = |stored: &&Stored| want.kinds.contains(&stored.task.spec.kind);
+            let tasks: VecDeque<_> = all.tasks.iter().filter(of_want).cloned().collect();
             let window = Window {
-                tasks: all.tasks.iter().filter(of_want).cloned().collect(),
+                size: tasks.len(),
+                tasks,
                 // A place in the order of all of them is one in the order of each.
                 behind: all.behind.clone(),
                 ..Window::empty(now)
@@ -147,13 +183,19 @@ impl Inner {
         now: DateTime<Utc>,
     ) -> Result<Window, Failure> {
         let kept = self.desk.shared().windows.remove(kinds);
-        match kept.filter(|window| window.is_fresh(now)) {
-            Some(window) => Ok(window),
-            None => self.read_window(kinds, room, now).await,
+        match kept {
+            Some(window) if window.is_fresh(now) => return Ok(window),
+            Some(stale) => {
+                let used = stale.size - stale.tasks.len().min(stale.size);
+                self.desk.shared().appetite(kinds).tasks = used;
+            }
+            None => {}
         }
+        self.window_of_now(kinds, room, now).await
     }
 
-    async fn read_window(
+    /// A new window of these kinds.
+    pub(super) async fn window_of_now(
         &self,
         kinds: &[String],
         room: usize,
@@ -171,10 +213,21 @@ impl Inner {
         kinds: &[String],
         room: usize,
     ) -> Result<(), Failure> {
-        let limit = size(room, self.desk.shared().contention);
+        let limit = {
+            let mut shared = self.desk.shared();
+            let contention = shared.contention;
+            let appetite = shared.appetite(kinds);
+            if window.size > 0 {
+                // All that was read is used up.
+                appetite.tasks = appetite.tasks.max(2 * window.size.min(MOST.1));
+            }
+            appetite.limit(room, contention)
+        };
         let find = queries::due(&self.env, kinds, window.as_of);
         let find = find.after(window.behind.take()).limit(limit);
         let documents = self.documents(&find).await?;
+        self.desk.shared().appetite(kinds).weigh(&documents);
+        window.size += documents.len();
         window.behind = documents.last().filter(|_| documents.len() == limit).map(place);
         window.add(
             documents

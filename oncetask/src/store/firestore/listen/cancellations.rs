@@ -16,10 +16,7 @@ pub(super) const ASK: Duration = Duration::from_millis(500);
 
 /// Listens for tasks whose cancellation was accepted and that have not ended.
 pub(super) async fn follow(inner: Weak<Inner>) {
-    let Some(query) = inner
-        .upgrade()
-        .map(|inner| queries::cancelled(&inner.env).of(&inner.settings.collection))
-    else {
+    let Some(query) = inner.upgrade().map(|inner| queries::cancelled(&inner.env)) else {
         return;
     };
     let hear = |inner: &Inner, heard: Heard| {

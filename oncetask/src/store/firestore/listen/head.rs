@@ -19,10 +19,7 @@ pub(super) struct Head {
 
 /// Listens for the head of the queue of these kinds, at most 30.
 pub(super) async fn follow(inner: Weak<Inner>, kinds: Vec<String>) {
-    let Some(query) = inner
-        .upgrade()
-        .map(|inner| queries::head(&inner.env, &kinds).of(&inner.settings.collection))
-    else {
+    let Some(query) = inner.upgrade().map(|inner| queries::head(&inner.env, &kinds)) else {
         return;
     };
     let known = Known {

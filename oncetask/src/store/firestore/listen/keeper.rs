@@ -40,11 +40,7 @@ struct Streams {
 
 /// Keeps the streams as they should be, until nobody waits for kinds any more.
 pub(super) async fn keep(inner: Weak<Inner>) {
-    // The first claim goes first: it tells whether there is a backlog.
-    let mut streams = Streams {
-        opened: Some(Instant::now()),
-        ..Streams::default()
-    };
+    let mut streams = Streams::default();
     loop {
         let Some(strong) = inner.upgrade() else { return };
         let kinds = strong.bell.kinds();
@@ -97,7 +93,7 @@ impl Streams {
             .map(<[String]>::to_vec)
             .collect();
         self.heads.retain(|kinds, _| wanted.contains(kinds));
-        let too_soon = self.opened.is_some_and(|last| last.elapsed() < WORKING);
+        let too_soon = self.opened.is_some_and(|last| last.elapsed() < WORKING.0) || !inner.ears.may_open();
         for kinds in wanted {
             if !self.heads.contains_key(&kinds) && !too_soon {
                 let stream = tokio::spawn(head::follow(Arc::downgrade(inner), kinds.clone()));

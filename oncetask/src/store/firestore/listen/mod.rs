@@ -24,8 +24,9 @@ use super::inner::Inner;
 use super::link::Link;
 use crate::store::{Interest, Want, Watch};
 
-/// How long after a claim that left something due the backlog is taken to be worked off still.
-const WORKING: Duration = Duration::from_millis(250);
+/// How long after a claim that left something due the backlog is taken to be worked off still: alone, and when
+/// others take part, of whose writes we do not know.
+const WORKING: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
 /// What is heard, and what is worth listening for.
 #[derive(Debug, Default)]
@@ -40,12 +41,35 @@ struct State {
     has_keeper: bool,
     /// The kinds whose last claim left something due.
     backlogged: HashSet<String>,
-    /// When it was last seen that a backlog is being worked off.
-    working: Option<Instant>,
+    /// When it was last seen that a backlog is being worked off, and for how long that holds.
+    working: Option<(Instant, Duration)>,
+    /// Whether that is only assumed, as nobody has looked yet.
+    assumed: bool,
+    /// How many claims are being made, of which nobody knows yet what they find.
+    looking: usize,
     /// The documents of claims that were told of their cancellation.
     told: HashSet<String>,
     /// For each stream that is up to date: what it says of the queue of its kinds.
     heads: HashMap<Vec<String>, Option<Head>>,
+}
+
+/// A look at the queue that is under way.
+pub(super) struct Looking<'a>(&'a Ears);
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.0.state().looking -= 1;
+        self.0.changed.notify_one();
+    }
+}
+
+impl State {
+    /// A backlog is worked off now, and for so long.
+    fn work(&mut self, lasts: Duration) {
+        let known = self.working.map_or(lasts, |(_, known)| known.max(lasts));
+        self.working = Some((Instant::now(), known));
+        self.assumed = false;
+    }
 }
 
 impl Ears {
@@ -54,8 +78,10 @@ impl Ears {
     }
 
     /// Notes what claims left of the queues.
-    pub(super) fn claimed(&self, wants: &[Want], drained: &[bool]) {
+    pub(super) fn claimed(&self, wants: &[Want], drained: &[bool], contended: bool) {
         let mut state = self.state();
+        let (alone, others) = WORKING;
+        let lasts = if contended { others } else { alone };
         let queued = wants
             .iter()
             .zip(drained)
@@ -70,7 +96,12 @@ impl Ears {
             }
         }
         if drained.contains(&false) {
-            state.working = Some(Instant::now());
+            state.work(lasts);
+        } else if std::mem::take(&mut state.assumed) {
+            // What is created from now on shall be heard of at once.
+            state.working = None;
+        } else if let Some((_, known)) = &mut state.working {
+            *known = lasts.max(*known);
         }
         drop(state);
         self.changed.notify_one();
@@ -96,18 +127,30 @@ impl Ears {
 
     /// A backlog was found: from now on the queue is looked at by claims.
     pub(super) fn work_begins(&self) {
-        self.state().working = Some(Instant::now());
+        self.state().work(WORKING.0);
         self.changed.notify_one();
+    }
+
+    /// Notes that the queue is being looked at, until what is returned is dropped.
+    pub(super) fn look(&self) -> Looking<'_> {
+        self.state().looking += 1;
+        Looking(self)
+    }
+
+    /// Whether it is known that nothing is due. Opened before, a listener would slow down the very claims that
+    /// find a backlog.
+    fn may_open(&self) -> bool {
+        self.state().looking == 0
     }
 
     /// Whether a backlog is being worked off. It is for as long as what was begun is being written: a listener
     /// slows the emulator's writes so much that it would seem to be over.
     fn is_working(&self, writes: bool) -> bool {
         let mut state = self.state();
-        if writes && state.working.is_some() {
-            state.working = Some(Instant::now());
+        if let Some((since, _)) = state.working.as_mut().filter(|_| writes) {
+            *since = Instant::now();
         }
-        state.working = state.working.filter(|since| since.elapsed() < WORKING);
+        state.working = state.working.filter(|(since, lasts)| since.elapsed() < *lasts);
         state.working.is_some()
     }
 
@@ -128,7 +171,10 @@ pub(super) fn watch(inner: &Arc<Inner>, link: &Link, interest: Interest) -> Watc
         Interest::Kinds(_) => {
             let mut state = inner.ears.state();
             // Who begins to watch is about to claim, and may meet a backlog.
-            state.working = Some(Instant::now());
+            if state.working.is_none() {
+                state.work(WORKING.0);
+                state.assumed = true;
+            }
             let had_keeper = std::mem::replace(&mut state.has_keeper, true);
             drop(state);
             if !had_keeper {

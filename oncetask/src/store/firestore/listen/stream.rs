@@ -8,8 +8,10 @@ use std::time::Duration;
 use futures_core::Stream;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::store::firestore::find::Find;
 use crate::store::firestore::inner::Inner;
 use crate::store::firestore::proto::{Code, Status, pb};
+use crate::store::firestore::retry::Failure;
 use pb::listen_response::ResponseType;
 use pb::target_change::TargetChangeType;
 
@@ -35,7 +37,7 @@ pub(super) enum Heard {
 /// What is listened for.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
-    Query(Box<pb::StructuredQuery>),
+    Query(Box<Find>),
     Document(String),
 }
 
@@ -62,28 +64,46 @@ pub(super) async fn listen(
         if age > longest {
             wait = first;
         }
-        report(&inner, name, &ended, age);
+        if is_refusal(&ended) {
+            wait = longest;
+        }
+        report(&inner, name, &target, &ended, age);
         drop(inner);
         sleep(wait.mul_f64(0.5 + fastrand::f64())).await;
         wait = (wait * 2).min(longest);
     }
 }
 
-fn report(inner: &Inner, name: &str, ended: &Status, age: Duration) {
+/// Whether it will end in the same way again: an index or a permission is missing.
+fn is_refusal(ended: &Status) -> bool {
+    use Code::{FailedPrecondition, InvalidArgument, PermissionDenied, Unauthenticated};
+    matches!(
+        ended.code(),
+        FailedPrecondition | InvalidArgument | PermissionDenied | Unauthenticated
+    )
+}
+
+fn report(inner: &Inner, name: &str, target: &Target, ended: &Status, age: Duration) {
     let (store, age) = (inner.address.as_str(), age.as_secs());
-    let why = ended.message();
-    match ended.code() {
-        Code::FailedPrecondition | Code::PermissionDenied | Code::InvalidArgument => tracing::error!(
-            store,
-            age,
-            "the listener for {name} is refused, and other processes are heard of by polling only: {why}"
-        ),
-        _ => tracing::debug!(
+    if !is_refusal(ended) {
+        let why = ended.message();
+        tracing::debug!(
             store,
             age,
             "the listener for {name} ended after {age} s and is opened again: {why}"
-        ),
+        );
+        return;
     }
+    let mut failure = Failure::new("listening", ended, false);
+    if let Target::Query(find) = target {
+        failure = inner.with_index(failure, find);
+    }
+    let why = failure.message;
+    tracing::error!(
+        store,
+        age,
+        "the listener for {name} is refused, and other processes are heard of by polling only: {why}"
+    );
 }
 
 /// Follows one stream to its end.
@@ -134,7 +154,7 @@ fn request(inner: &Inner, target: &Target) -> pb::ListenRequest {
     let target = match target {
         Target::Query(query) => TargetType::Query(QueryTarget {
             parent: inner.rpc.documents().to_owned(),
-            query_type: Some(QueryType::StructuredQuery((**query).clone())),
+            query_type: Some(QueryType::StructuredQuery(query.of(&inner.settings.collection))),
         }),
         Target::Document(name) => TargetType::Documents(DocumentsTarget {
             documents: vec![name.clone()],
