@@ -7,6 +7,7 @@ mod idle;
 mod latency;
 mod list;
 mod macros;
+mod overhead;
 mod recurrence;
 
 use crate::options::{CASES, Options};
@@ -23,6 +24,7 @@ pub(crate) async fn run(options: &Options) -> Result {
         "latency-worker" => latency::worker(options).await,
         "idle" => idle::idle(options).await,
         "idle-worker" => idle::worker(options).await,
+        "overhead" => overhead::overhead(options).await,
         "list" => list::list(options).await,
         "macros" => macros::macros(options),
         "recurrence" => recurrence::recurrence(options),
