@@ -2,6 +2,7 @@
 //!
 //! Each prints one JSON line a measurement. Machines differ and are shared: compare figures of one run.
 
+mod allocations;
 mod cases;
 mod options;
 mod work;

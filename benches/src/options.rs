@@ -26,7 +26,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) const CASES: &str =
-    "create, create_all, drain, latency, idle, grow, list, recovery, recurrence, macros";
+    "create, create_all, drain, latency, idle, overhead, grow, list, recovery, recurrence, macros";
 
 impl Options {
     pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, Error> {
@@ -110,6 +110,18 @@ impl Place {
 
     pub(crate) async fn client(&self) -> Result<Client, Error> {
         Ok(self.open().await?.client)
+    }
+
+    /// The size of the files of the store; `None` where there are none.
+    pub(crate) fn file_bytes(&self) -> Result<Option<u64>, Error> {
+        let Ground::Folder(folder) = &self.ground else {
+            return Ok(None);
+        };
+        let mut bytes = None;
+        for file in std::fs::read_dir(folder.path())? {
+            bytes = Some(bytes.unwrap_or(0) + file?.metadata()?.len());
+        }
+        Ok(bytes)
     }
 
     /// This program once more, on the same store.

@@ -38,6 +38,21 @@ pub struct Line {
     /// Writes that were refused, as another process was faster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflicts_per_task: Option<f64>,
+    /// Processor time, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_us_per_task: Option<f64>,
+    /// Calls of the allocator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocations_per_task: Option<f64>,
+    /// What those calls asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocated_bytes_per_task: Option<f64>,
+    /// Memory that a task holds while it is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes_per_task: Option<f64>,
+    /// What the files of the store have grown by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_bytes_per_task: Option<f64>,
     /// Processor time that the measured process spent on it.
     pub cpu_s: f64,
     /// The memory of the measured process at its end.
@@ -150,8 +165,10 @@ impl Asked {
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    cpu_s: f64,
-    rss_mb: f64,
+    /// Processor time.
+    pub cpu_s: f64,
+    /// Memory.
+    pub rss_mb: f64,
 }
 
 impl Usage {

@@ -7,6 +7,7 @@ mod idle;
 mod latency;
 mod list;
 mod macros;
+mod overhead;
 mod recovery;
 mod recurrence;
 
@@ -27,6 +28,7 @@ pub(crate) async fn run(options: &Options) -> Result {
         "latency-worker" => latency::worker(options).await,
         "idle" => idle::idle(options).await,
         "idle-worker" => idle::worker(options).await,
+        "overhead" => overhead::overhead(options).await,
         "list" => list::list(options).await,
         "recovery" => recovery::recovery(options).await,
         "recovery-worker" => recovery::worker(options).await,
