@@ -287,7 +287,7 @@ fn occurrences_are_those_of_the_rule() {
         task.spec.recurrence = Some(rule.anchored_at(at(0)).missed(missed));
         task
     };
-    let mut broken = |missed, seconds: &[i64]| {
+    let broken = |missed, seconds: &[i64]| {
         let mut scene = Scene::new();
         scene.known(Ticker::KIND, "ticker:1");
         scene.stored(generator(missed));
