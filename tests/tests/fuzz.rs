@@ -110,15 +110,6 @@ fn the_seeds_of_rows_are_tasks() {
         let text = String::from_utf8(seed).expect("text");
         let task = targets::task(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
         let document = oncetask::store::__fuzz::document_of(&task, "DEFAULT");
-        std::fs::write(
-            format!(
-                "{}/../fuzz/seeds/document/{}",
-                env!("CARGO_MANIFEST_DIR"),
-                document.len()
-            ),
-            &document,
-        )
-        .unwrap(); // TEMP
         let read = oncetask::store::__fuzz::document(&document).expect("what we write we can read");
         assert_eq!(read.spec.payload.value(), task.spec.payload.value());
     }

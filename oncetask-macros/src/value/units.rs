@@ -71,37 +71,3 @@ pub(crate) fn show(duration: Duration) -> String {
     let text = parts.concat();
     if text.is_empty() { "0s".to_owned() } else { text }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{parse, show};
-
-    #[test]
-    fn a_duration_is_shown_as_it_is_written() {
-        for text in ["90ms", "1s", "15m", "1h30m", "2d3h4m5s6ms", "0s"] {
-            assert_eq!(show(parse(text).unwrap()), text);
-        }
-        assert_eq!(parse("90s").unwrap(), Duration::from_secs(90));
-        assert_eq!(show(Duration::from_secs(90)), "1m30s");
-    }
-
-    #[test]
-    fn what_is_no_duration_is_refused() {
-        for text in [
-            "",
-            "15",
-            "m",
-            "1.5h",
-            "1h 30m",
-            "15M",
-            "1µs",
-            "-1s",
-            "366d",
-            "99999999999999999999s",
-        ] {
-            assert!(parse(text).is_err(), "{text}");
-        }
-    }
-}

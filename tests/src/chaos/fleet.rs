@@ -147,7 +147,7 @@ impl Fleet {
     fn freeze(&mut self, process: Process) -> Slot {
         self.counts.add("workers frozen", 1);
         let heartbeat = self.heartbeat;
-        let longest = if self.rng.bool() { heartbeat } else { heartbeat * 3 };
+        let longest = if self.rng.bool() { heartbeat } else { heartbeat * 2 };
         let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
         let time = Duration::from_millis(self.rng.u64(20..longest));
         process.signal("STOP");

@@ -38,9 +38,9 @@ use crate::journal::Journal;
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 /// How long things go wrong in an episode.
-const EPISODE: Duration = Duration::from_secs(45);
+const EPISODE: Duration = Duration::from_secs(60);
 /// How long all tasks may take to end when nothing goes wrong any more.
-const TO_SETTLE: Duration = Duration::from_mins(2);
+const TO_SETTLE: Duration = Duration::from_mins(5);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Which store.
@@ -53,11 +53,11 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// How long a lease is stored for at a time. The emulator wants two seconds for itself when it is busy.
+    /// How long a lease is stored for at a time. On a busy machine the emulator wants seconds for a claim.
     pub(crate) const fn heartbeat(self) -> Duration {
         match self {
             Self::Sqlite => Duration::from_secs(2),
-            Self::Firestore => Duration::from_secs(5),
+            Self::Firestore => Duration::from_secs(10),
         }
     }
 
@@ -67,7 +67,7 @@ impl Kind {
     pub const fn pace(self) -> u32 {
         match self {
             Self::Sqlite => 20,
-            Self::Firestore => 4,
+            Self::Firestore => 3,
         }
     }
 }

@@ -56,6 +56,14 @@ fn a_claim_leases_it_and_counts_an_attempt() {
 }
 
 #[test]
+fn a_count_of_attempts_that_is_full_stays_so() {
+    let mut task = task();
+    task.state.attempts = u32::MAX;
+    claim(&mut task, at(0));
+    assert_eq!(task.attempts(), u32::MAX);
+}
+
+#[test]
 fn ok_completes_it() {
     let result = Json::parse("7").expect("JSON");
     let task = after(Verdict::Complete(Some(result.clone())));
