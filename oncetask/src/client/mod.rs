@@ -246,6 +246,9 @@ impl Client {
 
     /// How many tasks a filter lets through.
     ///
+    /// On Firestore a count by status reads, and is billed for, every task that the rest of the filter lets
+    /// through; one by kind, resource key or generator alone costs a read for a thousand tasks.
+    ///
     /// # Errors
     ///
     /// [`Error::Store`].
@@ -254,6 +257,8 @@ impl Client {
     }
 
     /// How many tasks of a kind may run now and wait for a worker.
+    ///
+    /// On Firestore this reads, and is billed for, every task of the kind that is not done.
     ///
     /// # Errors
     ///

@@ -67,13 +67,13 @@ fn look(project: &Project, kind: &str) -> Look {
         compare("leasedUntil", "LESS_THAN_OR_EQUAL", &now),
     ];
     let first = query(
-        [&of_kind[..], &due[..]].concat(),
+        &[&of_kind[..], &due[..]].concat(),
         &["leasedUntil", "waitUntil"],
         1,
     );
     transaction(project, |transaction| {
         let Some(found) = documents(project, transaction, &first)?.pop() else {
-            let left = documents(project, transaction, &query(of_kind.to_vec(), &[], 1))?;
+            let left = documents(project, transaction, &query(&of_kind, &[], 1))?;
             let is_over = left.is_empty();
             return Some((Vec::new(), if is_over { Look::Nothing } else { Look::Again }));
         };
@@ -83,7 +83,7 @@ fn look(project: &Project, kind: &str) -> Look {
             equal("resourceKey", &key),
             compare("leasedUntil", "GREATER_THAN", &now),
         ];
-        let held = query([&of_kind[..], &of_key[..]].concat(), &[], 0);
+        let held = query(&[&of_kind[..], &of_key[..]].concat(), &[], 0);
         if !documents(project, transaction, &held)?.is_empty() {
             return Some((Vec::new(), Look::Again));
         }
@@ -163,7 +163,7 @@ fn call(project: &Project, method: &str, body: &Value) -> Option<Value> {
     (status == 200).then_some(answer)
 }
 
-fn query(filters: Vec<Value>, order: &[&str], limit: usize) -> Value {
+fn query(filters: &[Value], order: &[&str], limit: usize) -> Value {
     let order: Vec<_> = order
         .iter()
         .map(|field| json!({ "field": { "fieldPath": field }, "direction": "ASCENDING" }))

@@ -30,18 +30,21 @@ pub(crate) const TESTS: Tests = &[
     ("workers_in_go_and_ours_never_hold_a_key_together", || {
         block_on(async {
             let fleet = ["go", "go", "normal", "random"];
-            assert_eq!(overlaps(&fleet, 3, 60).await, 0);
+            assert_eq!(overlaps(&fleet, 3, 48).await, 0);
         });
     }),
-    (
-        "looking_before_claiming_is_not_enough_beside_workers_in_go",
-        || {
-            block_on(async {
-                let found = overlaps(&["go", "unverified"], 1, 30).await;
-                assert!(found > 0, "this test would not find two who hold a key");
-            });
-        },
-    ),
+    ("looking_first_is_not_enough_beside_workers_in_go", || {
+        block_on(async {
+            // They meet when one looks while the other's transaction is under way: not in every round.
+            const ROUNDS: usize = 10;
+            for _ in 0..ROUNDS {
+                if overlaps(&["go", "unverified"], 1, 30).await > 0 {
+                    return;
+                }
+            }
+            panic!("this test would not find two who hold a key");
+        });
+    }),
 ];
 
 const ROLE: &str = "ONCETASK_TEST_ROLE";
