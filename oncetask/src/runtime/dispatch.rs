@@ -3,6 +3,8 @@
 //!
 //! A reason is: a slot got free, the store rang, or the earliest instant has come at which the store said
 //! that a task would be due. There is no polling; a store that cannot ring polls behind its own bell.
+//!
+//! What was claimed goes to its handler's [`Queue`], and a lane for each slot works that off.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Engine;
 use super::execute::{self, Assignment};
+use super::lanes::{self, Queue};
 use crate::registry::Runnable;
 use crate::store::{ClaimRequest, Claimed, Interest, Rung, Want};
 
@@ -27,25 +30,43 @@ const LOST_RACE: Duration = Duration::from_millis(5);
 /// What the dispatcher knows of one handler.
 struct Room {
     kinds: Vec<String>,
-    lease: chrono::TimeDelta,
+    lease: Duration,
     group: usize,
+    /// Slots that no lane has.
     free: usize,
+    /// What was claimed and has not begun.
+    queue: Arc<Queue>,
     /// Whether something may be due.
     look: bool,
     /// When the next task is due, as far as is known.
     due: Option<DateTime<Utc>>,
 }
 
+/// What a lane tells the dispatcher.
+enum News {
+    /// It has ended: its slot is free.
+    Free(usize),
+    /// Its queue is about to run dry.
+    Low,
+}
+
 /// A slot that is taken. It is free again when this is dropped, whatever happened.
-struct Slot {
+pub(super) struct Slot {
     place: usize,
-    free: mpsc::UnboundedSender<usize>,
+    news: mpsc::UnboundedSender<News>,
+}
+
+impl Slot {
+    /// Asks for more to run.
+    pub(super) fn ask(&self) {
+        // The dispatcher outlives its lanes.
+        let _ = self.news.send(News::Low);
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // The dispatcher outlives its calls.
-        let _ = self.free.send(self.place);
+        let _ = self.news.send(News::Free(self.place));
     }
 }
 
@@ -53,35 +74,37 @@ struct Dispatcher {
     engine: Arc<Engine>,
     rooms: Vec<Room>,
     calls: TaskTracker,
-    freed: mpsc::UnboundedReceiver<usize>,
-    free: mpsc::UnboundedSender<usize>,
+    heard: mpsc::UnboundedReceiver<News>,
+    news: mpsc::UnboundedSender<News>,
     failures: u32,
 }
 
 /// Claims and runs tasks until the engine drains, then waits for the calls that are under way.
 pub(super) async fn dispatch(engine: Arc<Engine>) {
-    let (free, freed) = mpsc::unbounded_channel();
+    let (news, heard) = mpsc::unbounded_channel();
+    let ahead = engine.client.store().may_claim_ahead();
     let rooms = engine
         .runnables
         .iter()
-        .map(|runnable| Room::of(runnable, engine.heartbeat))
+        .map(|runnable| Room::of(runnable, engine.heartbeat, ahead))
         .collect();
     let calls = TaskTracker::new();
     let mut dispatcher = Dispatcher {
         engine,
         rooms,
         calls,
-        freed,
-        free,
+        heard,
+        news,
         failures: 0,
     };
     dispatcher.run().await;
+    dispatcher.give_back(Duration::ZERO);
     dispatcher.calls.close();
     dispatcher.calls.wait().await;
 }
 
 impl Room {
-    fn of(runnable: &Runnable, heartbeat: Duration) -> Self {
+    fn of(runnable: &Runnable, heartbeat: Duration, ahead: bool) -> Self {
         let names = std::iter::once(&runnable.kind).chain(runnable.aliases);
         let group = if runnable.grouped {
             runnable.config.max_group
@@ -90,10 +113,10 @@ impl Room {
         };
         Self {
             kinds: names.map(ToString::to_string).collect(),
-            lease: chrono::TimeDelta::from_std(runnable.config.lease.min(heartbeat))
-                .expect("a lease lasts a day at most"),
+            lease: runnable.config.lease.min(heartbeat),
             group: group as usize,
             free: runnable.config.concurrency as usize,
+            queue: Arc::new(Queue::new(&runnable.config, ahead)),
             look: true,
             due: None,
         }
@@ -106,19 +129,21 @@ impl Dispatcher {
         let mut watch = self.engine.client.store().watch(Interest::Kinds(kinds));
         let draining = self.engine.draining.clone();
         while !draining.is_cancelled() {
-            self.take_freed();
+            self.take_news();
+            self.give_back(lanes::STALE);
             let wait = if self.rooms.iter().any(Room::wants) {
                 self.claim().await
             } else {
                 self.until_due()
             };
+            let wait = wait.min(self.until_stale());
             let well = self.failures == 0;
             // Between any two claims it is heard who rings: a backlog must not keep cancellations waiting.
             tokio::select! {
                 biased;
                 () = draining.cancelled() => {}
                 rung = watch.rung(), if well => self.rung(&rung),
-                Some(place) = self.freed.recv(), if well => self.slot_freed(place),
+                Some(news) = self.heard.recv(), if well => self.hear(&news),
                 () = pause(wait) => self.look_at_due(),
             }
         }
@@ -129,7 +154,7 @@ impl Dispatcher {
         let places: Vec<_> = (0..self.rooms.len())
             .filter(|place| self.rooms[*place].wants())
             .collect();
-        let wants = places.iter().map(|place| self.rooms[*place].want()).collect();
+        let (wants, leases): (Vec<_>, Vec<_>) = places.iter().map(|place| self.rooms[*place].want()).unzip();
         // Read before the clock that the lease is stored by, and before the request is sent: see the module `lease`.
         let sent = Instant::now();
         let now = self.engine.client.clock().now();
@@ -141,7 +166,7 @@ impl Dispatcher {
         match self.engine.client.store().claim(request).await {
             Ok(claimed) => {
                 self.failures = 0;
-                self.claimed(&places, claimed, sent, now)
+                self.claimed(&places, &leases, claimed, (sent, now))
             }
             Err(error) => {
                 let delay = FIRST_RETRY
@@ -154,37 +179,71 @@ impl Dispatcher {
         }
     }
 
-    fn claimed(&mut self, places: &[usize], claimed: Claimed, sent: Instant, now: DateTime<Utc>) -> Duration {
+    fn claimed(
+        &mut self,
+        places: &[usize],
+        leases: &[Duration],
+        claimed: Claimed,
+        (sent, now): (Instant, DateTime<Utc>),
+    ) -> Duration {
         let got_nothing = claimed.claims.is_empty();
         for (place, due) in places.iter().zip(claimed.next_due) {
             self.rooms[*place].due = due;
             self.rooms[*place].look = due.is_some_and(|due| due <= now);
         }
+        let mut claims: Vec<_> = places.iter().map(|_| Vec::new()).collect();
         for claim in claimed.claims {
-            let place = places[claim.want];
-            self.rooms[place].free = self.rooms[place].free.saturating_sub(1);
-            let assignment = Assignment {
-                runnable: place,
+            claims[claim.want].push(Assignment {
+                runnable: places[claim.want],
                 tasks: claim.tasks,
                 sent,
-            };
-            let (engine, slot) = (
-                self.engine.clone(),
-                Slot {
-                    place,
-                    free: self.free.clone(),
-                },
-            );
-            self.calls.spawn(async move {
-                execute::execute(&engine, assignment).await;
-                drop(slot);
+                lease: leases[claim.want],
             });
+        }
+        for (place, claims) in places.iter().zip(claims) {
+            self.rooms[*place].queue.add(claims);
+            self.open_lanes(*place);
         }
         match self.rooms.iter().any(Room::wants) {
             true if got_nothing => LOST_RACE,
             true => Duration::ZERO,
             false => self.until_due(),
         }
+    }
+
+    /// Opens a lane for each slot that has none, as far as there is work.
+    fn open_lanes(&mut self, place: usize) {
+        let room = &mut self.rooms[place];
+        let lanes = room.free.min(room.queue.len());
+        room.free -= lanes;
+        for _ in 0..lanes {
+            let slot = Slot {
+                place,
+                news: self.news.clone(),
+            };
+            self.calls
+                .spawn(lanes::lane(self.engine.clone(), room.queue.clone(), slot));
+        }
+    }
+
+    /// Gives back what has been claimed for so long and has not begun.
+    fn give_back(&mut self, stale: Duration) {
+        for room in &self.rooms {
+            let assignments = room.queue.stale(stale);
+            if !assignments.is_empty() {
+                let engine = self.engine.clone();
+                self.calls
+                    .spawn(async move { execute::give_back(&engine, &assignments).await });
+            }
+        }
+    }
+
+    /// How long until something has to be given back.
+    fn until_stale(&self) -> Duration {
+        let oldest = self.rooms.iter().filter_map(|room| room.queue.oldest()).min();
+        oldest.map_or(LONGEST_SLEEP, |oldest| {
+            lanes::STALE.saturating_sub(oldest.elapsed())
+        })
     }
 
     /// How long to sleep until the next task is due for which there is room.
@@ -216,17 +275,20 @@ impl Dispatcher {
         }
     }
 
-    fn take_freed(&mut self) {
-        while let Ok(place) = self.freed.try_recv() {
-            self.slot_freed(place);
+    fn take_news(&mut self) {
+        while let Ok(news) = self.heard.try_recv() {
+            self.hear(&news);
         }
     }
 
-    fn slot_freed(&mut self, place: usize) {
+    fn hear(&mut self, news: &News) {
+        let News::Free(place) = *news else { return };
         let room = &mut self.rooms[place];
         // A handler that was busy has not looked for a while.
         room.look |= room.free == 0;
         room.free += 1;
+        // What came just when the lane ended.
+        self.open_lanes(place);
     }
 }
 
@@ -239,15 +301,21 @@ async fn pause(wait: Duration) {
 
 impl Room {
     fn wants(&self) -> bool {
-        self.look && self.free > 0
+        self.look && (self.free > 0 || self.queue.is_low())
     }
 
-    fn want(&self) -> Want {
-        Want {
+    /// What to ask for, and how long its leases last.
+    fn want(&self) -> (Want, Duration) {
+        let (ahead, lease) = match self.queue.room_ahead() {
+            0 => (0, self.lease),
+            ahead => (ahead, self.lease.min(lanes::LEASE)),
+        };
+        let want = Want {
             kinds: self.kinds.clone(),
-            claims: self.free,
+            claims: self.free + ahead,
             group: self.group,
-            lease: self.lease,
-        }
+            lease: chrono::TimeDelta::from_std(lease).expect("a lease lasts a day at most"),
+        };
+        (want, lease)
     }
 }
