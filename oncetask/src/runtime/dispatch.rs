@@ -4,6 +4,9 @@
 //! A reason is: a slot got free, the store rang, or the earliest instant has come at which the store said
 //! that a task would be due. There is no polling; a store that cannot ring polls behind its own bell.
 //!
+//! A generator's turn calls no handler and needs no slot: a handler that has none free still claims the turns
+//! of its generators, or what falls due while it is busy would count as missed.
+//!
 //! What was claimed goes to its handler's [`Queue`], and a lane for each slot works that off.
 
 use std::sync::Arc;
@@ -18,7 +21,7 @@ use super::Engine;
 use super::execute::{self, Assignment};
 use super::lanes::{self, Queue};
 use crate::registry::Runnable;
-use crate::store::{ClaimRequest, Claimed, Interest, Rung, Want};
+use crate::store::{Claim, ClaimRequest, Claimed, ClaimedTask, Interest, Rung, Want};
 
 /// The longest sleep before the clock is read again: the computer's clock may have been set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -26,6 +29,10 @@ const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 /// How long to leave the queue alone when others took everything that was due.
 const LOST_RACE: Duration = Duration::from_millis(5);
+/// How many generators take their turns without a slot after one claim.
+const TURNS: usize = 32;
+/// How often a handler without a free slot asks for generators that it does not know of.
+const UNKNOWN_TURNS: Duration = Duration::from_mins(1);
 
 /// What the dispatcher knows of one handler.
 struct Room {
@@ -36,10 +43,29 @@ struct Room {
     free: usize,
     /// What was claimed and has not begun.
     queue: Arc<Queue>,
+    /// What it claims while a slot is free.
+    tasks: Outlook,
+    /// What it claims while none is: its generators.
+    turns: Outlook,
+    /// Whether it is known to have generators.
+    recurs: bool,
+    /// When it last asked for generators only.
+    asked_for_turns: Instant,
+}
+
+/// What is known of a queue.
+struct Outlook {
     /// Whether something may be due.
     look: bool,
     /// When the next task is due, as far as is known.
     due: Option<DateTime<Utc>>,
+}
+
+/// What was asked for: by which handler, and whether only its generators.
+#[derive(Clone, Copy)]
+struct Asked {
+    place: usize,
+    turns: bool,
 }
 
 /// What a lane tells the dispatcher.
@@ -117,8 +143,10 @@ impl Room {
             group: group as usize,
             free: runnable.config.concurrency as usize,
             queue: Arc::new(Queue::new(&runnable.config, ahead)),
-            look: true,
-            due: None,
+            tasks: Outlook::unknown(),
+            turns: Outlook::unknown(),
+            recurs: false,
+            asked_for_turns: Instant::now(),
         }
     }
 }
@@ -151,10 +179,17 @@ impl Dispatcher {
 
     /// Claims for every handler that has room. Returns how long to wait afterwards.
     async fn claim(&mut self) -> Duration {
-        let places: Vec<_> = (0..self.rooms.len())
+        let asked: Vec<_> = (0..self.rooms.len())
             .filter(|place| self.rooms[*place].wants())
+            .map(|place| Asked {
+                place,
+                turns: !self.rooms[place].claims_tasks(),
+            })
             .collect();
-        let (wants, leases): (Vec<_>, Vec<_>) = places.iter().map(|place| self.rooms[*place].want()).unzip();
+        let (wants, leases): (Vec<_>, Vec<_>) = asked
+            .iter()
+            .map(|asked| self.rooms[asked.place].want(asked.turns))
+            .unzip();
         // Read before the clock that the lease is stored by, and before the request is sent: see the module `lease`.
         let sent = Instant::now();
         let now = self.engine.client.clock().now();
@@ -166,7 +201,7 @@ impl Dispatcher {
         match self.engine.client.store().claim(request).await {
             Ok(claimed) => {
                 self.failures = 0;
-                self.claimed(&places, &leases, claimed, (sent, now))
+                self.claimed(&asked, &leases, claimed, (sent, now))
             }
             Err(error) => {
                 let delay = FIRST_RETRY
@@ -181,33 +216,47 @@ impl Dispatcher {
 
     fn claimed(
         &mut self,
-        places: &[usize],
+        asked: &[Asked],
         leases: &[Duration],
         claimed: Claimed,
         (sent, now): (Instant, DateTime<Utc>),
     ) -> Duration {
         let got_nothing = claimed.claims.is_empty();
-        for (place, due) in places.iter().zip(claimed.next_due) {
-            self.rooms[*place].due = due;
-            self.rooms[*place].look = due.is_some_and(|due| due <= now);
+        for (asked, due) in asked.iter().zip(claimed.next_due) {
+            self.rooms[asked.place].answered(asked.turns, due, now);
         }
-        let mut claims: Vec<_> = places.iter().map(|_| Vec::new()).collect();
+        let mut claims: Vec<_> = asked.iter().map(|_| Vec::new()).collect();
         for claim in claimed.claims {
+            let place = asked[claim.want].place;
+            self.rooms[place].learn(&claim);
             claims[claim.want].push(Assignment {
-                runnable: places[claim.want],
+                runnable: place,
                 tasks: claim.tasks,
                 sent,
                 lease: leases[claim.want],
             });
         }
-        for (place, claims) in places.iter().zip(claims) {
-            self.rooms[*place].queue.add(claims);
-            self.open_lanes(*place);
+        for (Asked { place, turns }, claims) in asked.iter().zip(claims) {
+            if *turns {
+                self.take_turns(claims);
+            } else {
+                self.rooms[*place].queue.add(claims);
+                self.open_lanes(*place);
+            }
         }
         match self.rooms.iter().any(Room::wants) {
             true if got_nothing => LOST_RACE,
             true => Duration::ZERO,
             false => self.until_due(),
+        }
+    }
+
+    /// Generators need no slot.
+    fn take_turns(&self, generators: Vec<Assignment>) {
+        for generator in generators {
+            let engine = self.engine.clone();
+            self.calls
+                .spawn(async move { execute::execute(&engine, generator).await });
         }
     }
 
@@ -227,7 +276,7 @@ impl Dispatcher {
     }
 
     /// Gives back what has been claimed for so long and has not begun.
-    fn give_back(&mut self, stale: Duration) {
+    fn give_back(&self, stale: Duration) {
         for room in &self.rooms {
             let assignments = room.queue.stale(stale);
             if !assignments.is_empty() {
@@ -249,12 +298,7 @@ impl Dispatcher {
     /// How long to sleep until the next task is due for which there is room.
     fn until_due(&self) -> Duration {
         let now = self.engine.client.clock().now();
-        let due = self
-            .rooms
-            .iter()
-            .filter(|room| room.free > 0)
-            .filter_map(|room| room.due)
-            .min();
+        let due = self.rooms.iter().filter_map(|room| room.outlook().due).min();
         // What is due already is not slept for.
         due.map_or(LONGEST_SLEEP, |due| {
             (due - now).to_std().unwrap_or_default().min(LONGEST_SLEEP)
@@ -264,12 +308,18 @@ impl Dispatcher {
     fn look_at_due(&mut self) {
         let now = self.engine.client.clock().now();
         for room in &mut self.rooms {
-            room.look |= room.due.is_some_and(|due| due <= now);
+            room.tasks.look_at_due(now);
+            room.turns.look_at_due(now);
+            room.turns.look |= room.asked_for_turns.elapsed() >= UNKNOWN_TURNS;
         }
     }
 
     fn rung(&mut self, rung: &Rung) {
-        self.rooms.iter_mut().for_each(|room| room.look = true);
+        for room in &mut self.rooms {
+            room.tasks.look = true;
+            // Most have no generators: not each ring is worth asking for some.
+            room.turns.look |= room.recurs;
+        }
         if !rung.stopped.is_empty() {
             self.engine.keeper.stopped(&rung.stopped);
         }
@@ -285,7 +335,7 @@ impl Dispatcher {
         let News::Free(place) = *news else { return };
         let room = &mut self.rooms[place];
         // A handler that was busy has not looked for a while.
-        room.look |= room.free == 0;
+        room.tasks.look |= room.free == 0;
         room.free += 1;
         // What came just when the lane ended.
         self.open_lanes(place);
@@ -301,21 +351,72 @@ async fn pause(wait: Duration) {
 
 impl Room {
     fn wants(&self) -> bool {
-        self.look && (self.free > 0 || self.queue.is_low())
+        self.outlook().look
+    }
+
+    /// Whether it would claim tasks now, not only generators.
+    fn claims_tasks(&self) -> bool {
+        self.free > 0 || self.queue.is_low()
+    }
+
+    /// What is known of the queue from which it would claim now.
+    fn outlook(&self) -> &Outlook {
+        if self.claims_tasks() {
+            &self.tasks
+        } else {
+            &self.turns
+        }
     }
 
     /// What to ask for, and how long its leases last.
-    fn want(&self) -> (Want, Duration) {
-        let (ahead, lease) = match self.queue.room_ahead() {
-            0 => (0, self.lease),
-            ahead => (ahead, self.lease.min(lanes::LEASE)),
+    fn want(&self, generators_only: bool) -> (Want, Duration) {
+        let (claims, lease) = match self.queue.room_ahead() {
+            _ if generators_only => (TURNS, self.lease),
+            0 => (self.free, self.lease),
+            ahead => (self.free + ahead, self.lease.min(lanes::LEASE)),
         };
         let want = Want {
             kinds: self.kinds.clone(),
-            claims: self.free + ahead,
+            claims,
             group: self.group,
             lease: chrono::TimeDelta::from_std(lease).expect("a lease lasts a day at most"),
+            generators_only,
         };
         (want, lease)
+    }
+
+    /// Notes what the store said of the rest.
+    fn answered(&mut self, turns: bool, due: Option<DateTime<Utc>>, now: DateTime<Utc>) {
+        let outlook = if turns {
+            self.asked_for_turns = Instant::now();
+            self.recurs |= due.is_some();
+            &mut self.turns
+        } else {
+            &mut self.tasks
+        };
+        outlook.due = due;
+        outlook.look = due.is_some_and(|due| due <= now);
+    }
+
+    /// A generator, or what one spawned, tells that there are generators.
+    fn learn(&mut self, claim: &Claim) {
+        let recurs = |claimed: &ClaimedTask| {
+            claimed.task.spec.recurrence.is_some() || claimed.task.spec.occurrence.is_some()
+        };
+        let news = claim.tasks.iter().any(recurs) && !std::mem::replace(&mut self.recurs, true);
+        self.turns.look |= news;
+    }
+}
+
+impl Outlook {
+    const fn unknown() -> Self {
+        Self {
+            look: true,
+            due: None,
+        }
+    }
+
+    fn look_at_due(&mut self, now: DateTime<Utc>) {
+        self.look |= self.due.is_some_and(|due| due <= now);
     }
 }

@@ -35,7 +35,7 @@ const WORK: Duration = Duration::from_millis(5);
 const MOST: usize = 256;
 /// What a call is taken to need before any has ended: it takes some 40 quick ones to show otherwise.
 const UNKNOWN: Duration = Duration::from_secs(1);
-/// How much of an average the newest call is.
+/// The newest call is this part of the average.
 const NEWEST: u32 = 8;
 
 /// The claims of one handler that have not begun.
@@ -121,12 +121,13 @@ impl Queue {
     fn next(&self, took: Option<Duration>) -> Option<Next> {
         let mut state = self.lock();
         if let Some(took) = took {
-            state.pace = state.pace - state.pace / NEWEST + took / NEWEST;
+            state.pace = state.pace.saturating_mul(NEWEST - 1).saturating_add(took) / NEWEST;
         }
         let assignment = state.waiting.pop_front()?;
-        let behind = match assignment.tasks.iter().any(|task| task.silent) {
-            true => state.clear(),
-            false => Vec::new(),
+        let behind = if assignment.tasks.iter().any(|task| task.silent) {
+            state.clear()
+        } else {
+            Vec::new()
         };
         let ask = !state.asked && self.is_low_in(&state);
         state.asked |= ask;

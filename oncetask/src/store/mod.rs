@@ -141,6 +141,9 @@ pub struct Want {
     pub group: usize,
     /// How long the leases last from `now` on.
     pub lease: TimeDelta,
+    /// Whether only generators are wanted: their turns call no handler, so that one whose room is full wants
+    /// them still. `next_due` then says when the next generator is due, or earlier.
+    pub generators_only: bool,
 }
 
 /// What a worker got.

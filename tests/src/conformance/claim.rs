@@ -20,6 +20,8 @@ rules!("claim":
     a_claimed_task_is_not_claimed_again,
     a_done_task_is_not_claimed,
     a_generator_is_claimed_without_an_attempt,
+    a_want_of_generators_gets_them_and_leaves_the_rest,
+    a_want_of_generators_is_told_when_the_next_is_due,
     each_claim_has_a_token_of_its_own,
     the_lease_lasts_as_long_as_wanted,
     of_competing_claimers_one_gets_it,
@@ -174,6 +176,51 @@ async fn a_generator_is_claimed_without_an_attempt(scene: Scene) {
     let again = queue.take(at(63)).await;
     assert!(!again.silent, "the claims of a generator are no attempts");
     assert_eq!(again.task.errors(), []);
+}
+
+/// Room for generators only.
+fn generators(claims: usize) -> Want {
+    Want {
+        generators_only: true,
+        ..room(claims)
+    }
+}
+
+async fn a_want_of_generators_gets_them_and_leaves_the_rest(scene: Scene) {
+    let queue = scene.queue().await;
+    let backlog = (0..300).map(|n| task(n.to_string()));
+    queue.create(backlog).await;
+    queue.create([task("keyed").key("k")]).await;
+    let daily = |id: &str| task(id).recurring("FREQ=DAILY");
+    queue
+        .create([
+            daily("second").key("k").due(at(3)),
+            daily("first").due(at(2)),
+            daily("later").due(at(7)),
+            daily("other").kind("Other"),
+        ])
+        .await;
+    assert!(queue.claim(generators(0), at(5)).await.is_empty());
+    assert_eq!(ids(&queue.claim(generators(1), at(5)).await), ["first"]);
+    let rest = queue.claim_all(vec![generators(5)], at(5)).await;
+    assert_eq!(ids(&rest.claims), ["second"]);
+    assert_eq!(rest.next_due, [Some(at(7))]);
+    let all = queue.claim(room(400), at(5)).await;
+    assert_eq!(all.len(), 301, "all but the generators are still there");
+}
+
+async fn a_want_of_generators_is_told_when_the_next_is_due(scene: Scene) {
+    let queue = scene.queue().await;
+    queue.create([task("a"), task("b").due(at(3))]).await;
+    queue
+        .create([task("daily").recurring("FREQ=DAILY").due(at(9))])
+        .await;
+    let told = queue.claim_all(vec![generators(1)], at(1)).await;
+    assert!(told.claims.is_empty());
+    assert_eq!(told.next_due, [Some(at(9))]);
+    let both = queue.claim_all(vec![generators(1), room(5)], at(9)).await;
+    assert_eq!(both.claims.iter().filter(|claim| claim.want == 0).count(), 1);
+    assert_eq!(both.claims.iter().filter(|claim| claim.want == 1).count(), 2);
 }
 
 async fn each_claim_has_a_token_of_its_own(scene: Scene) {

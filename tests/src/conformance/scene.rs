@@ -140,6 +140,7 @@ pub(super) fn want(kind: &str) -> Want {
         claims: 1,
         group: 1,
         lease: LEASE,
+        generators_only: false,
     }
 }
 

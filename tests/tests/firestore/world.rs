@@ -197,6 +197,7 @@ pub(crate) fn request(kind: &str, claims: usize) -> ClaimRequest {
         claims,
         group: 1,
         lease: TimeDelta::seconds(60),
+        generators_only: false,
     };
     ClaimRequest {
         owner: "test".to_owned(),

@@ -84,6 +84,7 @@ impl World {
             claims: 1,
             group,
             lease: TimeDelta::minutes(1),
+            generators_only: false,
         };
         let request = ClaimRequest {
             owner: "dead".into(),

@@ -27,9 +27,12 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// Creates quick tasks, of which the one in the middle may be another.
 async fn create_many(world: &World, middle: &str) -> Vec<TaskId> {
-    let name = |number| match number == MANY / 2 {
-        true => middle.to_owned(),
-        false => format!("quick-{number}"),
+    let name = |number| {
+        if number == MANY / 2 {
+            middle.to_owned()
+        } else {
+            format!("quick-{number}")
+        }
     };
     let tasks: Vec<_> = (0..MANY).map(|number| work(name(number))).collect();
     let creations = world.client.create_all(tasks).await.expect("they can be stored");
@@ -53,7 +56,10 @@ fn one() -> HandlerConfig {
 /// The wants for more than the one slot.
 fn ahead(knobs: &Knobs) -> Vec<Want> {
     let wanted = knobs.wanted.lock().expect("no test panics with it").clone();
-    wanted.into_iter().filter(|want| want.claims > 1).collect()
+    wanted
+        .into_iter()
+        .filter(|want| want.claims > 1 && !want.generators_only)
+        .collect()
 }
 
 async fn all_complete(world: &World, ids: &[TaskId]) {

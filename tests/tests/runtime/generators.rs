@@ -19,6 +19,7 @@ on_every_store!(
     a_little_late_nothing_is_missed,
     exhausted_it_is_done,
     occurrences_of_a_key_are_serialised_and_the_generator_goes_on,
+    the_next_occurrence_does_not_wait_for_a_slot,
     two_workers_spawn_nothing_twice,
     a_crash_before_the_advance_spawns_nothing_twice,
     cancelled_it_spawns_nothing_more,
@@ -246,6 +247,43 @@ async fn at_rest(client: &Client) {
         }
     })
     .await;
+}
+
+async fn the_next_occurrence_does_not_wait_for_a_slot(world: World) {
+    let (gate, (say, mut heard)) = (Gate::closed(), line());
+    create(
+        &world.client,
+        chime(Recurrence::new("FREQ=SECONDLY").expect("a rule")),
+    )
+    .await;
+    let waiting = gate.clone();
+    let handler = Handler::new(move |job: Job<Chime>| {
+        let (say, gate) = (say.clone(), waiting.clone());
+        async move {
+            say.say(job.id.clone());
+            gate.opened().await;
+        }
+    });
+    let worker = world
+        .work(handler.config(HandlerConfig::DEFAULT.concurrency(1)))
+        .await;
+    let first = heard.next().await;
+    let due = world.task(&first).await.state.wait_until;
+    world
+        .until(&"chime:c".into(), |task| {
+            task.state.wait_until > due + TimeDelta::seconds(2)
+        })
+        .await;
+    let spawned = occurrences(&world.client).await;
+    assert!(spawned.len() >= 3, "each second one is spawned: {spawned:?}");
+    assert!(
+        spawned
+            .windows(2)
+            .all(|two| two[1] - two[0] == TimeDelta::seconds(1))
+    );
+    assert_eq!(heard.rest(), [], "the first has the only slot");
+    gate.open();
+    within(worker.shutdown()).await;
 }
 
 async fn two_workers_spawn_nothing_twice(world: World) {

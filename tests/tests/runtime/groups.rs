@@ -361,6 +361,7 @@ async fn a_crashed_group_is_run_again(world: World) {
         claims: 1,
         group: 10,
         lease: TimeDelta::milliseconds(100),
+        generators_only: false,
     };
     let request = oncetask::store::ClaimRequest {
         owner: "dead:1".into(),

@@ -198,6 +198,7 @@ async fn a_lease_that_was_taken_over_stops_the_handler(world: World) {
         claims: 1,
         group: 1,
         lease: chrono::TimeDelta::hours(1),
+        generators_only: false,
     };
     let request = oncetask::store::ClaimRequest {
         owner: "rival".into(),

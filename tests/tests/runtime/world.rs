@@ -113,6 +113,7 @@ impl World {
             claims: 1,
             group: 1,
             lease: TimeDelta::from_std(lease).expect("a short lease"),
+            generators_only: false,
         };
         let request = ClaimRequest {
             owner: "dead:1".into(),

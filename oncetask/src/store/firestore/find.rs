@@ -12,6 +12,7 @@ pub(super) const MAX_IN: usize = 30;
 pub(super) struct Find {
     equals: Vec<(&'static str, pb::Value)>,
     among: Option<(&'static str, Vec<String>)>,
+    present: Option<&'static str>,
     bounds: Vec<(&'static str, Operator, String)>,
     order: Vec<(&'static str, Direction)>,
     after: Option<Vec<pb::Value>>,
@@ -30,6 +31,12 @@ impl Find {
 
     pub(super) fn set(mut self, field: &'static str) -> Self {
         self.equals.push((field, boolean(true)));
+        self
+    }
+
+    /// Anything but null. The field must be one of the order.
+    pub(super) fn present(mut self, field: &'static str) -> Self {
+        self.present = Some(field);
         self
     }
 
@@ -125,7 +132,8 @@ impl Find {
             .bounds
             .iter()
             .map(|(field, operator, bound)| compare(field, *operator, text(bound)));
-        equals.chain(among).chain(bounds).collect()
+        let present = self.present.iter().map(|field| is_not_null(field));
+        equals.chain(among).chain(bounds).chain(present).collect()
     }
 
     /// The fields of the index that serves the query: those that are compared for equality, in any order,
@@ -190,6 +198,16 @@ fn compare(field: &str, operator: Operator, to: pb::Value) -> Filter {
             field: Some(path(field)),
             op: operator.into(),
             value: Some(to),
+        })),
+    }
+}
+
+fn is_not_null(field: &str) -> Filter {
+    use pb::structured_query::{UnaryFilter, unary_filter};
+    Filter {
+        filter_type: Some(filter::FilterType::UnaryFilter(UnaryFilter {
+            op: unary_filter::Operator::IsNotNull.into(),
+            operand_type: Some(unary_filter::OperandType::Field(path(field))),
         })),
     }
 }

@@ -32,6 +32,11 @@ pub(super) fn due_of_key(env: &str, kind: &str, key: &ResourceKey, now: DateTime
         .order(&[field::WAIT_UNTIL, field::CREATED_AT, field::LEASED_UNTIL])
 }
 
+/// Of what this finds the generators.
+pub(super) fn generators(find: Find) -> Find {
+    find.present(field::RECURRENCE).order(&[field::RECURRENCE])
+}
+
 /// The tasks of these resource keys that somebody holds.
 pub(super) fn held(env: &str, kind: &str, keys: &[String], now: DateTime<Utc>) -> Find {
     Find::new()
@@ -163,6 +168,11 @@ pub(super) fn every_shape() -> Vec<(String, Find)> {
         ("due_of_key".to_owned(), due_of_key(env, "A", &key, now)),
         ("held".to_owned(), held(env, "A", &kinds, now)),
         ("waiting".to_owned(), waiting(env, &kinds, now)),
+        ("due generators".to_owned(), generators(due(env, &kinds, now))),
+        (
+            "waiting generators".to_owned(),
+            generators(waiting(env, &kinds, now)),
+        ),
         ("leased".to_owned(), leased(env, &kinds, now)),
         ("head".to_owned(), head(env, &kinds)),
         ("cancelled".to_owned(), cancelled(env)),

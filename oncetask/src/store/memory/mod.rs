@@ -124,7 +124,7 @@ impl Store for MemoryStore {
         self.with(|shelf| {
             let claim = |(place, want)| shelf.claim(place, want, &owner, now);
             let claims: Vec<Claim> = wants.iter().enumerate().flat_map(claim).collect();
-            let next_due = wants.iter().map(|want| shelf.next_due(&want.kinds)).collect();
+            let next_due = wants.iter().map(|want| shelf.next_due(want)).collect();
             Claimed { claims, next_due }
         })
     }

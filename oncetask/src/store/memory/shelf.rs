@@ -18,6 +18,8 @@ pub(super) struct Shelf {
     created: u64,
     /// For each kind what may be claimed, and when.
     queues: HashMap<String, BTreeMap<Place, Slot>>,
+    /// Of these, the generators.
+    generators: HashMap<String, BTreeMap<Place, Slot>>,
     /// For each kind its keys with tasks that are not done.
     keys: HashMap<String, HashMap<ResourceKey, KeyQueue>>,
 }
@@ -77,16 +79,16 @@ impl Shelf {
         Some(task)
     }
 
-    /// When the next task of these kinds may be claimed.
-    pub(super) fn next_due(&self, kinds: &[String]) -> Option<DateTime<Utc>> {
-        self.head(kinds).map(|(_, (due, ..), _)| due)
+    /// When the next task may be claimed that is wanted.
+    pub(super) fn next_due(&self, want: &Want) -> Option<DateTime<Utc>> {
+        self.head(want).map(|(_, (due, ..), _)| due)
     }
 
     /// Claims what is due, as a [`Want`] says.
     pub(super) fn claim(&mut self, place: usize, want: &Want, owner: &str, now: DateTime<Utc>) -> Vec<Claim> {
         let mut claims = Vec::new();
         while claims.len() < want.claims {
-            let Some((kind, (due, ..), slot)) = self.head(&want.kinds) else {
+            let Some((kind, (due, ..), slot)) = self.head(want) else {
                 break;
             };
             if due > now {
@@ -105,10 +107,15 @@ impl Shelf {
         claims
     }
 
-    /// The first place in the queues of these kinds.
-    fn head<'a>(&'a self, kinds: &'a [String]) -> Option<(&'a str, Place, &'a Slot)> {
-        let heads = kinds.iter().filter_map(|kind| {
-            let (place, slot) = self.queues.get(kind)?.first_key_value()?;
+    /// The first place in the queues that are wanted.
+    fn head<'a>(&'a self, want: &'a Want) -> Option<(&'a str, Place, &'a Slot)> {
+        let queues = if want.generators_only {
+            &self.generators
+        } else {
+            &self.queues
+        };
+        let heads = want.kinds.iter().filter_map(|kind| {
+            let (place, slot) = queues.get(kind)?.first_key_value()?;
             Some((kind.as_str(), *place, slot))
         });
         heads.min_by_key(|(_, place, _)| *place)
@@ -158,8 +165,13 @@ impl Shelf {
         let (kind, created_at) = (&task.spec.kind, task.spec.created_at);
         match task.spec.held_key() {
             None => {
+                let place = (due, created_at, *seq);
+                if task.spec.recurrence.is_some() {
+                    let queue = self.generators.entry(kind.clone()).or_default();
+                    queue.insert(place, Slot::Task(id.clone()));
+                }
                 let queue = self.queues.entry(kind.clone()).or_default();
-                queue.insert((due, created_at, *seq), Slot::Task(id.clone()));
+                queue.insert(place, Slot::Task(id.clone()));
             }
             Some(key) => {
                 let keys = self.keys.entry(kind.clone()).or_default();
@@ -182,7 +194,11 @@ impl Shelf {
         let (kind, created_at) = (&task.spec.kind, task.spec.created_at);
         match task.spec.held_key() {
             None => {
-                self.queues.get_mut(kind)?.remove(&(due, created_at, *seq));
+                let place = (due, created_at, *seq);
+                if task.spec.recurrence.is_some() {
+                    self.generators.get_mut(kind)?.remove(&place);
+                }
+                self.queues.get_mut(kind)?.remove(&place);
             }
             Some(key) => {
                 let queue = self.keys.get_mut(kind)?.get_mut(key)?;

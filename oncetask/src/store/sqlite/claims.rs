@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::names;
 use super::rows::{self, Stored, task_columns};
@@ -75,6 +75,16 @@ pub(super) fn nothing_due(
     Ok(Some(claimed))
 }
 
+/// The first place in a kind's queue of generators: when it is due.
+fn first_generator(db: &Connection, kind: i64) -> rusqlite::Result<Option<i64>> {
+    let sql = "
+        SELECT due FROM tasks INDEXED BY generators
+        WHERE kind = ?1 AND due IS NOT NULL AND recurrence IS NOT NULL ORDER BY due LIMIT 1";
+    db.prepare_cached(sql)?
+        .query_row([kind], |row| row.get(0))
+        .optional()
+}
+
 /// The first place in the queue of a kind: when it is due, and the task's place.
 pub(super) fn head(db: &Connection, kind: i64) -> rusqlite::Result<Option<(i64, i64)>> {
     let sql = "
@@ -141,7 +151,11 @@ impl Search<'_> {
     fn next_due(&self, db: &Connection) -> Result<Option<DateTime<Utc>>, Trouble> {
         let mut first = None;
         for (kind, _) in &self.kinds {
-            let due = head(db, *kind)?.map(|(due, _)| due);
+            let due = if self.want.generators_only {
+                first_generator(db, *kind)?
+            } else {
+                head(db, *kind)?.map(|(due, _)| due)
+            };
             first = first.into_iter().chain(due).min();
         }
         first.map(rows::at_millis).transpose()
@@ -159,11 +173,10 @@ impl Search<'_> {
                 return self.heads(tx, room);
             }
             heads.extend(tasks.into_iter().map(|head| (*kind, head)));
-            heads.extend(
-                self.keys(tx.db, kind.0, room)?
-                    .into_iter()
-                    .map(|head| (*kind, head)),
-            );
+            if !self.want.generators_only {
+                let keys = self.keys(tx.db, kind.0, room)?;
+                heads.extend(keys.into_iter().map(|head| (*kind, head)));
+            }
         }
         heads.sort_by(|(_, a), (_, b)| a.place(b));
         heads.truncate(room);
@@ -184,7 +197,19 @@ impl Search<'_> {
              WHERE t.kind = ?1 AND t.due <= ?3 AND t.due IS NOT NULL AND t.held_key IS NULL
              ORDER BY t.due, t.seq LIMIT ?4"
         );
-        let mut statement = db.prepare_cached(SQL)?;
+        const GENERATORS: &str = concat!(
+            "SELECT ",
+            task_columns!("?2"),
+            ", t.due FROM tasks t INDEXED BY generators JOIN payloads p USING (seq)
+             WHERE t.kind = ?1 AND t.due <= ?3 AND t.due IS NOT NULL AND t.recurrence IS NOT NULL
+             ORDER BY t.due, t.seq LIMIT ?4"
+        );
+        let sql = if self.want.generators_only {
+            GENERATORS
+        } else {
+            SQL
+        };
+        let mut statement = db.prepare_cached(sql)?;
         let limit = i64::try_from(room).unwrap_or(i64::MAX);
         let mut rows = statement.query(params![kind.0, kind.1, rows::millis(self.now), limit])?;
         let mut heads = Vec::new();

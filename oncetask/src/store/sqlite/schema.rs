@@ -6,10 +6,10 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = 0x6f6e_6365;
 
 /// Each step takes a file from one version of the schema to the next; the version is how many were made.
-const STEPS: &[&str] = &[FIRST];
+const STEPS: &[&str] = &[FIRST, GENERATORS];
 
 /// The newest version that this program knows.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Tasks are rows in the order of their creation. What a claim and its end rewrite is short: the payload
 /// lies apart. Instants are milliseconds since 1970; an environment and a kind are numbers, because they
@@ -102,6 +102,11 @@ FROM tasks t
 JOIN kinds k ON k.kind = t.kind
 JOIN environments e ON e.env = t.env
 JOIN payloads p ON p.seq = t.seq;
+";
+
+/// Generators are claimed by workers that have no room for other tasks, too.
+const GENERATORS: &str = "
+CREATE INDEX generators ON tasks (kind, due) WHERE due IS NOT NULL AND recurrence IS NOT NULL;
 ";
 
 /// What a file says that it is.

@@ -52,7 +52,8 @@ impl Hands {
     /// Notes what a worker wants, so that the next task can be claimed on its behalf. A group is claimed as a
     /// whole, and is not handed on.
     pub(super) fn note(&mut self, owner: &str, wants: &[Want]) {
-        for want in wants.iter().filter(|want| want.claims > 0 && want.group == 1) {
+        let has_room = |want: &&Want| want.claims > 0 && want.group == 1 && !want.generators_only;
+        for want in wants.iter().filter(has_room) {
             for kind in &want.kinds {
                 let wish = Wish {
                     owner: owner.to_owned(),

@@ -27,6 +27,7 @@
 //! A lease that ends while a worker asks is no lease: its holder has stopped its handler before, by its own
 //! clock.
 
+mod generators;
 mod hand;
 mod keys;
 mod lease;
@@ -100,7 +101,8 @@ impl Inner {
         self.held.forget_the_gone(now);
         self.desk.shared().hands.note(&owner, &wants);
         self.look_ahead(&wants, now).await?;
-        let mut kinds: Vec<_> = wants.iter().flat_map(|want| want.kinds.iter().cloned()).collect();
+        let queued = wants.iter().filter(|want| !want.generators_only);
+        let mut kinds: Vec<_> = queued.flat_map(|want| want.kinds.iter().cloned()).collect();
         kinds.sort_unstable();
         let ahead = Ahead {
             kinds,
@@ -110,7 +112,7 @@ impl Inner {
         let mut claimed = Claimed::default();
         let mut drained = Vec::with_capacity(wants.len());
         for (place, want) in wants.iter().enumerate() {
-            let taken = Box::pin(self.turn(place, want, &owner, now, &ahead)).await;
+            let taken = self.turn(place, want, &owner, now, &ahead).await;
             match taken.failure {
                 // What was claimed must reach the caller; the next call will meet the trouble again.
                 Some(failure) if claimed.claims.is_empty() && taken.claims.is_empty() => return Err(failure),
@@ -142,7 +144,8 @@ impl Inner {
                 group: want.group.min(MAX_GROUP),
                 ..want.clone()
             };
-            let taken = Turn::new(self, place, &part, owner, now, ahead).take().await;
+            let turn = Turn::new(self, place, &part, owner, now, ahead);
+            let taken = Box::pin(turn.take()).await;
             all.add(taken);
         }
         all

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use crate::store::firestore::find::MAX_IN;
+use crate::store::firestore::find::{Find, MAX_IN};
 use crate::store::firestore::inner::Inner;
 use crate::store::firestore::queries;
 use crate::store::firestore::retry::Failure;
@@ -52,21 +52,24 @@ impl Inner {
             match self.ears.head(self, kinds, now) {
                 Next::At(due) => Ok(Some(due)),
                 Next::Never => Ok(None),
-                Next::Unknown => self.first_waiting(kinds, now).await,
+                Next::Unknown => {
+                    let waiting = queries::waiting(&self.env, kinds, now);
+                    self.first_waiting(&waiting, now).await
+                }
             }
         };
         let (waiting, lease) = tokio::join!(waiting, self.first_lease(kinds, now));
         Ok(earliest(waiting?, lease?))
     }
 
-    async fn first_waiting(
+    /// The first of what this finds that is not due now and that nobody holds.
+    pub(super) async fn first_waiting(
         &self,
-        kinds: &[String],
+        waiting: &Find,
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, Failure> {
         for limit in FIRST {
-            let find = queries::waiting(&self.env, kinds, now).limit(limit);
-            let (found, read) = self.find(&find).await?;
+            let (found, read) = self.find(&waiting.clone().limit(limit)).await?;
             let mut free = found.iter().filter(|stored| stored.task.state.lease.is_none());
             let first = free.find(|stored| !transition::is_due(&stored.task.state, now));
             if first.is_some() || read < limit {
@@ -77,7 +80,7 @@ impl Inner {
         Ok(Some(now))
     }
 
-    async fn first_lease(
+    pub(super) async fn first_lease(
         &self,
         kinds: &[String],
         now: DateTime<Utc>,

@@ -99,7 +99,7 @@ impl Picked {
 }
 
 impl Pick {
-    fn alone(key: Option<Key>, stored: Stored) -> Self {
+    pub(super) fn alone(key: Option<Key>, stored: Stored) -> Self {
         Self {
             key,
             tasks: vec![stored],

@@ -29,7 +29,7 @@ pub(super) struct Turn<'a> {
     pub(super) owner: &'a str,
     pub(super) now: DateTime<Utc>,
     ahead: &'a Ahead,
-    taken: Taken,
+    pub(super) taken: Taken,
 }
 
 /// What came of a turn.
@@ -81,7 +81,12 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) async fn take(mut self) -> Taken {
-        if let Err(failure) = self.fill().await {
+        let filled = if self.want.generators_only {
+            self.fill_with_generators().await
+        } else {
+            self.fill().await
+        };
+        if let Err(failure) = filled {
             self.taken.failure = Some(failure);
             self.taken.drained = false;
             self.taken.next_due = Some(self.now);

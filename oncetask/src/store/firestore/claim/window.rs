@@ -101,7 +101,8 @@ impl Inner {
     /// Reads the queues of several handlers at once, so that to find nothing costs one read.
     pub(super) async fn look_ahead(&self, wants: &[Want], now: DateTime<Utc>) -> Result<(), Failure> {
         let unknown = |want: &&Want| {
-            want.claims > 0 && (1..=MAX_IN).contains(&want.kinds.len()) && !self.has_window(&want.kinds, now)
+            let is_queued = want.claims > 0 && !want.generators_only;
+            is_queued && (1..=MAX_IN).contains(&want.kinds.len()) && !self.has_window(&want.kinds, now)
         };
         let unknown: Vec<_> = wants.iter().filter(unknown).collect();
         for some in in_queries(&unknown) {

@@ -25,13 +25,13 @@ pub(in super::super) mod field {
     pub(in super::super::super) const DONE_AT: &str = "doneAt";
     pub(in super::super::super) const IS_CANCELLED: &str = "isCancelled";
     pub(in super::super::super) const GENERATOR: &str = "parentRecurrenceId";
+    pub(in super::super::super) const RECURRENCE: &str = "recurrence";
 
     pub(super) const DATA: &str = "data";
     pub(super) const CANCELLED_AT: &str = "cancelledAt";
     pub(super) const ATTEMPTS: &str = "attempts";
     pub(super) const ERRORS: &str = "errors";
     pub(super) const RESULT: &str = "result";
-    pub(super) const RECURRENCE: &str = "recurrence";
     pub(super) const OCCURRENCE_AT: &str = "occurrenceTimestamp";
 
     // Ours, which Go does not know.

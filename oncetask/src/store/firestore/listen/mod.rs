@@ -56,7 +56,11 @@ impl Ears {
     /// Notes what claims left of the queues.
     pub(super) fn claimed(&self, wants: &[Want], drained: &[bool]) {
         let mut state = self.state();
-        for (want, drained) in wants.iter().zip(drained) {
+        let queued = wants
+            .iter()
+            .zip(drained)
+            .filter(|(want, _)| !want.generators_only);
+        for (want, drained) in queued {
             for kind in &want.kinds {
                 if *drained {
                     state.backlogged.remove(kind);

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 
 use super::{at, store};
+use crate::schedule::Recurrence;
 use crate::store::sqlite::{Durability, SqliteStore};
 use crate::store::{
     Action, ClaimRequest, Claimed, Filter, Finish, MemoryStore, Order, Query, Renewal, Store, Want,
@@ -73,13 +74,14 @@ impl Pair {
             generator: TaskId::new("generator"),
             at: at(self.now),
         });
+        let is_generator = occurrence.is_none() && self.rng.u8(0..4) == 0;
         let spec = TaskSpec {
             id: self.id(),
             kind: KINDS[self.rng.usize(..KINDS.len())].to_owned(),
             payload: Json::of(&[self.now]).expect("JSON"),
             resource_key: (key < 3).then(|| format!("key-{key}")).and_then(ResourceKey::new),
             created_at: at(self.now),
-            recurrence: None,
+            recurrence: is_generator.then(|| Recurrence::new("FREQ=DAILY").expect("a rule")),
             occurrence,
         };
         let delay = [0, 0, 5, 20][self.rng.usize(..4)];
@@ -108,6 +110,7 @@ impl Pair {
             claims: rng.usize(0..5),
             group: rng.usize(1..4),
             lease: TimeDelta::seconds(rng.i64(1..15)),
+            generators_only: rng.u8(0..4) == 0,
         };
         let request = ClaimRequest {
             owner: "worker".to_owned(),

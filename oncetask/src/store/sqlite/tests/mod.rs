@@ -44,6 +44,7 @@ fn request(kinds: &[&str], claims: usize, now: DateTime<Utc>) -> ClaimRequest {
             claims,
             group: 1,
             lease: TimeDelta::seconds(60),
+            generators_only: false,
         }],
     }
 }

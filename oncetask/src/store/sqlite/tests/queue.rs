@@ -24,6 +24,7 @@ async fn what_is_done_leaves_no_trace_in_the_queue() {
     for sql in [
         "SELECT count(*) FROM keys",
         "SELECT count(*) FROM tasks INDEXED BY queue WHERE due IS NOT NULL AND held_key IS NULL",
+        "SELECT count(*) FROM tasks INDEXED BY generators WHERE due IS NOT NULL AND recurrence IS NOT NULL",
         "SELECT count(*) FROM tasks INDEXED BY members WHERE ending = 0 AND held_key IS NOT NULL",
         "SELECT count(*) FROM tasks INDEXED BY leased WHERE lease_until IS NOT NULL",
     ] {
