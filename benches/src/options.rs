@@ -104,6 +104,16 @@ impl Place {
         Ok(self.open().await?.client)
     }
 
+    /// The length of the file of a store that has one and is closed.
+    pub(crate) fn bytes_of_file(&self) -> Result<Option<u64>, Error> {
+        match &self.ground {
+            Ground::Folder(folder) if self.store.starts_with("sqlite") => {
+                Ok(Some(folder.path().join("bench.db").metadata()?.len()))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// This program once more, on the same store.
     pub(crate) fn another_process(&self, case: &str) -> Result<Command, Error> {
         let mut command = Command::new(std::env::current_exe()?);

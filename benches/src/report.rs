@@ -30,6 +30,14 @@ pub(crate) struct Line {
     pub(crate) reads_per_task: Option<f64>,
     /// Processor time that the measured process spent on it.
     pub(crate) cpu_s: f64,
+    /// The same for one task, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu_us_per_task: Option<f64>,
+    /// What one task takes of the store's file, and of the memory of the process if the store is in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) file_bytes_per_task: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) memory_bytes_per_task: Option<f64>,
     /// The memory of the measured process at its end.
     pub(crate) rss_mb: f64,
     /// What else there is to say.
@@ -68,6 +76,22 @@ impl Line {
     pub(crate) fn used(mut self, before: Usage, after: Usage) -> Self {
         self.cpu_s = rounded(after.cpu_s - before.cpu_s);
         self.rss_mb = rounded(after.rss_mb);
+        if self.tasks > 0 {
+            self.cpu_us_per_task = Some(rounded(self.cpu_s * 1e6 / count_of(self.tasks)));
+        }
+        self
+    }
+
+    /// What so many tasks take of a file of this length, or of the memory between two readings.
+    pub(crate) fn kept(mut self, file: Option<u64>, before: Usage, after: Usage) -> Self {
+        const MIB: f64 = 1024.0 * 1024.0;
+        let tasks = count_of(self.tasks);
+        #[expect(clippy::cast_precision_loss, reason = "files are far smaller than 2^52 bytes")]
+        let of_file = |bytes: u64| rounded(bytes as f64 / tasks);
+        self.file_bytes_per_task = file.map(of_file);
+        if file.is_none() {
+            self.memory_bytes_per_task = Some(rounded((after.rss_mb - before.rss_mb) * MIB / tasks));
+        }
         self
     }
 

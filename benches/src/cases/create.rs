@@ -66,9 +66,15 @@ pub(crate) async fn all(options: &Options) -> Result {
     let began = Instant::now();
     fill(&client, 0..options.tasks, CALL).await?;
     let took = began.elapsed();
+    let after = Usage::of_this_process();
     let line = Line::of(options, "create_all", options.tasks).rate(options.tasks, took);
-    line.used(before, Usage::of_this_process()).print()?;
-    Ok(())
+    let line = line.used(before, after);
+    if options.store == "firestore" {
+        return Ok(line.print()?);
+    }
+    // Closing the file brings the log back into it.
+    drop(client);
+    Ok(line.kept(place.bytes_of_file()?, before, after).print()?)
 }
 
 /// Creates no-ops with these numbers.
