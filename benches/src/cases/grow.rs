@@ -1,4 +1,12 @@
-//! Whether finished tasks slow down the others.
+//! Whether what a store holds slows down what is done in it: finished tasks, waiting ones of other kinds, many
+//! resource keys.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use oncetask::store::{ClaimRequest, Query, Want};
+use oncetask::{Client, Filter, OnceTask};
+use serde::{Deserialize, Serialize};
 
 use super::Result;
 use super::create::fill;
@@ -6,37 +14,170 @@ use super::drain::run_all;
 use crate::options::{Options, Place};
 use crate::report::{Line, Usage};
 
-const DRAINED: usize = 10_000;
 const CONCURRENCY: usize = 100;
+/// How many tasks are created and claimed in one call, and how many a page has.
+const CALL: usize = 100;
+/// The median of so many calls.
+const RUNS: usize = 101;
+const KEYS: usize = 10_000;
+const WAITING: usize = 100_000;
 
-/// The median of so many runs.
-const RUNS: usize = 5;
+/// What is created and claimed.
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("probe:{name}")]
+struct Probe {
+    name: String,
+    #[resource_key]
+    key: Option<String>,
+    #[run_at]
+    at: Option<DateTime<Utc>>,
+}
 
-/// Drains 10,000 tasks with 0, 100,000 and 1,000,000 finished ones in the store.
+/// A task of another kind that waits, and would be due.
+#[derive(Serialize, Deserialize, OnceTask)]
+#[id("other:{number}")]
+struct Other {
+    number: usize,
+}
+
+/// The probes of one store.
+struct Probes<'a> {
+    client: &'a Client,
+    options: &'a Options,
+    created: usize,
+}
+
+/// What a create, a claim and a page cost with more and more in the store.
 pub(crate) async fn grow(options: &Options) -> Result {
     let place = Place::new(options)?;
     let client = place.client().await?;
+    let mut probes = Probes {
+        client: &client,
+        options,
+        created: 0,
+    };
     let mut finished = 0;
     for wanted in [0, 100_000, 1_000_000] {
-        let more = wanted - finished;
-        if more > 0 {
-            fill(&client, finished..wanted, 1000).await?;
-            run_all(&client, CONCURRENCY, more).await?;
+        fill(&client, finished..wanted, 1000).await?;
+        if wanted > finished {
+            run_all(&client, CONCURRENCY, wanted - finished).await?;
         }
-        let before = Usage::of_this_process();
         finished = wanted;
-        let mut runs = Vec::new();
-        for _ in 0..RUNS {
-            fill(&client, finished..finished + DRAINED, 1000).await?;
-            runs.push(run_all(&client, CONCURRENCY, DRAINED).await?);
-            finished += DRAINED;
-        }
-        runs.sort_unstable();
-        let took = runs[RUNS / 2];
-        let mut line = Line::of(&options.store, "grow", DRAINED).rate(DRAINED, took);
-        line.note = Some(format!("{wanted} finished"));
-        line.concurrency = Some(CONCURRENCY);
-        line.used(before, Usage::of_this_process()).print()?;
+        probes.measure(&format!("{wanted} finished")).await?;
     }
-    Ok(())
+    for first in (0..WAITING).step_by(1000) {
+        let tasks = (first..first + 1000).map(|number| Other { number });
+        client.create_all(tasks).await?;
+    }
+    probes
+        .measure(&format!("{finished} finished, {WAITING} of another kind wait"))
+        .await?;
+    probes.hold_keys().await?;
+    let note = format!("the same, {KEYS} keys of which half are held");
+    probes.measure(&note).await
+}
+
+impl Probes<'_> {
+    /// Prints the median of each.
+    async fn measure(&mut self, note: &str) -> Result {
+        let mut times = [const { Vec::new() }; 5];
+        let before = Usage::of_this_process();
+        for _ in 0..RUNS {
+            let (create, claim) = self.create_and_claim("plain", false).await?;
+            let (create_keys, claim_keys) = self.create_and_claim("keyed", true).await?;
+            let page = self.page().await?;
+            for (times, time) in times
+                .iter_mut()
+                .zip([create, claim, create_keys, claim_keys, page])
+            {
+                times.push(time);
+            }
+        }
+        let after = Usage::of_this_process();
+        let names = ["create", "claim", "create with keys", "claim with keys", "list"];
+        for (what, times) in names.into_iter().zip(times) {
+            let mut line = Line::of(&self.options.store, "grow", CALL)
+                .times(times)
+                .used(before, after);
+            // The processor time is that of all five.
+            line.cpu_us_per_task = None;
+            line.note = Some(format!("{what}: {note}"));
+            line.print()?;
+        }
+        Ok(())
+    }
+
+    /// Creates tasks, each of a key of its own or of none, and claims them.
+    async fn create_and_claim(&mut self, name: &str, keyed: bool) -> Result<(Duration, Duration)> {
+        let first = self.created;
+        self.created += CALL;
+        let probes = (first..first + CALL).map(|number| probe(format!("{name}-{number}"), keyed));
+        let began = Instant::now();
+        self.client.create_all(probes).await?;
+        let create = began.elapsed();
+        let began = Instant::now();
+        let claimed = self.client.store().claim(all_probes()).await?;
+        let claim = began.elapsed();
+        match claimed.claims.len() {
+            CALL => Ok((create, claim)),
+            others => Err(format!("{others} of {CALL} tasks were claimed").into()),
+        }
+    }
+
+    async fn page(&self) -> Result<Duration> {
+        let query = Query {
+            filter: Filter::new().newest_first(),
+            after: None,
+            limit: CALL,
+            now: Utc::now(),
+        };
+        let began = Instant::now();
+        self.client.store().query(query).await?;
+        Ok(began.elapsed())
+    }
+
+    /// Holds half of the keys, with another task waiting behind; those of the other half wait for tomorrow.
+    async fn hold_keys(&mut self) -> Result {
+        let tomorrow = Utc::now() + TimeDelta::days(1);
+        for round in 0..KEYS / 2 / CALL {
+            let numbers = self.created..self.created + CALL;
+            self.create_and_claim("held", true).await?;
+            let behind = numbers.map(|number| Probe {
+                name: format!("behind-{number}"),
+                key: Some(format!("held-{number}")),
+                at: None,
+            });
+            self.client.create_all(behind).await?;
+            let later = (0..CALL).map(|number| Probe {
+                at: Some(tomorrow),
+                ..probe(format!("later-{round}-{number}"), true)
+            });
+            self.client.create_all(later).await?;
+        }
+        Ok(())
+    }
+}
+
+fn probe(name: String, keyed: bool) -> Probe {
+    Probe {
+        key: keyed.then(|| name.clone()),
+        name,
+        at: None,
+    }
+}
+
+/// A claim of everything that is due, for longer than the measurement lasts.
+fn all_probes() -> ClaimRequest {
+    let want = Want {
+        kinds: vec![Probe::KIND.to_owned()],
+        claims: CALL,
+        group: 1,
+        lease: TimeDelta::days(1),
+        generators_only: false,
+    };
+    ClaimRequest {
+        owner: "bench".to_owned(),
+        now: Utc::now() + TimeDelta::milliseconds(2),
+        wants: vec![want],
+    }
 }

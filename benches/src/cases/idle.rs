@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use oncetask::{Handler, OnceTask};
+use serde::{Deserialize, Serialize};
+
 use super::Result;
 use crate::options::{Options, Place, open_as_told};
 use crate::report::{Line, Usage, rounded};
-use crate::work::worker as noop_worker;
 
 const SETTLE: Duration = Duration::from_secs(2);
 const WATCHED: Duration = Duration::from_secs(30);
 
-/// The processor time of an idle worker, a minute's worth.
+/// The processor time of an idle worker of 20 kinds, a minute's worth.
 pub(crate) async fn idle(options: &Options) -> Result {
     let place = Place::new(options)?;
     let mut child = place.another_process("idle-worker")?.spawn()?;
@@ -29,8 +31,28 @@ pub(crate) async fn idle(options: &Options) -> Result {
 
 /// What another process does for [`idle`]: nothing, until it is ended.
 pub(crate) async fn worker(options: &Options) -> Result {
-    let client = open_as_told(options).await?.client;
-    let (_worker, count) = noop_worker(&client, 10, usize::MAX).await?;
-    count.enough().await;
-    Ok(())
+    let mut builder = oncetask::builder()
+        .client(open_as_told(options).await?.client)
+        .only(&[]);
+    for handler in handlers() {
+        builder = builder.handler(handler);
+    }
+    let _worker = builder.start().await?;
+    std::future::pending().await
 }
+
+macro_rules! kinds {
+    ($($kind:ident)*) => {
+        $(#[derive(Serialize, Deserialize, OnceTask)]
+        #[id("idle:{number}")]
+        struct $kind {
+            number: usize,
+        })*
+
+        fn handlers() -> Vec<Handler> {
+            vec![$(Handler::new(|_: $kind| async {})),*]
+        }
+    };
+}
+
+kinds!(A B C D E F G H I J K L M N O P Q R S T);

@@ -6,6 +6,8 @@
 //!
 //! A generator's turn calls no handler and needs no slot: a handler that has none free still claims the turns
 //! of its generators, or what falls due while it is busy would count as missed.
+//!
+//! What was claimed goes to its handler's [`Queue`], and a lane for each slot works that off.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Engine;
 use super::execute::{self, Assignment};
+use super::lanes::{self, Queue};
 use crate::registry::Runnable;
 use crate::store::{Claim, ClaimRequest, Claimed, ClaimedTask, Interest, Rung, Want};
 
@@ -34,9 +37,12 @@ const UNKNOWN_TURNS: Duration = Duration::from_mins(1);
 /// What the dispatcher knows of one handler.
 struct Room {
     kinds: Vec<String>,
-    lease: chrono::TimeDelta,
+    lease: Duration,
     group: usize,
+    /// Slots that no lane has.
     free: usize,
+    /// What was claimed and has not begun.
+    queue: Arc<Queue>,
     /// What it claims while a slot is free.
     tasks: Outlook,
     /// What it claims while none is: its generators.
@@ -62,16 +68,31 @@ struct Asked {
     turns: bool,
 }
 
+/// What a lane tells the dispatcher.
+enum News {
+    /// It has ended: its slot is free.
+    Free(usize),
+    /// Its queue is about to run dry.
+    Low,
+}
+
 /// A slot that is taken. It is free again when this is dropped, whatever happened.
-struct Slot {
+pub(super) struct Slot {
     place: usize,
-    free: mpsc::UnboundedSender<usize>,
+    news: mpsc::UnboundedSender<News>,
+}
+
+impl Slot {
+    /// Asks for more to run.
+    pub(super) fn ask(&self) {
+        // The dispatcher outlives its lanes.
+        let _ = self.news.send(News::Low);
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // The dispatcher outlives its calls.
-        let _ = self.free.send(self.place);
+        let _ = self.news.send(News::Free(self.place));
     }
 }
 
@@ -79,35 +100,37 @@ struct Dispatcher {
     engine: Arc<Engine>,
     rooms: Vec<Room>,
     calls: TaskTracker,
-    freed: mpsc::UnboundedReceiver<usize>,
-    free: mpsc::UnboundedSender<usize>,
+    heard: mpsc::UnboundedReceiver<News>,
+    news: mpsc::UnboundedSender<News>,
     failures: u32,
 }
 
 /// Claims and runs tasks until the engine drains, then waits for the calls that are under way.
 pub(super) async fn dispatch(engine: Arc<Engine>) {
-    let (free, freed) = mpsc::unbounded_channel();
+    let (news, heard) = mpsc::unbounded_channel();
+    let ahead = engine.client.store().may_claim_ahead();
     let rooms = engine
         .runnables
         .iter()
-        .map(|runnable| Room::of(runnable, engine.heartbeat))
+        .map(|runnable| Room::of(runnable, engine.heartbeat, ahead))
         .collect();
     let calls = TaskTracker::new();
     let mut dispatcher = Dispatcher {
         engine,
         rooms,
         calls,
-        freed,
-        free,
+        heard,
+        news,
         failures: 0,
     };
     dispatcher.run().await;
+    dispatcher.give_back(Duration::ZERO);
     dispatcher.calls.close();
     dispatcher.calls.wait().await;
 }
 
 impl Room {
-    fn of(runnable: &Runnable, heartbeat: Duration) -> Self {
+    fn of(runnable: &Runnable, heartbeat: Duration, ahead: bool) -> Self {
         let names = std::iter::once(&runnable.kind).chain(runnable.aliases);
         let group = if runnable.grouped {
             runnable.config.max_group
@@ -116,10 +139,10 @@ impl Room {
         };
         Self {
             kinds: names.map(ToString::to_string).collect(),
-            lease: chrono::TimeDelta::from_std(runnable.config.lease.min(heartbeat))
-                .expect("a lease lasts a day at most"),
+            lease: runnable.config.lease.min(heartbeat),
             group: group as usize,
             free: runnable.config.concurrency as usize,
+            queue: Arc::new(Queue::new(&runnable.config, ahead)),
             tasks: Outlook::unknown(),
             turns: Outlook::unknown(),
             recurs: false,
@@ -134,19 +157,21 @@ impl Dispatcher {
         let mut watch = self.engine.client.store().watch(Interest::Kinds(kinds));
         let draining = self.engine.draining.clone();
         while !draining.is_cancelled() {
-            self.take_freed();
+            self.take_news();
+            self.give_back(lanes::STALE);
             let wait = if self.rooms.iter().any(Room::wants) {
                 self.claim().await
             } else {
                 self.until_due()
             };
+            let wait = wait.min(self.until_stale());
             let well = self.failures == 0;
             // Between any two claims it is heard who rings: a backlog must not keep cancellations waiting.
             tokio::select! {
                 biased;
                 () = draining.cancelled() => {}
                 rung = watch.rung(), if well => self.rung(&rung),
-                Some(place) = self.freed.recv(), if well => self.slot_freed(place),
+                Some(news) = self.heard.recv(), if well => self.hear(&news),
                 () = pause(wait) => self.look_at_due(),
             }
         }
@@ -158,10 +183,13 @@ impl Dispatcher {
             .filter(|place| self.rooms[*place].wants())
             .map(|place| Asked {
                 place,
-                turns: self.rooms[place].free == 0,
+                turns: !self.rooms[place].claims_tasks(),
             })
             .collect();
-        let wants = asked.iter().map(|asked| self.rooms[asked.place].want()).collect();
+        let (wants, leases): (Vec<_>, Vec<_>) = asked
+            .iter()
+            .map(|asked| self.rooms[asked.place].want(asked.turns))
+            .unzip();
         // Read before the clock that the lease is stored by, and before the request is sent: see the module `lease`.
         let sent = Instant::now();
         let now = self.engine.client.clock().now();
@@ -173,7 +201,7 @@ impl Dispatcher {
         match self.engine.client.store().claim(request).await {
             Ok(claimed) => {
                 self.failures = 0;
-                self.claimed(&asked, claimed, sent, now)
+                self.claimed(&asked, &leases, claimed, (sent, now))
             }
             Err(error) => {
                 let delay = FIRST_RETRY
@@ -186,38 +214,87 @@ impl Dispatcher {
         }
     }
 
-    fn claimed(&mut self, asked: &[Asked], claimed: Claimed, sent: Instant, now: DateTime<Utc>) -> Duration {
+    fn claimed(
+        &mut self,
+        asked: &[Asked],
+        leases: &[Duration],
+        claimed: Claimed,
+        (sent, now): (Instant, DateTime<Utc>),
+    ) -> Duration {
         let got_nothing = claimed.claims.is_empty();
         for (asked, due) in asked.iter().zip(claimed.next_due) {
             self.rooms[asked.place].answered(asked.turns, due, now);
         }
+        let mut claims: Vec<_> = asked.iter().map(|_| Vec::new()).collect();
         for claim in claimed.claims {
-            let Asked { place, turns } = asked[claim.want];
-            let room = &mut self.rooms[place];
-            room.learn(&claim);
-            let slot = (!turns).then(|| {
-                room.free = room.free.saturating_sub(1);
-                Slot {
-                    place,
-                    free: self.free.clone(),
-                }
-            });
-            let assignment = Assignment {
+            let place = asked[claim.want].place;
+            self.rooms[place].learn(&claim);
+            claims[claim.want].push(Assignment {
                 runnable: place,
                 tasks: claim.tasks,
                 sent,
-            };
-            let engine = self.engine.clone();
-            self.engine.drive.spawn(self.calls.track_future(async move {
-                execute::execute(&engine, assignment).await;
-                drop(slot);
-            }));
+                lease: leases[claim.want],
+            });
+        }
+        for (Asked { place, turns }, claims) in asked.iter().zip(claims) {
+            if *turns {
+                self.take_turns(claims);
+            } else {
+                self.rooms[*place].queue.add(claims);
+                self.open_lanes(*place);
+            }
         }
         match self.rooms.iter().any(Room::wants) {
             true if got_nothing => LOST_RACE,
             true => Duration::ZERO,
             false => self.until_due(),
         }
+    }
+
+    /// Generators need no slot.
+    fn take_turns(&self, generators: Vec<Assignment>) {
+        for generator in generators {
+            let engine = self.engine.clone();
+            self.spawn(async move { execute::execute(&engine, generator).await });
+        }
+    }
+
+    /// Opens a lane for each slot that has none, as far as there is work.
+    fn open_lanes(&mut self, place: usize) {
+        let room = &mut self.rooms[place];
+        let lanes = room.free.min(room.queue.len());
+        room.free -= lanes;
+        for _ in 0..lanes {
+            let slot = Slot {
+                place,
+                news: self.news.clone(),
+            };
+            let lane = lanes::lane(self.engine.clone(), room.queue.clone(), slot);
+            self.engine.drive.spawn(self.calls.track_future(lane));
+        }
+    }
+
+    /// Gives back what has been claimed for so long and has not begun.
+    fn give_back(&self, stale: Duration) {
+        for room in &self.rooms {
+            let assignments = room.queue.stale(stale);
+            if !assignments.is_empty() {
+                let engine = self.engine.clone();
+                self.spawn(async move { execute::give_back(&engine, &assignments).await });
+            }
+        }
+    }
+
+    fn spawn(&self, call: impl Future<Output = ()> + Send + 'static) {
+        self.engine.drive.spawn(self.calls.track_future(call));
+    }
+
+    /// How long until something has to be given back.
+    fn until_stale(&self) -> Duration {
+        let oldest = self.rooms.iter().filter_map(|room| room.queue.oldest()).min();
+        oldest.map_or(LONGEST_SLEEP, |oldest| {
+            lanes::STALE.saturating_sub(oldest.elapsed())
+        })
     }
 
     /// How long to sleep until the next task is due for which there is room.
@@ -250,17 +327,20 @@ impl Dispatcher {
         }
     }
 
-    fn take_freed(&mut self) {
-        while let Ok(place) = self.freed.try_recv() {
-            self.slot_freed(place);
+    fn take_news(&mut self) {
+        while let Ok(news) = self.heard.try_recv() {
+            self.hear(&news);
         }
     }
 
-    fn slot_freed(&mut self, place: usize) {
+    fn hear(&mut self, news: &News) {
+        let News::Free(place) = *news else { return };
         let room = &mut self.rooms[place];
         // A handler that was busy has not looked for a while.
         room.tasks.look |= room.free == 0;
         room.free += 1;
+        // What came just when the lane ended.
+        self.open_lanes(place);
     }
 }
 
@@ -276,20 +356,35 @@ impl Room {
         self.outlook().look
     }
 
-    /// What is known of the queue from which it would claim now.
-    fn outlook(&self) -> &Outlook {
-        if self.free > 0 { &self.tasks } else { &self.turns }
+    /// Whether it would claim tasks now, not only generators.
+    fn claims_tasks(&self) -> bool {
+        self.free > 0 || self.queue.is_low()
     }
 
-    fn want(&self) -> Want {
-        let generators_only = self.free == 0;
-        Want {
-            kinds: self.kinds.clone(),
-            claims: if generators_only { TURNS } else { self.free },
-            group: self.group,
-            lease: self.lease,
-            generators_only,
+    /// What is known of the queue from which it would claim now.
+    fn outlook(&self) -> &Outlook {
+        if self.claims_tasks() {
+            &self.tasks
+        } else {
+            &self.turns
         }
+    }
+
+    /// What to ask for, and how long its leases last.
+    fn want(&self, generators_only: bool) -> (Want, Duration) {
+        let (claims, lease) = match self.queue.room_ahead() {
+            _ if generators_only => (TURNS, self.lease),
+            0 => (self.free, self.lease),
+            ahead => (self.free + ahead, self.lease.min(lanes::LEASE)),
+        };
+        let want = Want {
+            kinds: self.kinds.clone(),
+            claims,
+            group: self.group,
+            lease: chrono::TimeDelta::from_std(lease).expect("a lease lasts a day at most"),
+            generators_only,
+        };
+        (want, lease)
     }
 
     /// Notes what the store said of the rest.

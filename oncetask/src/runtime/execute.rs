@@ -18,12 +18,15 @@ use crate::task::transition::{Phase, Verdict, deferral};
 use crate::task::{LeaseToken, Task};
 
 /// A claim, and the handler that it is for.
+#[derive(Debug)]
 pub(super) struct Assignment {
     /// The place of the handler.
     pub(super) runnable: usize,
     pub(super) tasks: Vec<ClaimedTask>,
     /// When the claim was sent, on this worker's monotonic clock.
     pub(super) sent: Instant,
+    /// How long the lease is that was asked for.
+    pub(super) lease: Duration,
 }
 
 /// How a call ended.
@@ -42,15 +45,19 @@ pub(super) async fn execute(engine: &Engine, assignment: Assignment) {
         runnable,
         tasks,
         sent,
+        lease,
     } = assignment;
     let runnable = &engine.runnables[runnable];
     let phase = tasks.first().map_or(Phase::Run, |claimed| phase(&claimed.task));
     let tokens = tasks
         .iter()
         .map(|claimed| (claimed.task.id().clone(), token(&claimed.task)));
-    let hold = engine
-        .keeper
-        .hold(tokens, sent, (runnable.config.lease, engine.heartbeat), phase);
+    let hold = engine.keeper.hold(
+        tokens,
+        sent,
+        (runnable.config.lease, engine.heartbeat, lease),
+        phase,
+    );
     let finishes = match &tasks[..] {
         [only] if only.task.spec.recurrence.is_some() => {
             vec![recur::advance(&only.task, engine.client.clock().now())]
@@ -69,6 +76,46 @@ pub(super) async fn execute(engine: &Engine, assignment: Assignment) {
     engine.completer.submit(finishes, Some(hold)).await;
 }
 
+/// Gives back claims that did not begin: nothing was attempted.
+pub(super) async fn give_back(engine: &Engine, assignments: &[Assignment]) {
+    engine.completer.submit(releases(engine, assignments), None).await;
+}
+
+/// The same, and waits until it is stored. Where that fails, their leases end soon.
+pub(super) async fn give_back_now(engine: &Engine, assignments: &[Assignment]) {
+    let now = engine.client.clock().now();
+    let given_back = engine
+        .client
+        .store()
+        .finish(releases(engine, assignments), now)
+        .await;
+    if let Err(error) = given_back {
+        tracing::warn!(%error, "claims could not be given back; they are free when their leases end");
+    }
+}
+
+fn releases(engine: &Engine, assignments: &[Assignment]) -> Vec<Finish> {
+    let release = |assignment: &Assignment| {
+        let runnable = &engine.runnables[assignment.runnable];
+        let release = |claimed: &ClaimedTask| {
+            let verdict = exhausted(runnable, claimed).unwrap_or(Verdict::Release);
+            finish(runnable, &claimed.task, verdict)
+        };
+        assignment.tasks.iter().map(release).collect::<Vec<_>>()
+    };
+    assignments.iter().flat_map(release).collect()
+}
+
+fn finish(runnable: &Runnable, task: &Task, verdict: Verdict) -> Finish {
+    Finish {
+        id: task.id().clone(),
+        token: token(task),
+        verdict,
+        cleanup: runnable.cleanup.is_some(),
+        spawn: Vec::new(),
+    }
+}
+
 async fn attempt(
     engine: &Engine,
     runnable: &Runnable,
@@ -76,44 +123,30 @@ async fn attempt(
     phase: Phase,
     hold: &Hold,
 ) -> Vec<Finish> {
-    let (retry, handler) = match phase {
-        Phase::Run => (&runnable.config.retry, Some(&runnable.run)),
-        Phase::Cleanup => (&runnable.config.cancel_retry, runnable.cleanup.as_ref()),
-    };
-    let finish = |task: &Task, verdict| Finish {
-        id: task.id().clone(),
-        token: token(task),
-        verdict,
-        cleanup: runnable.cleanup.is_some(),
-        spawn: Vec::new(),
+    let handler = match phase {
+        Phase::Run => Some(&runnable.run),
+        Phase::Cleanup => runnable.cleanup.as_ref(),
     };
     let Some(handler) = handler else {
         return tasks
             .iter()
-            .map(|claimed| finish(&claimed.task, Verdict::Complete(None)))
+            .map(|claimed| finish(runnable, &claimed.task, Verdict::Complete(None)))
             .collect();
     };
-    let (tasks, exhausted): (Vec<_>, Vec<_>) = tasks
-        .into_iter()
-        .partition(|claimed| !(claimed.silent && is_exhausted(&claimed.task, phase, retry)));
-    let mut finishes: Vec<_> = exhausted
-        .iter()
-        .map(|claimed| {
-            tracing::error!(id = %claimed.task.id(), kind = claimed.task.kind(), "failed: its attempts ended without a word");
-            finish(&claimed.task, Verdict::Exhausted)
-        })
-        .collect();
-    let tasks: Vec<_> = tasks.into_iter().map(|claimed| claimed.task).collect();
+    let mut finishes = Vec::with_capacity(tasks.len());
+    let mut begin = Vec::with_capacity(tasks.len());
+    for claimed in tasks {
+        match exhausted(runnable, &claimed) {
+            Some(verdict) => finishes.push(finish(runnable, &claimed.task, verdict)),
+            None => begin.push(claimed.task),
+        }
+    }
     if !may_begin(engine, hold) {
-        finishes.extend(tasks.iter().map(|task| finish(task, Verdict::Release)));
-    } else if !tasks.is_empty() {
-        let verdicts = call(engine, runnable, &tasks, phase, (handler, retry), hold).await;
-        finishes.extend(
-            tasks
-                .iter()
-                .zip(verdicts)
-                .map(|(task, verdict)| finish(task, verdict)),
-        );
+        finishes.extend(begin.iter().map(|task| finish(runnable, task, Verdict::Release)));
+    } else if !begin.is_empty() {
+        let verdicts = call(engine, runnable, &begin, phase, handler, hold).await;
+        let ends = begin.iter().zip(verdicts);
+        finishes.extend(ends.map(|(task, verdict)| finish(runnable, task, verdict)));
     }
     finishes
 }
@@ -131,12 +164,29 @@ fn may_begin(engine: &Engine, hold: &Hold) -> bool {
     in_time
 }
 
-/// Whether the attempt that fell silent was the last that the policy allows. What fell silent before the first
-/// cleanup is the handler, whose attempts are not counted against it. A policy that panics allows none.
-fn is_exhausted(task: &Task, phase: Phase, retry: &Retry) -> bool {
-    let silent = attempts(task, phase).saturating_sub(1);
+/// The verdict on a task whose attempt that fell silent was the last that the policy allows. What fell silent
+/// before the first cleanup is the handler, whose attempts are not counted against it. A policy that panics
+/// allows none.
+fn exhausted(runnable: &Runnable, ClaimedTask { task, silent }: &ClaimedTask) -> Option<Verdict> {
+    if !silent {
+        return None;
+    }
+    let phase = phase(task);
+    let before = attempts(task, phase).saturating_sub(1);
     let error = HandlerError::from(task.errors().last().map_or("", |error| &error.error));
-    silent > 0 && panics::catch(|| retry.delay(silent, &error)).map_or(true, |delay| delay.is_none())
+    let retry = retry(runnable, phase);
+    let last = panics::catch(|| retry.delay(before, &error)).map_or(true, |delay| delay.is_none());
+    (before > 0 && last).then(|| {
+        tracing::error!(id = %task.id(), kind = task.kind(), "failed: its attempts ended without a word");
+        Verdict::Exhausted
+    })
+}
+
+fn retry(runnable: &Runnable, phase: Phase) -> &Retry {
+    match phase {
+        Phase::Run => &runnable.config.retry,
+        Phase::Cleanup => &runnable.config.cancel_retry,
+    }
 }
 
 /// Calls the handler with tasks, and says what becomes of each.
@@ -145,9 +195,10 @@ async fn call(
     runnable: &Runnable,
     tasks: &[Task],
     phase: Phase,
-    (handler, retry): (&HandlerFn, &Retry),
+    handler: &HandlerFn,
     hold: &Hold,
 ) -> Vec<Verdict> {
+    let retry = retry(runnable, phase);
     let (span, began) = (span(tasks, phase), Instant::now());
     let now = engine.client.clock().now();
     let mut verdicts: Vec<Option<Verdict>> = tasks.iter().map(|_| None).collect();
@@ -232,8 +283,9 @@ async fn run(engine: &Engine, call: impl Future<Output = Reply> + Unpin, hold: &
     };
     let end = tokio::select! {
         biased;
-        () = held.dropped.cancelled() => End::Stopped,
+        // It looks at the same first; most handlers are done before anybody has to listen.
         end = guarded => end,
+        () = held.dropped.cancelled() => End::Stopped,
         () = given_back => End::GivenBack,
     };
     if let Err(panic) = panics::catch(|| drop(call)) {

@@ -1,9 +1,9 @@
 //! What carries stored tasks to their ends: one module for each moving part.
 //!
 //! ```text
-//!  store ──claims──▶ dispatch ──a call each──▶ execute ──verdicts──▶ complete ──▶ store
-//!                       ▲                        │  ▲
-//!                       └──── a slot is free ────┘  └── stop ── lease (a thread of its own) ──renewals──▶ store
+//!  store ──claims──▶ dispatch ──lanes, a call each──▶ execute ──verdicts──▶ complete ──▶ store
+//!                       ▲                               │  ▲
+//!                       └──────── a slot is free ───────┘  └── stop ── lease (a thread of its own) ──renewals──▶ store
 //! ```
 
 mod builder;
@@ -11,6 +11,7 @@ mod complete;
 mod dispatch;
 mod drive;
 mod execute;
+mod lanes;
 mod lease;
 mod panics;
 mod recur;

@@ -92,6 +92,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// not be durable: one that is lost with the power is a lease that never was.
     fn claim(&self, request: ClaimRequest) -> Answer<'_, Claimed>;
 
+    /// Whether a worker whose handlers are done in microseconds may claim a few milliseconds' work more than it
+    /// has slots, which it gives back when it cannot begin it soon. So it pays where a claim is cheap and its
+    /// round trip is not; unless a store says so, a worker claims for free slots only.
+    fn may_claim_ahead(&self) -> bool {
+        false
+    }
+
     /// Extends claims and stores progress under them; see [`renew`](crate::task::transition::renew).
     fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>>;
 

@@ -153,6 +153,11 @@ impl Store for Front {
         "simulation:"
     }
 
+    /// What is claimed ahead is claimed like anything else, and is lost with its worker like anything else.
+    fn may_claim_ahead(&self) -> bool {
+        true
+    }
+
     fn env(&self) -> &str {
         self.server.store.env()
     }

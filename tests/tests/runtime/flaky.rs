@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Utc};
 use oncetask::store::{
     Action, Answer, Bell, ClaimRequest, Claimed, Filter, Finish, Insert, Interest, Page, Query, Renewal,
-    Renewed, Store, Watch,
+    Renewed, Store, Want, Watch,
 };
 use oncetask::task::transition::{Change, LeaseLost};
 use oncetask::{Client, StoreError, StoreErrorKind, Task, TaskId};
@@ -35,6 +35,8 @@ pub(crate) struct Knobs {
     /// How many claims were asked for, and how many calls of ends of claims.
     pub(crate) claimed: AtomicUsize,
     pub(crate) finished: AtomicUsize,
+    /// The room that was asked for.
+    pub(crate) wanted: Mutex<Vec<Want>>,
 }
 
 #[derive(Debug)]
@@ -122,6 +124,11 @@ impl Store for Flaky {
     fn claim(&self, request: ClaimRequest) -> Answer<'_, Claimed> {
         Box::pin(async move {
             self.knobs.claimed.fetch_add(1, Ordering::SeqCst);
+            let wanted = &self.knobs.wanted;
+            wanted
+                .lock()
+                .expect("no test panics with it")
+                .extend(request.wants.clone());
             self.knobs.pass(&self.knobs.claims).await?;
             let claimed = self.inner.claim(request).await?;
             if self.knobs.slow_claims.load(Ordering::SeqCst) && !claimed.claims.is_empty() {
@@ -129,6 +136,10 @@ impl Store for Flaky {
             }
             Ok(claimed)
         })
+    }
+
+    fn may_claim_ahead(&self) -> bool {
+        self.inner.may_claim_ahead()
     }
 
     fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {

@@ -1,5 +1,6 @@
 //! The runtime against real stores: what a worker makes of handlers, cancellations, leases, time and trouble.
 
+mod ahead;
 mod cancel;
 mod clean_up;
 mod crashes;

@@ -46,6 +46,8 @@ struct State {
     tasks: Vec<HeldTask>,
     /// When the stored lease ends.
     end: Instant,
+    /// How long before that the handler is told to stop.
+    margin: Duration,
     /// When a renewal is asked for next; `None` when none will be, or one is on its way.
     renew_at: Option<Instant>,
     /// When the store is asked whether the claim still holds.
@@ -71,12 +73,13 @@ impl Held {
         number: u64,
         tasks: impl IntoIterator<Item = (TaskId, LeaseToken)>,
         sent: Instant,
-        (lease, heartbeat): (Duration, Duration),
+        (lease, heartbeat, first): (Duration, Duration, Duration),
         phase: Phase,
         keeper: Weak<Table>,
     ) -> Self {
         let heartbeat = heartbeat.min(lease);
-        let (end, limit) = (sent + heartbeat, sent + lease);
+        let first = first.min(heartbeat);
+        let (end, limit) = (sent + first, sent + lease);
         let task = |(id, token)| HeldTask {
             id,
             token,
@@ -87,7 +90,8 @@ impl Held {
         let state = State {
             tasks: tasks.into_iter().map(task).collect(),
             end,
-            renew_at: (end < limit).then(|| sent + heartbeat / 2),
+            margin: margin(first),
+            renew_at: (end < limit).then(|| sent + first / 2),
             ask_at: None,
             progress: None,
             progress_at: None,
@@ -109,11 +113,11 @@ impl Held {
 
     /// Fires what is to fire at this instant. Returns whether the handler has had to be dropped.
     pub(super) fn stop_in_time(&self, now: Instant) -> bool {
-        let end = lock(&self.state).end;
-        if self.stop_at(end) <= now {
+        let (stop_at, drop_at) = lock(&self.state).stops();
+        if stop_at <= now {
             self.stop.cancel();
         }
-        let over = self.drop_at(end) <= now;
+        let over = drop_at <= now;
         if over {
             self.dropped.cancel();
         }
@@ -122,7 +126,7 @@ impl Held {
 
     /// Whether the handler may run: its stored lease has not come close to its end.
     pub(in crate::runtime) fn may_run(&self) -> bool {
-        !self.dropped.is_cancelled() && Instant::now() < self.drop_at(lock(&self.state).end)
+        !self.dropped.is_cancelled() && Instant::now() < lock(&self.state).stops().1
     }
 
     /// The handler has ended: its verdicts are on their way, and whatever the store says no longer concerns it.
@@ -175,25 +179,14 @@ impl Held {
         table.reschedule(self.number);
     }
 
-    fn margin(&self) -> Duration {
-        (self.heartbeat / 10).min(LONGEST_MARGIN)
-    }
-
-    fn stop_at(&self, end: Instant) -> Instant {
-        end - self.margin()
-    }
-
-    fn drop_at(&self, end: Instant) -> Instant {
-        end - self.margin() / 2
-    }
-
     /// When this claim needs attention next.
     pub(super) fn next_event(&self) -> Instant {
         let state = lock(&self.state);
+        let (stop_at, drop_at) = state.stops();
         let limit = if self.stop.is_cancelled() {
-            self.drop_at(state.end)
+            drop_at
         } else {
-            self.stop_at(state.end)
+            stop_at
         };
         [state.renew_at, state.ask_at, state.progress_at]
             .into_iter()
@@ -236,6 +229,7 @@ impl Held {
     pub(super) fn extended(&self, sent: Instant) {
         let mut state = lock(&self.state);
         state.end = sent + self.extension(sent);
+        state.margin = margin(self.heartbeat);
         state.renew_at = (state.end < self.limit).then(|| sent + self.heartbeat / 2);
     }
 
@@ -270,10 +264,21 @@ impl Held {
         }
         if state.tasks.iter().all(|task| task.gone) {
             // Nobody else may have it, so there is time for last words.
-            state.end = state.end.min(Instant::now() + self.margin());
+            state.end = state.end.min(Instant::now() + state.margin);
             state.renew_at = None;
         } else if state.tasks.iter().all(|task| task.lost) {
             self.dropped.cancel();
         }
     }
+}
+
+impl State {
+    /// When the handler is told to stop, and when it is dropped.
+    fn stops(&self) -> (Instant, Instant) {
+        (self.end - self.margin, self.end - self.margin / 2)
+    }
+}
+
+fn margin(stored: Duration) -> Duration {
+    (stored / 10).min(LONGEST_MARGIN)
 }

@@ -19,7 +19,7 @@
 //!   └ the monotonic clock is read, then the request is sent
 //! ```
 //!
-//! The margin between *stop* and *end* is a tenth of the heartbeat, at most five seconds. A worker that was
+//! The margin between *stop* and *end* is a tenth of what is stored at a time, at most five seconds. A worker that was
 //! frozen wakes up behind *drop*: the handler's next poll compares the clocks first and does not happen.
 //!
 //! The keeper runs on a thread with a runtime of its own, where no handler can starve it. What it cannot do
@@ -69,23 +69,17 @@ impl Keeper {
         Ok(Self { table })
     }
 
-    /// Holds a claim that was sent at `sent`, until the last clone of what this returns is dropped.
+    /// Holds a claim that was sent at `sent`, until the last clone of what this returns is dropped. Its lengths
+    /// are the handler's lease, the heartbeat, and for how long the claim is stored to begin with.
     pub(super) fn hold(
         &self,
         tasks: impl IntoIterator<Item = (TaskId, LeaseToken)>,
         sent: Instant,
-        (lease, heartbeat): (Duration, Duration),
+        lengths: (Duration, Duration, Duration),
         phase: Phase,
     ) -> Hold {
         let number = self.table.numbers.fetch_add(1, Ordering::Relaxed);
-        let held = Held::new(
-            number,
-            tasks,
-            sent,
-            (lease, heartbeat),
-            phase,
-            Arc::downgrade(&self.table),
-        );
+        let held = Held::new(number, tasks, sent, lengths, phase, Arc::downgrade(&self.table));
         let held = Arc::new(held);
         self.table.insert(held.clone());
         Hold(held)

@@ -129,6 +129,10 @@ impl Store for MemoryStore {
         })
     }
 
+    fn may_claim_ahead(&self) -> bool {
+        true
+    }
+
     fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
         self.with(|shelf| {
             renewals

@@ -271,6 +271,10 @@ impl Store for SqliteStore {
         Box::pin(self.answer(receiver))
     }
 
+    fn may_claim_ahead(&self) -> bool {
+        true
+    }
+
     fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
         Box::pin(self.each(renewals, move |renewals: Vec<Renewal>| {
             let env = self.env.clone();
