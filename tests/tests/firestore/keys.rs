@@ -73,7 +73,7 @@ pub(crate) fn work_off(role: &str) {
         "normal" => KeyClaims::Normal,
         "random" => KeyClaims::AtRandom,
         "unverified" => KeyClaims::Unverified,
-        _ => return block_on(async move { go::drain(&project, KIND, 2, work).await }),
+        _ => return block_on(async move { go::drain(&project, KIND, 1, work).await }),
     };
     block_on(async move {
         let store = project.options().key_claims(how).open("DEFAULT").await;
