@@ -153,9 +153,8 @@ impl Store for Front {
         "simulation:"
     }
 
-    /// What is claimed ahead is claimed like anything else, and is lost with its worker like anything else.
     fn may_claim_ahead(&self) -> bool {
-        true
+        self.line.network.plan.ahead
     }
 
     fn env(&self) -> &str {

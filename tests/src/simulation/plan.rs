@@ -109,6 +109,8 @@ pub(crate) struct NetworkPlan {
     pub(crate) lose_ring: u32,
     /// How often the store looks by itself, where rings may be lost.
     pub(crate) poll: Option<Millis>,
+    /// Whether the store lets workers claim ahead, as one does whose workers are all on one machine.
+    pub(crate) ahead: bool,
 }
 
 impl Plan {
@@ -125,7 +127,7 @@ impl Plan {
             .map(|number| task(rng, number, heartbeat, lasts))
             .collect::<Vec<_>>();
         let band = Self::band(heartbeat);
-        Self {
+        let plan = Self {
             client: Skew {
                 offset: rng.i64(-band..=band),
                 band,
@@ -140,7 +142,32 @@ impl Plan {
             lasts,
             workers,
             tasks,
+        };
+        let rng = &mut dice(seed, &[2]);
+        if rng.u8(..5) == 0 {
+            plan.on_one_machine(rng)
+        } else {
+            plan
         }
+    }
+
+    /// The same with a single clock, and so many tasks that are done at once that workers claim ahead.
+    fn on_one_machine(mut self, rng: &mut Rng) -> Self {
+        self.network.ahead = true;
+        self.client = Skew::default();
+        for worker in &mut self.workers {
+            worker.skew = Skew::default();
+        }
+        let first = self.tasks.len().try_into().expect("a plan is short");
+        for number in first..first + rng.u32(60..160) {
+            let mut task = task(rng, number, self.heartbeat, self.lasts);
+            task.created = rng.u64(..self.lasts / 4);
+            task.kind = Kind::ALL[0];
+            (task.delay, task.key, task.rule) = (0, None, None);
+            task.script.steps = if rng.u8(..60) == 0 { task.script.steps } else { 0 };
+            self.tasks.push(task);
+        }
+        self
     }
 
     /// The plan without a guard that is a matter of the plan.
@@ -332,5 +359,6 @@ fn network(rng: &mut Rng, heartbeat: Millis) -> NetworkPlan {
         ring_delay: rng.u64(1..300),
         lose_ring,
         poll: (lose_ring > 0).then(|| rng.u64(500..5_000)),
+        ahead: false,
     }
 }
