@@ -104,14 +104,17 @@ impl Place {
         Ok(self.open().await?.client)
     }
 
-    /// The length of the file of a store that has one and is closed.
-    pub(crate) fn bytes_of_file(&self) -> Result<Option<u64>, Error> {
-        match &self.ground {
-            Ground::Folder(folder) if self.store.starts_with("sqlite") => {
-                Ok(Some(folder.path().join("bench.db").metadata()?.len()))
-            }
-            _ => Ok(None),
+    /// The length of the file of a store that has one and is about to be closed.
+    pub(crate) async fn bytes_of_file(&self) -> Result<Option<u64>, Error> {
+        let folder = match &self.ground {
+            Ground::Folder(folder) if self.store.starts_with("sqlite") => folder.path(),
+            _ => return Ok(None),
+        };
+        // The log is removed when all of it is in the file.
+        while folder.join("bench.db-wal").exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
+        Ok(Some(folder.join("bench.db").metadata()?.len()))
     }
 
     /// This program once more, on the same store.

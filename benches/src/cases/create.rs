@@ -74,7 +74,7 @@ pub(crate) async fn all(options: &Options) -> Result {
     }
     // Closing the file brings the log back into it.
     drop(client);
-    Ok(line.kept(place.bytes_of_file()?, before, after).print()?)
+    Ok(line.kept(place.bytes_of_file().await?, before, after).print()?)
 }
 
 /// Creates no-ops with these numbers.
