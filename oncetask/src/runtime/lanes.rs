@@ -49,7 +49,8 @@ pub(super) struct Queue {
 
 #[derive(Debug)]
 struct State {
-    waiting: VecDeque<Assignment>,
+    /// Since when, by the clock of this process: however long the store took to answer, none of that is waiting.
+    waiting: VecDeque<(Instant, Assignment)>,
     /// How long a call took of late.
     pace: Duration,
     /// Whether the dispatcher was told that little is left.
@@ -84,7 +85,8 @@ impl Queue {
 
     pub(super) fn add(&self, claims: Vec<Assignment>) {
         let mut state = self.lock();
-        state.waiting.extend(claims);
+        let now = Instant::now();
+        state.waiting.extend(claims.into_iter().map(|claim| (now, claim)));
         state.asked = false;
     }
 
@@ -92,9 +94,9 @@ impl Queue {
         self.lock().waiting.len()
     }
 
-    /// When the claim was sent that waits longest.
+    /// Since when the claim waits that waits longest.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        self.lock().waiting.front().map(|first| first.sent)
+        self.lock().waiting.front().map(|(since, _)| *since)
     }
 
     /// How many claims there may be beside those for which a slot is free.
@@ -112,7 +114,7 @@ impl Queue {
     pub(super) fn stale(&self, age: Duration) -> Vec<Assignment> {
         let mut state = self.lock();
         match state.waiting.front() {
-            Some(first) if first.sent.elapsed() >= age => state.clear(),
+            Some((since, _)) if since.elapsed() >= age => state.clear(),
             _ => Vec::new(),
         }
     }
@@ -123,7 +125,7 @@ impl Queue {
         if let Some(took) = took {
             state.pace = state.pace.saturating_mul(NEWEST - 1).saturating_add(took) / NEWEST;
         }
-        let assignment = state.waiting.pop_front()?;
+        let (_, assignment) = state.waiting.pop_front()?;
         let behind = if assignment.tasks.iter().any(|task| task.silent) {
             state.clear()
         } else {
@@ -159,7 +161,7 @@ impl State {
     /// Takes out everything, and claims nothing ahead for a while.
     fn clear(&mut self) -> Vec<Assignment> {
         self.pace = UNKNOWN;
-        self.waiting.drain(..).collect()
+        self.waiting.drain(..).map(|(_, claim)| claim).collect()
     }
 }
 
@@ -203,7 +205,7 @@ mod tests {
         Assignment {
             runnable: 0,
             tasks: vec![ClaimedTask { task, silent }],
-            sent: Instant::now(),
+            sent: Instant::now() - Duration::from_mins(1),
             lease: LEASE,
         }
     }
@@ -257,7 +259,10 @@ mod tests {
     fn what_waits_too_long_is_taken_out() {
         let queue = quick();
         queue.add(vec![claim(false), claim(false)]);
-        assert!(queue.stale(Duration::from_hours(1)).is_empty());
+        assert!(
+            queue.stale(Duration::from_secs(30)).is_empty(),
+            "the answer was late, not the lane"
+        );
         assert_eq!(queue.stale(Duration::ZERO).len(), 2);
         assert_eq!((queue.len(), queue.oldest(), queue.room_ahead()), (0, None, 0));
     }
