@@ -53,7 +53,7 @@ fn part(number: usize, often: usize) -> f64 {
 async fn once(place: &Place, heartbeat: u64, number: usize, into: Duration) -> Result<Duration> {
     let client = place.client().await?;
     let mut first = Worker::start(place, heartbeat).await?;
-    client.create(Endless { number }).await?;
+    let id = client.create(Endless { number }).await?.id;
     first.says("1").await?;
     let mut second = Worker::start(place, heartbeat).await?;
     // Its lease was extended once or not yet when the worker is killed.
@@ -61,7 +61,9 @@ async fn once(place: &Place, heartbeat: u64, number: usize, into: Duration) -> R
     let killed = Instant::now();
     first.child.kill()?;
     second.says("2").await?;
-    Ok(killed.elapsed())
+    let took = killed.elapsed();
+    client.wait(&id).await?;
+    Ok(took)
 }
 
 /// Another process. It ends when it is dropped.

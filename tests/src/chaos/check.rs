@@ -77,11 +77,11 @@ impl History {
         for id in &self.effects.children {
             match self.records.tasks.get(id) {
                 None => violations.push(broken("lost", format!("{id}, which a handler created"))),
-                Some(task) => violations.extend(self.of_task(task, 0, calls(id))),
+                Some(task) => violations.extend(of_task(task, 0, calls(id))),
             }
         }
         for occurrence in self.records.occurrences.values().flatten() {
-            violations.extend(self.of_task(occurrence, 0, calls(occurrence.id())));
+            violations.extend(of_task(occurrence, 0, calls(occurrence.id())));
             violations.extend(handlers::not_before(
                 occurrence.id(),
                 occurrence.spec.occurrence.as_ref().map(|of| of.at),
@@ -102,7 +102,7 @@ impl History {
         let Some(task) = stored else {
             return vec![broken("lost", format!("{id} of the kind {}", known.kind))];
         };
-        let mut violations = self.of_task(task, known.resets, calls);
+        let mut violations = of_task(task, known.resets, calls);
         if let Some(seen) = known.seen.as_ref().filter(|seen| *seen != task) {
             violations.push(broken("changed", format!("from {seen:?} to {task:?}")));
         }
@@ -113,20 +113,6 @@ impl History {
             let occurrences = self.records.occurrences.get(id).unwrap_or(&none);
             violations.extend(generators::check(task, known, occurrences));
         }
-        violations
-    }
-
-    /// What holds of every task.
-    fn of_task(&self, task: &Task, resets: u32, calls: &[&Ran]) -> Vec<String> {
-        let Some(done) = task.state.done else {
-            return vec![broken("never ends", format!("{task:?}; its calls: {calls:?}"))];
-        };
-        if task.spec.recurrence.is_some() {
-            return Vec::new();
-        }
-        let mut violations = handlers::none_after("zombie", task.id(), done.at, MILLISECOND, calls);
-        violations.extend(attempts(task, resets, calls));
-        violations.extend(ending(task, done.how, calls));
         violations
     }
 
@@ -146,6 +132,20 @@ impl History {
         }
         recoveries
     }
+}
+
+/// What holds of every task.
+fn of_task(task: &Task, resets: u32, calls: &[&Ran]) -> Vec<String> {
+    let Some(done) = task.state.done else {
+        return vec![broken("never ends", format!("{task:?}; its calls: {calls:?}"))];
+    };
+    if task.spec.recurrence.is_some() {
+        return Vec::new();
+    }
+    let mut violations = handlers::none_after("zombie", task.id(), done.at, MILLISECOND, calls);
+    violations.extend(attempts(task, resets, calls));
+    violations.extend(ending(task, done.how, calls));
+    violations
 }
 
 fn nanos(nanos: u128) -> Duration {

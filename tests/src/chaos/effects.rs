@@ -118,7 +118,7 @@ pub(crate) struct Ran {
     pub(crate) number: u64,
     pub(crate) phase: Phase,
     /// Each task, its attempt, and whether the handler came to an end of it.
-    pub(crate) tasks: Vec<Attempt>,
+    pub(crate) tasks: Vec<TaskOfCall>,
     /// The first effect and the last, in nanoseconds of the computer's clock.
     pub(crate) begun: u128,
     pub(crate) last: u128,
@@ -126,7 +126,7 @@ pub(crate) struct Ran {
 
 /// What a call did to one of its tasks.
 #[derive(Clone, Debug)]
-pub(crate) struct Attempt {
+pub(crate) struct TaskOfCall {
     pub(crate) id: TaskId,
     pub(crate) attempt: u32,
     pub(crate) ended: bool,
@@ -139,7 +139,7 @@ impl Ran {
         self.tasks.first().map_or("", |first| exclusive(&first.id))
     }
 
-    pub(crate) fn of(&self, id: &TaskId) -> Option<&Attempt> {
+    pub(crate) fn of(&self, id: &TaskId) -> Option<&TaskOfCall> {
         self.tasks.iter().find(|task| task.id == *id)
     }
 
@@ -211,7 +211,7 @@ impl Effects {
 
 fn note(call: &mut Ran, what: &str, entry: Entry) {
     match what {
-        "begin" => call.tasks.push(Attempt {
+        "begin" => call.tasks.push(TaskOfCall {
             id: entry.id,
             attempt: entry.attempt,
             ended: false,

@@ -38,7 +38,7 @@ use crate::journal::Journal;
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 /// How long things go wrong in an episode.
-const EPISODE: Duration = Duration::from_secs(60);
+const EPISODE: Duration = Duration::from_mins(1);
 /// How long all tasks may take to end when nothing goes wrong any more.
 const TO_SETTLE: Duration = Duration::from_mins(5);
 const LOOK: Duration = Duration::from_millis(200);

@@ -183,7 +183,7 @@ async fn grouped(jobs: Vec<Job<Grouped>>, journal: State<Journal>) -> oncetask::
     let call = Call::begin(&journal, Phase::Run, tasks);
     call.work(60).await;
     let outcome = |(place, job): (usize, &Job<Grouped>)| {
-        if job.attempt == 1 && job.number % 3 == 0 {
+        if job.attempt == 1 && job.number.is_multiple_of(3) {
             Outcome::error(call.fail_one(place))
         } else {
             Outcome::done(&call.end_one(place))
@@ -196,7 +196,7 @@ async fn stoppable(job: Job<Cancelled>, journal: State<Journal>, cx: Context) ->
     let call = Call::begin(&journal, Phase::Run, [(&job.id, job.attempt)]);
     let told = async {
         if job.deaf {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         } else {
             cx.cancelled().await;
         }
@@ -219,7 +219,7 @@ async fn ends_first(work: impl Future<Output = ()>, told: impl Future<Output = (
 async fn clean_up(job: Job<Cancelled>, journal: State<Journal>) -> oncetask::Result {
     let call = Call::begin(&journal, Phase::Cleanup, [(&job.id, job.attempt)]);
     call.work(40).await;
-    if job.attempt == 1 && job.number % 3 == 0 {
+    if job.attempt == 1 && job.number.is_multiple_of(3) {
         return Err(call.fail());
     }
     call.end();

@@ -8,7 +8,7 @@ crate::tests! {
 
 async fn a_few_seconds_of_chaos_break_no_promise() {
     let run = Command::new(env!("CARGO_BIN_EXE_chaos"))
-        .args(["--store", "firestore", "--minutes", "0.35"])
+        .args(["--store", "firestore", "--minutes", "0.35", "--per-second", "1"])
         .output()
         .expect("the program runs");
     let said = String::from_utf8_lossy(&run.stdout);

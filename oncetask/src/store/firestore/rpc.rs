@@ -211,7 +211,9 @@ impl Rpc {
     {
         let counted = || async {
             self.meter.sent();
-            self.heard(attempt(self.connection.client().await)).await
+            // On the heap: the futures of all operations would be as large as a client else.
+            self.heard(Box::pin(attempt(self.connection.client().await)))
+                .await
         };
         retry::repeat(what, self.patience, counted).await
     }

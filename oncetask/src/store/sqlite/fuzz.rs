@@ -19,6 +19,10 @@ thread_local! {
 /// # Errors
 ///
 /// Why it is no task.
+///
+/// # Panics
+///
+/// Never: a query without a table has one row.
 pub fn row(mut columns: Vec<Value>) -> Result<Task, String> {
     columns.resize(COLUMNS, Value::Null);
     let places: Vec<_> = (1..=COLUMNS).map(|place| format!("?{place}")).collect();
