@@ -127,16 +127,18 @@ fn transaction<T>(project: &Project, work: impl FnOnce(&str) -> Option<(Vec<Valu
         &json!({ "options": { "readWrite": {} } }),
     )?;
     let transaction = text(&begun["transaction"]);
-    let Some((writes, done)) = work(&transaction) else {
+    let worked = work(&transaction);
+    let committed = worked.as_ref().is_some_and(|(writes, _)| {
+        let body = json!({ "writes": writes, "transaction": transaction });
+        !writes.is_empty() && call(project, "commit", &body).is_some()
+    });
+    if !committed {
+        // Its locks would be held for a minute.
         call(project, "rollback", &json!({ "transaction": transaction }));
-        return None;
-    };
-    call(
-        project,
-        "commit",
-        &json!({ "writes": writes, "transaction": transaction }),
-    )?;
-    Some(done)
+    }
+    worked
+        .filter(|(writes, _)| committed || writes.is_empty())
+        .map(|(_, done)| done)
 }
 
 fn documents(project: &Project, transaction: &str, query: &Value) -> Option<Vec<Value>> {
