@@ -4,10 +4,7 @@
 //! A reason is: a slot got free, the store rang, or the earliest instant has come at which the store said
 //! that a task would be due. There is no polling; a store that cannot ring polls behind its own bell.
 //!
-//! A generator's turn calls no handler and needs no slot: a handler that has none free still claims the turns
-//! of its generators, or what falls due while it is busy would count as missed.
-//!
-//! What was claimed goes to its handler's [`Queue`], and a lane for each slot works that off.
+//! What was claimed goes to its handler's queue (see [`lanes`]), and a lane for each slot works that off.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use super::Engine;
 use super::execute::{self, Assignment};
-use super::lanes::{self, Queue};
-use crate::registry::Runnable;
-use crate::store::{Claim, ClaimRequest, Claimed, ClaimedTask, Interest, Rung, Want};
+use super::lanes;
+use super::room::Room;
+use crate::store::{ClaimRequest, Claimed, Interest, Rung};
 
 /// The longest sleep before the clock is read again: the computer's clock may have been set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -29,38 +26,6 @@ const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 /// How long to leave the queue alone when others took everything that was due.
 const LOST_RACE: Duration = Duration::from_millis(5);
-/// How many generators take their turns without a slot after one claim.
-const TURNS: usize = 32;
-/// How often a handler without a free slot asks for generators that it does not know of.
-const UNKNOWN_TURNS: Duration = Duration::from_mins(1);
-
-/// What the dispatcher knows of one handler.
-struct Room {
-    kinds: Vec<String>,
-    lease: Duration,
-    group: usize,
-    /// Slots that no lane has.
-    free: usize,
-    /// What was claimed and has not begun.
-    queue: Arc<Queue>,
-    /// What it claims while a slot is free.
-    tasks: Outlook,
-    /// What it claims while none is: its generators.
-    turns: Outlook,
-    /// Whether it is known to have generators.
-    recurs: bool,
-    /// When it last asked for generators only.
-    asked_for_turns: Instant,
-}
-
-/// What is known of a queue.
-struct Outlook {
-    /// Whether something may be due.
-    look: bool,
-    /// When the next task is due, as far as is known.
-    due: Option<DateTime<Utc>>,
-}
-
 /// What was asked for: by which handler, and whether only its generators.
 #[derive(Clone, Copy)]
 struct Asked {
@@ -127,28 +92,6 @@ pub(super) async fn dispatch(engine: Arc<Engine>) {
     dispatcher.give_back(Duration::ZERO);
     dispatcher.calls.close();
     dispatcher.calls.wait().await;
-}
-
-impl Room {
-    fn of(runnable: &Runnable, heartbeat: Duration, ahead: bool) -> Self {
-        let names = std::iter::once(&runnable.kind).chain(runnable.aliases);
-        let group = if runnable.grouped {
-            runnable.config.max_group
-        } else {
-            1
-        };
-        Self {
-            kinds: names.map(ToString::to_string).collect(),
-            lease: runnable.config.lease.min(heartbeat),
-            group: group as usize,
-            free: runnable.config.concurrency as usize,
-            queue: Arc::new(Queue::new(&runnable.config, ahead)),
-            tasks: Outlook::unknown(),
-            turns: Outlook::unknown(),
-            recurs: false,
-            asked_for_turns: Instant::now(),
-        }
-    }
 }
 
 impl Dispatcher {
@@ -310,18 +253,12 @@ impl Dispatcher {
     fn look_at_due(&mut self) {
         let now = self.engine.client.clock().now();
         for room in &mut self.rooms {
-            room.tasks.look_at_due(now);
-            room.turns.look_at_due(now);
-            room.turns.look |= room.asked_for_turns.elapsed() >= UNKNOWN_TURNS;
+            room.look_at_due(now);
         }
     }
 
     fn rung(&mut self, rung: &Rung) {
-        for room in &mut self.rooms {
-            room.tasks.look = true;
-            // Most have no generators: not each ring is worth asking for some.
-            room.turns.look |= room.recurs;
-        }
+        self.rooms.iter_mut().for_each(Room::rung);
         if !rung.stopped.is_empty() {
             self.engine.keeper.stopped(&rung.stopped);
         }
@@ -335,10 +272,7 @@ impl Dispatcher {
 
     fn hear(&mut self, news: &News) {
         let News::Free(place) = *news else { return };
-        let room = &mut self.rooms[place];
-        // A handler that was busy has not looked for a while.
-        room.tasks.look |= room.free == 0;
-        room.free += 1;
+        self.rooms[place].slot_freed();
         // What came just when the lane ended.
         self.open_lanes(place);
     }
@@ -348,77 +282,5 @@ async fn pause(wait: Duration) {
     // The timer would take a millisecond for nothing.
     if !wait.is_zero() {
         sleep(wait).await;
-    }
-}
-
-impl Room {
-    fn wants(&self) -> bool {
-        self.outlook().look
-    }
-
-    /// Whether it would claim tasks now, not only generators.
-    fn claims_tasks(&self) -> bool {
-        self.free > 0 || self.queue.is_low()
-    }
-
-    /// What is known of the queue from which it would claim now.
-    fn outlook(&self) -> &Outlook {
-        if self.claims_tasks() {
-            &self.tasks
-        } else {
-            &self.turns
-        }
-    }
-
-    /// What to ask for, and how long its leases last.
-    fn want(&self, generators_only: bool) -> (Want, Duration) {
-        let (claims, lease) = match self.queue.room_ahead() {
-            _ if generators_only => (TURNS, self.lease),
-            0 => (self.free, self.lease),
-            ahead => (self.free + ahead, self.lease.min(lanes::LEASE)),
-        };
-        let want = Want {
-            kinds: self.kinds.clone(),
-            claims,
-            group: self.group,
-            lease: chrono::TimeDelta::from_std(lease).expect("a lease lasts a day at most"),
-            generators_only,
-        };
-        (want, lease)
-    }
-
-    /// Notes what the store said of the rest.
-    fn answered(&mut self, turns: bool, due: Option<DateTime<Utc>>, now: DateTime<Utc>) {
-        let outlook = if turns {
-            self.asked_for_turns = Instant::now();
-            self.recurs |= due.is_some();
-            &mut self.turns
-        } else {
-            &mut self.tasks
-        };
-        outlook.due = due;
-        outlook.look = due.is_some_and(|due| due <= now);
-    }
-
-    /// A generator, or what one spawned, tells that there are generators.
-    fn learn(&mut self, claim: &Claim) {
-        let recurs = |claimed: &ClaimedTask| {
-            claimed.task.spec.recurrence.is_some() || claimed.task.spec.occurrence.is_some()
-        };
-        let news = claim.tasks.iter().any(recurs) && !std::mem::replace(&mut self.recurs, true);
-        self.turns.look |= news;
-    }
-}
-
-impl Outlook {
-    const fn unknown() -> Self {
-        Self {
-            look: true,
-            due: None,
-        }
-    }
-
-    fn look_at_due(&mut self, now: DateTime<Utc>) {
-        self.look |= self.due.is_some_and(|due| due <= now);
     }
 }

@@ -15,6 +15,7 @@ mod lanes;
 mod lease;
 mod panics;
 mod recur;
+mod room;
 mod shutdown;
 mod start;
 mod verdict;
