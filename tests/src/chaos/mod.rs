@@ -4,7 +4,7 @@
 //! A run is a number of episodes, each on a store of its own: the workers are killed, told to end and frozen,
 //! the disk fills up or the server freezes and the line to it is cut, while tasks of every sort are created,
 //! cancelled, reset and deleted. Then everything is mended, all tasks must come to an end, and
-//! [every promise is checked](check). The seed decides what goes wrong and when; what the processes make of
+//! every promise is checked (`check`). The seed decides what goes wrong and when; what the processes make of
 //! it differs from run to run.
 
 mod check;
