@@ -59,7 +59,7 @@ async fn a_long_handler_keeps_its_lease(world: World) {
 
 async fn a_handler_that_outlives_its_lease_is_stopped(world: World) {
     let (say, mut heard) = line();
-    let config = attempts(1).lease(Duration::from_secs(1));
+    let config = attempts(1).lease(Duration::from_secs(2));
     let _worker = world.work(staying(say).config(config)).await;
     let id = world.create(work("a")).await;
     let task = world.done(&id).await;
@@ -68,7 +68,7 @@ async fn a_handler_that_outlives_its_lease_is_stopped(world: World) {
     assert_eq!((status(&world, &task), task.attempts()), (Status::Failed, 1));
     assert_eq!(
         task.errors()[0].error,
-        "the attempt took longer than its lease of 1s and was stopped"
+        "the attempt took longer than its lease of 2s and was stopped"
     );
 }
 
