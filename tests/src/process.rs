@@ -13,13 +13,17 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it. What it writes to its error output goes to the file.
+    /// Starts it. What it writes to its error output goes to the file. Its input ends when this process does,
+    /// however that comes about.
     ///
     /// # Errors
     ///
     /// When the file cannot be made, or the program cannot be run.
     pub fn start(command: &mut Command, log: PathBuf) -> io::Result<Self> {
-        let child = command.stdin(Stdio::null()).stderr(File::create(&log)?).spawn()?;
+        let child = command
+            .stdin(Stdio::piped())
+            .stderr(File::create(&log)?)
+            .spawn()?;
         Ok(Self { child, log })
     }
 

@@ -7,6 +7,7 @@
 //! every promise is checked (`check`). The seed decides what goes wrong and when; what the processes make of
 //! it differs from run to run.
 
+mod brief;
 mod check;
 mod effects;
 mod fleet;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+pub use self::brief::brief;
 use self::check::History;
 use self::effects::Effects;
 use self::fleet::Fleet;
