@@ -26,6 +26,9 @@ const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 /// How long to leave the queue alone when others took everything that was due.
 const LOST_RACE: Duration = Duration::from_millis(5);
+/// How often, at the most, a claim lets others go first.
+const GATHER: usize = 8;
+
 /// What was asked for: by which handler, and whether only its generators.
 #[derive(Clone, Copy)]
 struct Asked {
@@ -100,7 +103,7 @@ impl Dispatcher {
         let mut watch = self.engine.client.store().watch(Interest::Kinds(kinds));
         let draining = self.engine.draining.clone();
         while !draining.is_cancelled() {
-            self.take_news();
+            self.gather_news().await;
             self.give_back(lanes::STALE);
             let wait = if self.rooms.iter().any(Room::wants) {
                 self.claim().await
@@ -264,10 +267,23 @@ impl Dispatcher {
         }
     }
 
-    fn take_news(&mut self) {
+    /// Slots that get free together share one claim: handlers that are about to end go first.
+    async fn gather_news(&mut self) {
+        for _ in 0..GATHER {
+            tokio::task::yield_now().await;
+            if self.take_news() == 0 {
+                return;
+            }
+        }
+    }
+
+    fn take_news(&mut self) -> usize {
+        let mut heard = 0;
         while let Ok(news) = self.heard.try_recv() {
             self.hear(&news);
+            heard += 1;
         }
+        heard
     }
 
     fn hear(&mut self, news: &News) {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,9 @@ use crate::store::Action;
 use crate::task::Task;
 use crate::task::transition::Change;
 
+/// How long after its start a worker looks around.
+const SETTLED: Duration = Duration::from_secs(1);
+
 pub(super) async fn start(builder: Builder) -> Result<Worker, Error> {
     builder.check()?;
     let types = builder.types();
@@ -37,7 +41,8 @@ pub(super) async fn start(builder: Builder) -> Result<Worker, Error> {
         None => Client::connect().await?,
     };
     let runnables = registry::runnables(&types, handlers);
-    announce(&client, &types, &runnables).await;
+    announce(&client, &types, &runnables);
+    let known = known_kinds(&types, &runnables);
     ensure_generators(&client, &types).await?;
     panics::watch();
     let keeper = Keeper::start(client.clone(), &drive).map_err(|error| StartError {
@@ -56,6 +61,7 @@ pub(super) async fn start(builder: Builder) -> Result<Worker, Error> {
         giving_back: CancellationToken::new(),
     });
     let dispatcher = engine.drive.spawn(dispatch::dispatch(engine.clone()));
+    engine.drive.spawn(warn_of_strangers(engine.clone(), known));
     Ok(Worker {
         engine,
         dispatcher,
@@ -64,7 +70,7 @@ pub(super) async fn start(builder: Builder) -> Result<Worker, Error> {
 }
 
 /// Says what this worker found: whoever misses a kind here has not linked the crate that defines it.
-async fn announce(client: &Client, types: &[TaskType], runnables: &[Runnable]) {
+fn announce(client: &Client, types: &[TaskType], runnables: &[Runnable]) {
     let (store, env) = (client.store().address(), client.store().env());
     tracing::info!(store, env, kinds = runnables.len(), "oncetask starts");
     for task in types {
@@ -78,21 +84,29 @@ async fn announce(client: &Client, types: &[TaskType], runnables: &[Runnable]) {
              `use the_crate as _;` links a crate that nothing else names"
         );
     }
-    let names = |task: &TaskType| {
-        std::iter::once(task.kind())
-            .chain(task.aliases().iter().copied())
-            .collect::<Vec<_>>()
+}
+
+/// Warns of kinds in the store that nobody here knows. A worker that starts has more urgent things to ask.
+async fn warn_of_strangers(engine: Arc<Engine>, known: HashSet<&'static str>) {
+    let look = async {
+        tokio::time::sleep(SETTLED).await;
+        engine.client.kinds().await
     };
-    let mut known: HashSet<&str> = types.iter().flat_map(names).collect();
-    known.extend(runnables.iter().map(|runnable| runnable.kind));
-    match client.kinds().await {
-        Ok(kinds) => {
+    match engine.draining.run_until_cancelled(look).await {
+        None => {}
+        Some(Ok(kinds)) => {
             for kind in kinds.iter().filter(|kind| !known.contains(kind.as_str())) {
                 tracing::warn!(%kind, "the store has tasks of a kind that this program does not know; it leaves them alone");
             }
         }
-        Err(error) => tracing::warn!(%error, "the kinds in the store could not be listed"),
+        Some(Err(error)) => tracing::warn!(%error, "the kinds in the store could not be listed"),
     }
+}
+
+fn known_kinds(types: &[TaskType], runnables: &[Runnable]) -> HashSet<&'static str> {
+    let names = |task: &TaskType| std::iter::once(task.kind()).chain(task.aliases().iter().copied());
+    let handled = runnables.iter().map(|runnable| runnable.kind);
+    types.iter().flat_map(names).chain(handled).collect()
 }
 
 /// Creates the generators that are to exist from the start, and brings stored ones up to date.

@@ -1,6 +1,6 @@
 //! A query in our words, and the index that it needs.
 
-use super::proto::{boolean, pb, text};
+use super::proto::{boolean, pb, reference, text};
 use pb::structured_query::field_filter::Operator;
 use pb::structured_query::{Direction, FieldFilter, FieldReference, Filter, filter};
 
@@ -84,6 +84,15 @@ impl Find {
     pub(super) fn after(mut self, place: Option<Vec<pb::Value>>) -> Self {
         self.after = place;
         self
+    }
+
+    /// The place of a document in the order.
+    pub(super) fn place_of(&self, document: &pb::Document) -> Vec<pb::Value> {
+        let value =
+            |(name, _): &(&'static str, Direction)| document.fields.get(*name).cloned().unwrap_or_default();
+        let mut place: Vec<_> = self.order.iter().map(value).collect();
+        place.push(reference(document.name.as_str()));
+        place
     }
 
     pub(super) fn limit(mut self, limit: usize) -> Self {

@@ -32,9 +32,22 @@ pub(super) fn due_of_key(env: &str, kind: &str, key: &ResourceKey, now: DateTime
         .order(&[field::WAIT_UNTIL, field::CREATED_AT, field::LEASED_UNTIL])
 }
 
-/// Of what this finds the generators.
-pub(super) fn generators(find: Find) -> Find {
-    find.present(field::RECURRENCE).order(&[field::RECURRENCE])
+/// The generators of these kinds that have not ended, the earliest first, whether due or held or neither.
+pub(super) fn generators(env: &str, kinds: &[String]) -> Find {
+    Find::new()
+        .equal(field::ENV, env)
+        .among(field::KIND, kinds)
+        .equal(field::DONE_AT, "")
+        // Always true, both of them: what a query orders by it must compare.
+        .at_least(field::WAIT_UNTIL, "")
+        .at_least(field::LEASED_UNTIL, "")
+        .present(field::RECURRENCE)
+        .order(&[
+            field::WAIT_UNTIL,
+            field::CREATED_AT,
+            field::LEASED_UNTIL,
+            field::RECURRENCE,
+        ])
 }
 
 /// The tasks of these resource keys that somebody holds.
@@ -168,11 +181,7 @@ pub(super) fn every_shape() -> Vec<(String, Find)> {
         ("due_of_key".to_owned(), due_of_key(env, "A", &key, now)),
         ("held".to_owned(), held(env, "A", &kinds, now)),
         ("waiting".to_owned(), waiting(env, &kinds, now)),
-        ("due generators".to_owned(), generators(due(env, &kinds, now))),
-        (
-            "waiting generators".to_owned(),
-            generators(waiting(env, &kinds, now)),
-        ),
+        ("generators".to_owned(), generators(env, &kinds)),
         ("leased".to_owned(), leased(env, &kinds, now)),
         ("head".to_owned(), head(env, &kinds)),
         ("cancelled".to_owned(), cancelled(env)),

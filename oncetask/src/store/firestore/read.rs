@@ -36,20 +36,19 @@ impl Inner {
             limit,
             now,
         } = query;
+        let list = queries::list(&self.env, &filter);
         let mut place = match &after {
-            Some(cursor) => Some(self.place_of(cursor).await?),
+            Some(cursor) => Some(self.place_of(cursor, &list).await?),
             None => None,
         };
         let mut tasks = Vec::new();
         loop {
             // One more than the page has, to know whether another follows.
             let wanted = limit + 1 - tasks.len();
-            let find = queries::list(&self.env, &filter)
-                .after(place.take())
-                .limit(wanted);
+            let find = list.clone().after(place.take()).limit(wanted);
             let documents = self.documents(&find).await?;
             let is_last = documents.len() < wanted;
-            place = documents.last().map(place_behind);
+            place = documents.last().map(|last| find.place_of(last));
             let found = documents
                 .into_iter()
                 .filter_map(|document| self.readable(document))
@@ -67,12 +66,12 @@ impl Inner {
 
     /// The place of a cursor in the order of a list. A whole second may be spelled in two ways, of which only
     /// the document knows the one that was used.
-    async fn place_of(&self, cursor: &Cursor) -> Result<Vec<pb::Value>, Failure> {
+    async fn place_of(&self, cursor: &Cursor, list: &Find) -> Result<Vec<pb::Value>, Failure> {
         let name = self.name(&cursor.id).unwrap_or_default();
         if cursor.created_at.nanosecond() == 0 && !name.is_empty() {
             let documents = self.rpc.get(std::slice::from_ref(&name)).await?;
             if let Some(document) = documents.first() {
-                return Ok(place_behind(document));
+                return Ok(list.place_of(document));
             }
         }
         Ok(queries::place(&exact(cursor.created_at), &name))
@@ -88,7 +87,7 @@ impl Inner {
             let find = queries::list(&self.env, &filter).after(place).limit(SCAN);
             let documents = self.documents(&find).await?;
             let is_last = documents.len() < SCAN;
-            place = documents.last().map(place_behind);
+            place = documents.last().map(|last| find.place_of(last));
             let found = documents
                 .into_iter()
                 .filter_map(|document| self.readable(document));
@@ -119,13 +118,6 @@ impl Inner {
             }
         }
     }
-}
-
-fn place_behind(document: &pb::Document) -> Vec<pb::Value> {
-    queries::place(
-        string(document, field::CREATED_AT).unwrap_or_default(),
-        &document.name,
-    )
 }
 
 fn string<'a>(document: &'a pb::Document, field: &str) -> Option<&'a str> {

@@ -1,51 +1,64 @@
 //! Claims of generators only: by a worker that has no room for other tasks, whose queue it does not touch.
 
+use chrono::SubsecRound as _;
+
 use super::outlook::earliest;
 use super::pick::Pick;
 use super::turn::Turn;
+use crate::store::firestore::codec::Stored;
 use crate::store::firestore::queries;
 use crate::store::firestore::retry::Failure;
 use crate::task::transition;
 
+/// How many generators are read at first, which for most handlers shows that there is none, and then at a time.
+const READ: (usize, usize) = (2, 32);
+
 impl Turn<'_> {
+    /// Reads generators, those that are held among them, until one waits: that tells when to look again, too.
     pub(super) async fn fill_with_generators(&mut self) -> Result<(), Failure> {
-        let room = self.room();
-        let left = room == 0 || self.claim_generators(room).await?;
-        self.taken.drained = !left;
-        let next = if left {
-            Some(self.now)
-        } else {
-            self.next_generator().await?
-        };
-        self.taken.next_due = earliest(self.taken.next_due, next);
+        let inner = self.inner;
+        let generators = queries::generators(&inner.env, &self.want.kinds);
+        let (mut limit, more) = READ;
+        let (mut behind, mut left) = (None, self.room() > 0);
+        while left {
+            let documents = inner
+                .documents(&generators.clone().after(behind).limit(limit))
+                .await?;
+            let next = documents.last().filter(|_| documents.len() == limit);
+            behind = next.map(|last| generators.place_of(last));
+            let found: Vec<_> = documents
+                .into_iter()
+                .filter_map(|document| inner.readable(document))
+                .collect();
+            // Within a second the order is one of spelling.
+            let last = found
+                .last()
+                .map(|last| last.task.state.wait_until.trunc_subsecs(0));
+            let lost = self.take_turns_of(found).await?;
+            if lost > 0 || self.room() == 0 {
+                self.taken.next_due = Some(self.now);
+                self.taken.drained = false;
+                break;
+            }
+            left = behind.is_some() && last.is_none_or(|last| last <= self.now);
+            let beyond = last.filter(|_| behind.is_some() && !left);
+            self.taken.next_due = earliest(self.taken.next_due, beyond);
+            limit = more;
+        }
         Ok(())
     }
 
-    /// Claims what is due, and returns whether there may be more.
-    async fn claim_generators(&mut self, room: usize) -> Result<bool, Failure> {
-        let find = queries::generators(queries::due(&self.inner.env, &self.want.kinds, self.now));
-        let (found, read) = self.inner.find(&find.limit(room)).await?;
-        let (due, soon): (Vec<_>, Vec<_>) = found
-            .into_iter()
-            .partition(|stored| transition::is_due(&stored.task.state, self.now));
-        self.taken.next_due = soon.iter().filter_map(|stored| stored.task.state.due()).min();
-        let picks = due.into_iter().map(|stored| Pick::alone(None, stored)).collect();
-        let leased = self.lease(picks).await;
+    /// Claims those that are due, and notes when the others will be. Returns with how many others were faster.
+    async fn take_turns_of(&mut self, generators: Vec<Stored>) -> Result<usize, Failure> {
+        let is_due = |stored: &Stored| transition::is_due(&stored.task.state, self.now);
+        let (mut due, later): (Vec<_>, Vec<_>) = generators.into_iter().partition(is_due);
+        let next = later.iter().filter_map(|stored| stored.task.state.due()).min();
+        self.taken.next_due = earliest(self.taken.next_due, next);
+        due.truncate(self.room());
+        let leased = self
+            .lease(due.into_iter().map(|stored| Pick::alone(None, stored)).collect())
+            .await;
         self.taken.claims.extend(leased.claims);
-        match leased.failure {
-            Some(failure) => Err(failure),
-            None => Ok(read == room),
-        }
-    }
-
-    /// When the next generator is due, or any lease of its kind ends.
-    async fn next_generator(&self) -> Result<Option<chrono::DateTime<chrono::Utc>>, Failure> {
-        let (inner, kinds) = (self.inner, &self.want.kinds);
-        let waiting = queries::generators(queries::waiting(&inner.env, kinds, self.now));
-        let (waiting, lease) = tokio::join!(
-            inner.first_waiting(&waiting, self.now),
-            inner.first_lease(kinds, self.now)
-        );
-        Ok(earliest(waiting?, lease?))
+        leased.failure.map_or(Ok(leased.lost), Err)
     }
 }

@@ -17,9 +17,6 @@ use crate::store::firestore::writer::Written;
 use crate::store::{Claim, ClaimedTask};
 use crate::task::{Lease, LeaseToken, transition};
 
-/// From which part of lost claims on we look further down the queue.
-pub(super) const CONTENDED: f64 = 0.2;
-
 /// A task before and after it was claimed.
 #[derive(Clone, Debug)]
 pub(super) struct Leased {
@@ -221,23 +218,16 @@ impl Inner {
         Ok(Some(attempt))
     }
 
-    /// Brings the window out of order when others are faster: not all shall want its head.
-    pub(super) fn spread(&self, window: &mut Window) {
+    /// Brings the window into the order in which to claim: while others are about, from our place on.
+    pub(super) fn arrange(&self, window: &mut Window) {
         if self.settings.keys != KeyClaims::Normal {
             fastrand::shuffle(window.tasks.make_contiguous());
-        } else if self.desk.shared().contention > CONTENDED {
-            window.spread();
+            return;
         }
-    }
-
-    /// Notes how many of the claims were lost to others. Returns whether that is most of them.
-    pub(super) fn compete(&self, chosen: usize, lost: usize) -> bool {
-        const MEMORY: f64 = 0.7;
-        let lost = u32::try_from(lost).map_or(1.0, f64::from);
-        let part = lost / u32::try_from(chosen.max(1)).map_or(1.0, f64::from);
-        let mut shared = self.desk.shared();
-        shared.contention = MEMORY * shared.contention + (1.0 - MEMORY) * part;
-        part > 0.5
+        let shared = self.desk.shared();
+        if shared.rivals.are_about() {
+            window.turn_to(shared.rivals.place());
+        }
     }
 
     /// Keeps what is left of a window for the next claim.

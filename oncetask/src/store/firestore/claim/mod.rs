@@ -5,7 +5,7 @@
 //! Due tasks are read outside of any transaction, a window of them at a time, and each is claimed by a write
 //! that demands the state that was read (`update_time`). Of two workers that read a task one writes it; the
 //! other's write is refused. Nothing is locked, so that workers do not wait for each other; who loses many
-//! documents looks further down the queue and takes them at random.
+//! documents looks further down the queue and keeps out of the others' way: see [`rivals`].
 //!
 //! # Resource keys
 //!
@@ -33,6 +33,7 @@ mod keys;
 mod lease;
 mod outlook;
 mod pick;
+mod rivals;
 mod turn;
 mod window;
 
@@ -45,6 +46,7 @@ use tokio::sync::OnceCell;
 use self::keys::Refusals;
 pub(super) use self::outlook::Next;
 use self::outlook::Outlook;
+use self::rivals::Rivals;
 use self::turn::{Taken, Turn};
 use self::window::{Appetite, Window};
 use super::find::MAX_IN;
@@ -75,8 +77,7 @@ struct Shared {
     refusals: Refusals,
     /// For each set of kinds when the next lease ends.
     outlooks: HashMap<Vec<String>, Outlook>,
-    /// Which part of our claims others were faster with, lately.
-    contention: f64,
+    rivals: Rivals,
     hands: hand::Hands,
 }
 
@@ -125,7 +126,7 @@ impl Inner {
             claimed.next_due.push(taken.next_due);
             drained.push(taken.drained);
         }
-        let contended = self.desk.shared().contention > lease::CONTENDED / 4.0;
+        let contended = self.desk.shared().rivals.may_be_about();
         self.ears.claimed(&wants, &drained, contended);
         Ok(claimed)
     }

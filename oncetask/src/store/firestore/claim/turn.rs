@@ -8,6 +8,7 @@ use super::Ahead;
 use super::lease::Attempt;
 use super::outlook::earliest;
 use super::pick::{Mine, Picked, pick};
+use super::rivals::{self, Meeting};
 use crate::store::firestore::inner::Inner;
 use crate::store::firestore::retry::Failure;
 use crate::store::{Claim, Want};
@@ -116,12 +117,14 @@ impl<'a> Turn<'a> {
             if self.room() == 0 {
                 break;
             }
-            self.inner.spread(&mut window);
+            self.inner.arrange(&mut window);
             let Picked { picks, later: wait } =
                 pick(&mut window, self.room(), *group, &self.mine(), self.now);
             later = earliest(later, wait);
             if picks.is_empty() {
-                if window.behind.is_some() {
+                if window.behind.is_some() && !self.taken.claims.is_empty() {
+                    break;
+                } else if window.behind.is_some() {
                     self.inner.read_queue(&mut window, kinds, self.room()).await?;
                 } else if window.is_as_of(self.now) {
                     seen_all = true;
@@ -133,6 +136,7 @@ impl<'a> Turn<'a> {
                 continue;
             }
             let chosen = picks.len();
+            let last = rivals::place_of(&picks[chosen - 1].tasks[0]);
             if chosen + window.tasks.len() >= BACKLOG {
                 self.inner.ears.work_begins();
             }
@@ -149,9 +153,19 @@ impl<'a> Turn<'a> {
             if let Some(failure) = leased.failure {
                 return Err(failure);
             }
-            if self.inner.compete(chosen, leased.lost) {
-                // Others are at work here: what is left has likely changed as well.
-                window = self.inner.window(kinds, self.room(), self.now).await?;
+            let meeting = self.inner.desk.shared().rivals.note(chosen, leased.lost, last);
+            let is_stale = meeting == Meeting::Everywhere;
+            if leased.lost > 0 && !self.taken.claims.is_empty() {
+                // What was taken can begin, and more room has likely become free: the caller asks again at once.
+                if is_stale {
+                    window.clear();
+                }
+                break;
+            } else if is_stale {
+                window = self.inner.window_of_now(kinds, self.room(), self.now).await?;
+            } else if meeting == Meeting::First && window.behind.is_some() {
+                // Not all shall want the head of the queue.
+                self.inner.read_queue(&mut window, kinds, self.room()).await?;
             }
         }
         let left = if self.room() == 0 {

@@ -1,16 +1,16 @@
 //! What was read of a queue and not claimed yet.
 
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::rivals;
 use crate::store::Want;
-use crate::store::firestore::codec::{Stored, field};
+use crate::store::firestore::codec::Stored;
 use crate::store::firestore::find::MAX_IN;
 use crate::store::firestore::inner::Inner;
-use crate::store::firestore::proto::{Message, pb, reference};
+use crate::store::firestore::proto::{Message, pb};
 use crate::store::firestore::queries;
 use crate::store::firestore::retry::Failure;
 
@@ -19,8 +19,10 @@ use crate::store::firestore::retry::Failure;
 const FRESH: Duration = Duration::from_secs(3);
 /// How many tasks are read at a time, at the most: alone, and when others compete for them.
 const MOST: (usize, usize) = (256, 512);
+/// How many are read at first for each that there is room for.
+const FIRST: usize = 4;
 /// How many are read at least when others compete for them: not all shall want the head of the queue.
-const LEAST_CONTENDED: usize = 128;
+const LEAST_CONTENDED: usize = 256;
 /// How much of tasks is kept in memory, as far as their number can be chosen by their usual size.
 const MAX_BYTES: usize = 8 << 20;
 /// How many tasks that cannot be claimed yet are kept.
@@ -49,11 +51,15 @@ pub(super) struct Appetite {
 
 impl Appetite {
     /// How many to read for this much room: one more at least, to know whether any are left.
-    fn limit(self, room: usize, contention: f64) -> usize {
+    fn limit(self, room: usize, is_contended: bool) -> usize {
         let (alone, contended) = MOST;
-        let wanted = self.tasks.max(room + 1);
-        let wanted = if contention > super::lease::CONTENDED {
-            (2 * wanted).clamp(LEAST_CONTENDED, contended)
+        let wanted = match self.tasks {
+            // Nothing was read yet: a backlog costs few queries then, and what is not used is read once.
+            0 => FIRST * (room + 1),
+            used => used.max(room + 1),
+        };
+        let wanted = if is_contended {
+            (8 * wanted).clamp(LEAST_CONTENDED, contended)
         } else {
             wanted.min(alone)
         };
@@ -80,6 +86,12 @@ impl Window {
         }
     }
 
+    /// Leaves nothing of it.
+    pub(super) fn clear(&mut self) {
+        self.tasks.clear();
+        self.behind = None;
+    }
+
     pub(super) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         let age = now - self.as_of;
         self.read.elapsed() < FRESH && age >= TimeDelta::zero() && age.to_std().is_ok_and(|age| age < FRESH)
@@ -99,18 +111,12 @@ impl Window {
         }
     }
 
-    /// Brings it into an order of chance, in which the tasks of a key stay in theirs.
-    pub(super) fn spread(&mut self) {
-        let seed = fastrand::u64(..);
+    /// Brings it into the order of the ring from this place on, in which the tasks of a key stay in theirs.
+    pub(super) fn turn_to(&mut self, place: u64) {
         self.tasks.make_contiguous().sort_by_cached_key(|stored| {
             let task = &stored.task;
-            let mut hasher = DefaultHasher::new();
-            seed.hash(&mut hasher);
-            match task.spec.held_key() {
-                Some(key) => (task.kind(), key).hash(&mut hasher),
-                None => stored.name.hash(&mut hasher),
-            }
-            (hasher.finish(), task.state.due(), task.spec.created_at)
+            let ahead = rivals::place_of(stored).wrapping_sub(place);
+            (ahead, task.state.due(), task.spec.created_at)
         });
     }
 
@@ -215,20 +221,21 @@ impl Inner {
     ) -> Result<(), Failure> {
         let limit = {
             let mut shared = self.desk.shared();
-            let contention = shared.contention;
+            let is_contended = shared.rivals.are_about();
             let appetite = shared.appetite(kinds);
             if window.size > 0 {
                 // All that was read is used up.
                 appetite.tasks = appetite.tasks.max(2 * window.size.min(MOST.1));
             }
-            appetite.limit(room, contention)
+            appetite.limit(room, is_contended)
         };
         let find = queries::due(&self.env, kinds, window.as_of);
         let find = find.after(window.behind.take()).limit(limit);
         let documents = self.documents(&find).await?;
         self.desk.shared().appetite(kinds).weigh(&documents);
         window.size += documents.len();
-        window.behind = documents.last().filter(|_| documents.len() == limit).map(place);
+        let last = documents.last().filter(|_| documents.len() == limit);
+        window.behind = last.map(|last| find.place_of(last));
         window.add(
             documents
                 .into_iter()
@@ -252,13 +259,4 @@ fn in_queries<'a>(wants: &[&'a Want]) -> Vec<Vec<&'a Want>> {
         queries.last_mut().expect("one was just added").push(want);
     }
     queries
-}
-
-/// The place of a document in the order of the queue.
-fn place(document: &pb::Document) -> Vec<pb::Value> {
-    let order = [field::WAIT_UNTIL, field::CREATED_AT, field::LEASED_UNTIL];
-    let values = order.map(|name| document.fields.get(name).cloned().unwrap_or_default());
-    let mut place = values.to_vec();
-    place.push(reference(document.name.as_str()));
-    place
 }
