@@ -18,6 +18,7 @@ use super::Engine;
 use super::execute::{self, Assignment};
 use super::lanes;
 use super::room::Room;
+use super::stretch::Stretch;
 use crate::store::{ClaimRequest, Claimed, Interest, Rung};
 
 /// The longest sleep before the clock is read again: the computer's clock may have been set meanwhile.
@@ -68,6 +69,7 @@ struct Dispatcher {
     heard: mpsc::UnboundedReceiver<News>,
     news: mpsc::UnboundedSender<News>,
     failures: u32,
+    stretch: Stretch,
 }
 
 /// Claims and runs tasks until the engine drains, then waits for the calls that are under way.
@@ -87,6 +89,7 @@ pub(super) async fn dispatch(engine: Arc<Engine>) {
         heard,
         news,
         failures: 0,
+        stretch: Stretch::default(),
     };
     dispatcher.run().await;
     dispatcher.give_back(Duration::ZERO);
@@ -131,7 +134,7 @@ impl Dispatcher {
             .collect();
         let (wants, leases): (Vec<_>, Vec<_>) = asked
             .iter()
-            .map(|asked| self.rooms[asked.place].want(asked.turns))
+            .map(|asked| self.rooms[asked.place].want(asked.turns, self.stretch.least()))
             .unzip();
         // Read before the clock that the lease is stored by, and before the request is sent: see the module `lease`.
         let sent = Instant::now();
@@ -164,6 +167,8 @@ impl Dispatcher {
         claimed: Claimed,
         (sent, now): (Instant, DateTime<Utc>),
     ) -> Duration {
+        let longest = leases.iter().max().copied().unwrap_or_default();
+        self.stretch.took(sent.elapsed(), longest);
         let got_nothing = claimed.claims.is_empty();
         for (asked, due) in asked.iter().zip(claimed.next_due) {
             self.rooms[asked.place].answered(asked.turns, due, now);

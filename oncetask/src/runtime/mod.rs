@@ -18,6 +18,7 @@ mod recur;
 mod room;
 mod shutdown;
 mod start;
+mod stretch;
 mod verdict;
 
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! A store in front of another one, which can be made to fail, to hang, and to count.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use oncetask::store::{
@@ -27,6 +28,8 @@ pub(crate) struct Knobs {
     /// Whether claims wait for [`Self::answer_claims`].
     pub(crate) slow_claims: AtomicBool,
     pub(crate) answer_claims: tokio::sync::Notify,
+    /// How long every claim is on its way, in milliseconds.
+    pub(crate) claims_take: AtomicU64,
     /// Whether the bell below is the only one that rings.
     pub(crate) own_bell: AtomicBool,
     pub(crate) bell: Bell,
@@ -130,6 +133,8 @@ impl Store for Flaky {
                 .expect("no test panics with it")
                 .extend(request.wants.clone());
             self.knobs.pass(&self.knobs.claims).await?;
+            let takes = Duration::from_millis(self.knobs.claims_take.load(Ordering::SeqCst));
+            tokio::time::sleep(takes).await;
             let claimed = self.inner.claim(request).await?;
             if self.knobs.slow_claims.load(Ordering::SeqCst) && !claimed.claims.is_empty() {
                 self.knobs.answer_claims.notified().await;

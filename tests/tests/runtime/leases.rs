@@ -21,6 +21,7 @@ on_every_store!(
     a_handler_that_blocks_every_thread_keeps_its_lease,
     a_lease_that_was_taken_over_stops_the_handler,
     a_claim_that_took_its_whole_lease_runs_nothing,
+    where_every_claim_takes_longer_than_a_heartbeat_tasks_run_all_the_same,
 );
 
 fn status(world: &World, task: &Task) -> Status {
@@ -241,4 +242,22 @@ async fn a_claim_that_took_its_whole_lease_runs_nothing(world: World) {
             .iter()
             .any(|error| error.error.contains("could not be extended"))
     );
+}
+
+/// A starved store: what is claimed for a heartbeat is good for nothing when the answer comes.
+async fn where_every_claim_takes_longer_than_a_heartbeat_tasks_run_all_the_same(world: World) {
+    let (client, knobs) = flaky(&world.client);
+    let slow = HEARTBEAT * 5 / 4;
+    let millis = slow.as_millis().try_into().expect("a moment");
+    knobs.claims_take.store(millis, Ordering::SeqCst);
+    let ids = [world.create(work("a")).await, world.create(work("b")).await];
+    let handler = Handler::new(|_: Work| async {});
+    let _worker = start(builder(&client).handler(handler.config(attempts(2)))).await;
+    for id in &ids {
+        let task = world.done(id).await;
+        assert_eq!((status(&world, &task), task.attempts()), (Status::Completed, 1));
+    }
+    let wanted = knobs.wanted.lock().expect("no test panics with it").clone();
+    let heartbeat = chrono::TimeDelta::from_std(HEARTBEAT).expect("a moment");
+    assert_eq!(wanted[0].lease, heartbeat, "a lease lasts no longer than it must");
 }

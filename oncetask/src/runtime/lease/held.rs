@@ -77,8 +77,9 @@ impl Held {
         phase: Phase,
         keeper: Weak<Table>,
     ) -> Self {
-        let heartbeat = heartbeat.min(lease);
-        let first = first.min(heartbeat);
+        // What a slow store was asked for at first is what extensions of it ask for.
+        let heartbeat = heartbeat.max(first).min(lease);
+        let first = first.min(lease);
         let (end, limit) = (sent + first, sent + lease);
         let task = |(id, token)| HeldTask {
             id,
