@@ -202,7 +202,7 @@ async fn call(
     let (span, began) = (span(tasks, phase), Instant::now());
     let now = engine.client.clock().now();
     let mut verdicts: Vec<Option<Verdict>> = tasks.iter().map(|_| None).collect();
-    // Reading a payload is the user's code too.
+    // A handler is copied for each call, which is the user's code too.
     let end = match panics::catch(|| handler(delivery(engine, tasks, phase, hold))) {
         Err(panic) => End::Panicked(panic),
         Ok(Taken { unreadable, call }) => {

@@ -13,7 +13,7 @@ mod drive;
 mod execute;
 mod lanes;
 mod lease;
-mod panics;
+pub(crate) mod panics;
 mod recur;
 mod room;
 mod shutdown;
