@@ -113,6 +113,7 @@ fn finish(runnable: &Runnable, task: &Task, verdict: Verdict) -> Finish {
         verdict,
         cleanup: runnable.cleanup.is_some(),
         spawn: Vec::new(),
+        progress: None,
     }
 }
 
@@ -145,8 +146,16 @@ async fn attempt(
         finishes.extend(begin.iter().map(|task| finish(runnable, task, Verdict::Release)));
     } else if !begin.is_empty() {
         let verdicts = call(engine, runnable, &begin, phase, handler, hold).await;
+        let said = hold.0.last_words();
         let ends = begin.iter().zip(verdicts);
-        finishes.extend(ends.map(|(task, verdict)| finish(runnable, task, verdict)));
+        finishes.extend(ends.map(|(task, verdict)| {
+            // What could not be read was not in the call.
+            let was_called = !matches!(verdict, Verdict::Defer { .. });
+            Finish {
+                progress: said.clone().filter(|_| was_called),
+                ..finish(runnable, task, verdict)
+            }
+        }));
     }
     finishes
 }

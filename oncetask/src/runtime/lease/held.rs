@@ -18,6 +18,8 @@ use crate::task::{LeaseToken, Progress, TaskId};
 const LONGEST_MARGIN: Duration = Duration::from_secs(5);
 /// How often progress is stored.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// How long the first progress waits: that of a quick handler is stored with its end.
+const FIRST_PROGRESS: Duration = Duration::from_millis(100);
 /// How long it waits before it repeats a renewal that failed.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -172,12 +174,20 @@ impl Held {
                 message,
                 at: table.client.clock().now(),
             });
-            let earliest = state
-                .progress_stored
-                .map_or_else(Instant::now, |stored| stored + PROGRESS_EVERY);
+            let earliest = state.progress_stored.map_or_else(
+                || Instant::now() + FIRST_PROGRESS,
+                |stored| stored + PROGRESS_EVERY,
+            );
             state.progress_at.get_or_insert(earliest);
         }
         table.reschedule(self.number);
+    }
+
+    /// What the handler said last of its progress, if it said anything: to be stored with its end, and not before.
+    pub(in crate::runtime) fn last_words(&self) -> Option<Progress> {
+        let mut state = lock(&self.state);
+        state.progress_at = None;
+        state.progress.take()
     }
 
     /// When this claim needs attention next.
@@ -241,7 +251,7 @@ impl Held {
         if failed.until.is_some() && state.end < self.limit {
             state.renew_at = Some(soon);
         }
-        if failed.progress.is_some() {
+        if failed.progress.is_some() && state.progress.is_some() {
             state.progress_at.get_or_insert(soon);
         }
         if failed.until.is_none() && failed.progress.is_none() {
