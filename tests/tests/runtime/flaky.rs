@@ -23,7 +23,7 @@ pub(crate) struct Knobs {
     pub(crate) renewals: AtomicUsize,
     /// Whether nothing that is written is answered any more.
     pub(crate) hangs: AtomicBool,
-    /// A task whose end can never be stored.
+    /// A task whose end can never be stored, and whose lease cannot be extended.
     pub(crate) poison: Mutex<Option<TaskId>>,
     /// Whether claims wait for [`Self::answer_claims`].
     pub(crate) slow_claims: AtomicBool,
@@ -79,11 +79,9 @@ impl Knobs {
         Ok(())
     }
 
-    fn poisons(&self, finishes: &[Finish]) -> bool {
+    fn poisons<'a>(&self, mut ids: impl Iterator<Item = &'a TaskId>) -> bool {
         let poison = self.poison.lock().expect("no test panics with it");
-        poison
-            .as_ref()
-            .is_some_and(|id| finishes.iter().any(|finish| finish.id == *id))
+        poison.as_ref().is_some_and(|poison| ids.any(|id| id == poison))
     }
 }
 
@@ -155,6 +153,9 @@ impl Store for Flaky {
                 .expect("no test panics with it")
                 .extend(renewals.clone());
             self.knobs.pass(&self.knobs.renewals).await?;
+            if self.knobs.poisons(renewals.iter().map(|renewal| &renewal.id)) {
+                return Err(error(StoreErrorKind::Corrupt));
+            }
             self.inner.renew(renewals, now).await
         })
     }
@@ -163,7 +164,7 @@ impl Store for Flaky {
         Box::pin(async move {
             self.knobs.finished.fetch_add(1, Ordering::SeqCst);
             self.knobs.pass(&self.knobs.finishes).await?;
-            if self.knobs.poisons(&finishes) {
+            if self.knobs.poisons(finishes.iter().map(|finish| &finish.id)) {
                 return Err(error(StoreErrorKind::Corrupt));
             }
             self.inner.finish(finishes, now).await

@@ -1,6 +1,5 @@
 //! One claim: when its lease ends, and what its handler is told.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Weak};
 use std::time::Duration;
@@ -143,9 +142,9 @@ impl Held {
 
     /// One of these tasks was cancelled or deleted, now or a while ago: the store is to say what that means for
     /// this claim. Returns whether it holds one of them.
-    pub(super) fn ask_about(&self, ids: &HashSet<&TaskId>) -> bool {
+    pub(super) fn ask_about(&self, stopped: impl Fn(&TaskId) -> bool) -> bool {
         let mut state = lock(&self.state);
-        let concerned = state.tasks.iter().any(|task| ids.contains(&task.id));
+        let concerned = state.tasks.iter().any(|task| stopped(&task.id));
         if concerned {
             state.ask_at = Some(Instant::now());
         }
