@@ -3,6 +3,7 @@
 //! A claim whose answer comes when its lease is almost over runs nothing. Where every claim takes as long as that,
 //! workers would claim and give back for ever. So a lease lasts [`TIMES`] as long as claims took of late: the answer
 //! finds most of it left, and an extension, which is asked for at half of it, may take longer than the claim did.
+//! Extensions go by how long those before them took.
 //! With a store that answers in time this asks for no longer lease than without it.
 
 use std::time::Duration;
@@ -12,19 +13,24 @@ const TIMES: u32 = 4;
 
 /// What the last claims say of the store.
 #[derive(Debug, Default)]
-pub(super) struct Stretch(Duration);
+pub(in crate::runtime) struct Stretch(Duration);
 
 impl Stretch {
+    /// For a store that was asked for a lease of this length.
+    pub(in crate::runtime) fn of(lease: Duration) -> Self {
+        Self(lease)
+    }
+
     /// How long a lease is to last at the least.
-    pub(super) fn least(&self) -> Duration {
+    pub(in crate::runtime) fn least(&self) -> Duration {
         self.0
     }
 
-    /// A claim whose longest lease was this long took so long.
+    /// A claim, or an extension, whose longest lease was this long took so long.
     ///
     /// A lease grows to its double at the most: a process that was frozen while it claimed takes its sleep for the
     /// store's, and must not hold its next tasks for as long. When answers come sooner again, it shrinks by halves.
-    pub(super) fn took(&mut self, took: Duration, lease: Duration) {
+    pub(in crate::runtime) fn took(&mut self, took: Duration, lease: Duration) {
         self.0 = took
             .saturating_mul(TIMES)
             .min(lease.saturating_mul(2))

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use oncetask::{Handler, HandlerConfig, HandlerError, Job, Status};
 
 use crate::flaky::flaky;
+use crate::leases::DroppedAt;
 use crate::on_every_store;
 use crate::world::{
     Gate, HEARTBEAT, Other, Work, World, attempts, builder, gated, line, listening, other, start, until, work,
@@ -18,6 +19,7 @@ on_every_store!(
     who_runs_is_told_of_its_cancellation_while_no_claim_succeeds,
     who_runs_is_told_of_its_cancellation_while_a_claim_is_on_its_way,
     a_lease_that_cannot_be_extended_takes_no_other_with_it,
+    a_group_of_which_one_lease_cannot_be_extended_is_stopped_in_time,
 );
 
 /// How many tasks of another kind there are: more than are done before the one in question is due.
@@ -121,6 +123,29 @@ async fn a_lease_that_cannot_be_extended_takes_no_other_with_it(world: World) {
         let task = world.done(id).await;
         assert_eq!((task.attempts(), task.errors().len()), (1, 0), "{id}");
     }
+}
+
+async fn a_group_of_which_one_lease_cannot_be_extended_is_stopped_in_time(world: World) {
+    let (client, knobs) = flaky(&world.client);
+    let mut ids = Vec::new();
+    for name in ["a", "b", "damaged", "c"] {
+        ids.push(world.create(work(name).key("k")).await);
+    }
+    *knobs.poison.lock().expect("no test panics with it") = Some(ids[2].clone());
+    let (say, mut heard) = line();
+    let handler = Handler::new(move |_: Vec<Work>| {
+        let dropped = DroppedAt(say.clone());
+        async move {
+            let _dropped = dropped;
+            std::future::pending::<()>().await;
+        }
+    });
+    let patient = builder(&client).heartbeat(4 * HEARTBEAT).grace(Duration::ZERO);
+    let _worker = start(patient.handler(handler)).await;
+    let held = world.until(&ids[2], |task| task.state.lease.is_some()).await;
+    let end = held.state.lease.expect("it is held").until;
+    let dropped = heard.next().await;
+    assert!(dropped < end, "dropped at {dropped}, after {end}");
 }
 
 /// A worker of one thread: the lane in which a task is to run has not been there yet when the news is heard.

@@ -95,7 +95,7 @@ async fn a_store_that_is_away_for_a_moment_costs_nothing(world: World) {
 }
 
 /// When it is dropped, it says when that was.
-struct DroppedAt(Say<DateTime<Utc>>);
+pub(crate) struct DroppedAt(pub(crate) Say<DateTime<Utc>>);
 
 impl Drop for DroppedAt {
     fn drop(&mut self) {

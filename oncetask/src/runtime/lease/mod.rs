@@ -201,15 +201,15 @@ async fn renew(table: Arc<Table>, renewals: Vec<(Arc<Held>, Renewal)>, sent: Ins
                 held.told(&renewal.id, answer);
             }
         }
-        // One that cannot be stored must not take the others with it: the half without it goes on.
-        Err(error) if !error.may_pass() && held.len() > 1 => {
-            let mut renewals: Vec<_> = held.into_iter().zip(renewals).collect();
-            let rest = renewals.split_off(renewals.len() / 2);
-            Box::pin(renew(table.clone(), renewals, sent)).await;
-            Box::pin(renew(table, rest, sent)).await;
-            return;
-        }
         Err(error) => {
+            // One that cannot be stored must not take the others with it: the half without it goes on.
+            if let Some(middle) = middle(&held).filter(|_| !error.may_pass()) {
+                let mut renewals: Vec<_> = held.into_iter().zip(renewals).collect();
+                let rest = renewals.split_off(middle);
+                Box::pin(renew(table.clone(), renewals, sent)).await;
+                Box::pin(renew(table, rest, sent)).await;
+                return;
+            }
             tracing::warn!(%error, leases = renewals.len(), "the leases could not be extended; trying again");
             for (held, renewal) in held.iter().zip(&renewals) {
                 held.again(renewal);
@@ -219,6 +219,15 @@ async fn renew(table: Arc<Table>, renewals: Vec<(Arc<Held>, Renewal)>, sent: Ins
     for held in held {
         table.reschedule(held.number);
     }
+}
+
+/// Where these can be parted: a group is extended as a whole, or its handler would outlive the lease of one of its tasks.
+fn middle(held: &[Arc<Held>]) -> Option<usize> {
+    let boundary = |place: &usize| held[place - 1].number != held[*place].number;
+    let half = held.len() / 2;
+    (1..held.len())
+        .filter(boundary)
+        .min_by_key(|place| place.abs_diff(half))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
