@@ -19,6 +19,7 @@ on_every_store!(
     a_panic_leaves_the_others_alone,
     a_panic_of_the_policy_fails_the_task,
     a_panic_of_the_errors_text,
+    a_panic_of_the_errors_end,
     a_panic_of_what_is_dropped,
     a_panic_of_an_extractor,
     many_and_long_errors_are_cut,
@@ -216,6 +217,31 @@ async fn a_panic_of_the_errors_text(world: World) {
     let task = world.done(&world.create(work("a")).await).await;
     assert_eq!((status(&world, &task), task.errors().len()), (Status::Failed, 2));
     assert!(task.errors()[0].error.contains("no words"), "{:?}", task.errors());
+}
+
+async fn a_panic_of_the_errors_end(world: World) {
+    #[derive(Debug)]
+    struct Unstable;
+
+    impl fmt::Display for Unstable {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("it went wrong")
+        }
+    }
+
+    impl std::error::Error for Unstable {}
+
+    impl Drop for Unstable {
+        fn drop(&mut self) {
+            panic!("it cannot go");
+        }
+    }
+
+    let handler = Handler::new(|_: Work| async { Err::<(), _>(Unstable) });
+    let _worker = world.work(handler.config(attempts(2))).await;
+    let task = world.done(&world.create(work("a")).await).await;
+    let errors: Vec<_> = task.errors().iter().map(|error| error.error.as_str()).collect();
+    assert_eq!(errors, ["it went wrong"; 2]);
 }
 
 /// What a handler holds panics when its future is dropped at a shutdown: the claim is given back all the same.
