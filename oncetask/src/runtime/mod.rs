@@ -7,6 +7,7 @@
 //! ```
 
 mod builder;
+mod call;
 mod complete;
 mod dispatch;
 mod drive;
