@@ -37,6 +37,16 @@ pub struct Keyed {
     pub key: u32,
 }
 
+/// A task that is done at once.
+#[derive(Debug, Serialize, Deserialize, OnceTask)]
+#[id("quick:{round}:{number}")]
+pub struct Quick {
+    /// Which one.
+    pub number: u32,
+    /// Of which round of a test.
+    pub round: u32,
+}
+
 /// A file to which processes append lines.
 #[derive(Clone, Debug)]
 pub struct Journal(PathBuf);

@@ -1,14 +1,14 @@
 //! Real processes on one SQLite file: killed, stopped, frozen, and in competition.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use oncetask::store::StoreUrl;
 use oncetask::{Client, Filter, OnceTask, Status, TaskId};
-use tests::journal::{Entry, Journal, Keyed, Stubborn, Ticking};
+use tests::journal::{Entry, Journal, Keyed, Quick, Stubborn, Ticking};
 use tests::process::Process;
 
 /// Long enough for any machine; only a failure waits for it.
@@ -38,12 +38,16 @@ impl Fleet {
     }
 
     fn start(&self, name: &str, grace: Duration) -> Process {
+        self.start_with(name, grace, HEARTBEAT_MS)
+    }
+
+    fn start_with(&self, name: &str, grace: Duration, heartbeat: u64) -> Process {
         let path = |name: &str| self.folder.path().join(name);
         let log = path(name);
         let mut worker = Command::new(env!("CARGO_BIN_EXE_worker"));
         worker
             .args([path("tasks.db"), path("journal")])
-            .args([HEARTBEAT_MS.to_string(), grace.as_millis().to_string()]);
+            .args([heartbeat.to_string(), grace.as_millis().to_string()]);
         Process::start(&mut worker, log).expect("the worker starts")
     }
 
@@ -281,5 +285,82 @@ async fn two_workers_share_a_file_each_task_once_and_no_two_of_a_key_at_a_time()
             entries.iter().any(|entry| entry.process == worker.id()),
             "a worker got nothing to do"
         );
+    }
+}
+
+/// How many tasks there are in each round of the test below.
+const ROUND: u32 = 3000;
+/// How many of them are done when the worker is killed: it has seen by then that they are quick.
+const SEEN: usize = 300;
+/// How long claims that are ahead are leased for.
+const AHEAD: TimeDelta = TimeDelta::seconds(3);
+
+impl Fleet {
+    /// How many of the quick tasks have ended like this.
+    async fn quick(&self, status: Status) -> u64 {
+        let ended = Filter::new().kind(Quick::KIND).status(status);
+        self.client.count(ended).await.expect("counted")
+    }
+
+    /// Kills a worker with one slot in the midst of many quick tasks. Returns those that it had claimed and not begun.
+    async fn kill_in_mid_run(&self, round: u32) -> Vec<oncetask::Task> {
+        let tasks = (0..ROUND).map(|number| Quick { number, round });
+        for created in self.client.create_all(tasks).await.expect("created") {
+            created.expect("valid");
+        }
+        let before = self.events("begin");
+        // Its leases would end in ten minutes.
+        let mut worker = self.start_with(&format!("killed-{round}"), PATIENCE, 600_000);
+        until("many tasks are done", || {
+            (self.events("begin") >= before + SEEN).then_some(())
+        })
+        .await;
+        worker.signal("KILL");
+        ended(&mut worker).await;
+        let begun: HashSet<_> = self.journal.read().into_iter().map(|entry| entry.id).collect();
+        let mut listed = self.client.list(Filter::new().kind(Quick::KIND));
+        let mut ahead = Vec::new();
+        while let Some(task) = listed.next().await {
+            let task = task.expect("read");
+            if task.state.lease.is_some() && !begun.contains(task.id()) {
+                ahead.push(task);
+            }
+        }
+        ahead
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_worker_had_claimed_ahead_is_free_within_seconds_and_loses_nothing() {
+    let fleet = Fleet::new().await;
+    let (mut rounds, mut ahead) = (0, Vec::new());
+    // One may have been on its way to the slot: at least one more was ahead. Now and then none is.
+    while ahead.len() < 2 {
+        assert!(rounds < 20, "nothing is ever claimed ahead");
+        ahead = fleet.kill_in_mid_run(rounds).await;
+        rounds += 1;
+    }
+    let killed = Utc::now();
+    for task in &ahead {
+        let lease = task.state.lease.as_ref().expect("it is held");
+        assert!(lease.until <= killed + AHEAD, "{task:?} was killed at {killed}");
+    }
+
+    let _second = fleet.start_with("second", PATIENCE, 600_000);
+    let all = u64::from(rounds * ROUND);
+    let began = Instant::now();
+    while fleet.quick(Status::Completed).await < all {
+        assert!(began.elapsed() < PATIENCE, "not all done in time");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    assert_eq!(fleet.quick(Status::Failed).await, 0);
+    let entries = fleet.journal.read();
+    let begun: HashSet<_> = entries.iter().map(|entry| &entry.id).collect();
+    assert_eq!(begun.len() as u64, all, "every task has had its effect");
+    for task in &ahead {
+        let task = fleet.done(task.id()).await;
+        assert_eq!(task.attempts(), 2, "{task:?}");
+        assert!(task.errors()[0].error.contains("without a word"), "{task:?}");
     }
 }

@@ -11,7 +11,8 @@ const SEEDS: u64 = 300;
 const MISSED_WITHIN: u64 = 500;
 
 /// Every sort of fault there is.
-const FAULTS: [&str; 16] = [
+const FAULTS: [&str; 17] = [
+    "calls of a starved store",
     "calls done in part",
     "clocks set",
     "errors after the write",

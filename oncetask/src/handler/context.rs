@@ -88,8 +88,7 @@ impl Context {
     /// Says how far the handler is: a fraction from 0 to 1, and what it is doing. `NaN`, as of none of none, is 0.
     ///
     /// Cheap to call often: the newest is stored, at most once a second, and read back with
-    /// [`Client::get`]. What is said in the last second before the handler returns may not be: say that with
-    /// the result.
+    /// [`Client::get`]. What was said last is stored with the end of the call, at most 4 KiB of the message.
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
         if let Some(held) = &self.0.held {
             // Nothing of nothing is done: no number, and no store could keep it.

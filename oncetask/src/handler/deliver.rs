@@ -11,6 +11,7 @@ use super::callable::{Callable, Extract, HandlerFuture};
 use super::context::{Context, Needs};
 use super::input::{CleanupInput, Job, TaskInput};
 use super::output::{HandlerOutput, Reply};
+use crate::runtime::panics;
 use crate::task::{Json, OnceTask, TaskId};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -56,9 +57,9 @@ where
     let mut jobs = Vec::with_capacity(delivery.tasks.len());
     let mut unreadable = Vec::new();
     for (place, Delivered { id, attempt, payload }) in delivery.tasks.into_iter().enumerate() {
-        match payload.read_payload() {
+        match read(&payload) {
             Ok(task) => jobs.push(Job { task, id, attempt }),
-            Err(error) => unreadable.push((place, error.to_string())),
+            Err(error) => unreadable.push((place, error)),
         }
     }
     let context = delivery.context;
@@ -70,6 +71,14 @@ where
         })
     });
     Taken { unreadable, call }
+}
+
+/// Reads a payload. That is the user's code: where it panics, this program cannot read this task, and others of its
+/// call are none the worse.
+fn read<T: OnceTask>(payload: &Json) -> Result<T, String> {
+    panics::catch(|| payload.read_payload())
+        .map_err(|panic| format!("reading it {panic}"))?
+        .map_err(|error| error.to_string())
 }
 
 /// Calls a cleanup handler with a stored task.

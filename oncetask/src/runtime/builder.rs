@@ -103,7 +103,8 @@ impl Builder {
     ///
     /// A claim is extended every half heartbeat while its handler runs, so this is how long the task of a
     /// worker that crashed waits for another; a shorter one costs more writes for long tasks, and none for
-    /// those that end within half of it.
+    /// those that end within half of it. While claims take longer than a quarter of it, leases are stored for
+    /// longer.
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
         self.heartbeat = heartbeat.clamp(SHORTEST_HEARTBEAT, LONGEST_HEARTBEAT);
         self

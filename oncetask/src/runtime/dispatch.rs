@@ -18,7 +18,9 @@ use super::Engine;
 use super::execute::{self, Assignment};
 use super::lanes;
 use super::room::Room;
-use crate::store::{ClaimRequest, Claimed, Interest, Rung};
+use super::stretch::Stretch;
+use crate::error::StoreError;
+use crate::store::{ClaimRequest, Claimed, Interest, Rung, Watch};
 
 /// The longest sleep before the clock is read again: the computer's clock may have been set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -71,6 +73,9 @@ struct Dispatcher {
     heard: mpsc::UnboundedReceiver<News>,
     news: mpsc::UnboundedSender<News>,
     failures: u32,
+    /// When a claim that failed is tried again.
+    retry_at: Option<Instant>,
+    stretch: Stretch,
 }
 
 /// Claims and runs tasks until the engine drains, then waits for the calls that are under way.
@@ -90,6 +95,8 @@ pub(super) async fn dispatch(engine: Arc<Engine>) {
         heard,
         news,
         failures: 0,
+        retry_at: None,
+        stretch: Stretch::default(),
     };
     dispatcher.run().await;
     dispatcher.give_back(Duration::ZERO);
@@ -104,27 +111,34 @@ impl Dispatcher {
         let draining = self.engine.draining.clone();
         while !draining.is_cancelled() {
             self.gather_news().await;
+            // Not only after a pause: where there is always something to hear, none comes to its end.
+            self.look_at_due();
             self.give_back(lanes::STALE);
-            let wait = if self.rooms.iter().any(Room::wants) {
-                self.claim().await
-            } else {
-                self.until_due()
+            let wait = match self.until_retry() {
+                Some(wait) => wait,
+                None if self.rooms.iter().any(Room::wants) => self.claim(&mut watch).await,
+                None => self.until_due(),
             };
             let wait = wait.min(self.until_stale());
-            let well = self.failures == 0;
-            // Between any two claims it is heard who rings: a backlog must not keep cancellations waiting.
+            // It is always heard who rings: neither a backlog nor a store in trouble must keep cancellations waiting.
             tokio::select! {
                 biased;
                 () = draining.cancelled() => {}
-                rung = watch.rung(), if well => self.rung(&rung),
-                Some(news) = self.heard.recv(), if well => self.hear(&news),
-                () = pause(wait) => self.look_at_due(),
+                rung = watch.rung() => self.rung(&rung),
+                Some(news) = self.heard.recv() => self.hear(&news),
+                () = pause(wait) => {}
             }
         }
     }
 
+    /// How long the store is still to be left alone, after a claim that failed.
+    fn until_retry(&self) -> Option<Duration> {
+        let left = self.retry_at?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
     /// Claims for every handler that has room. Returns how long to wait afterwards.
-    async fn claim(&mut self) -> Duration {
+    async fn claim(&mut self, watch: &mut Watch) -> Duration {
         let asked: Vec<_> = (0..self.rooms.len())
             .filter(|place| self.rooms[*place].wants())
             .map(|place| Asked {
@@ -134,7 +148,7 @@ impl Dispatcher {
             .collect();
         let (wants, leases): (Vec<_>, Vec<_>) = asked
             .iter()
-            .map(|asked| self.rooms[asked.place].want(asked.turns))
+            .map(|asked| self.rooms[asked.place].want(asked.turns, self.stretch.least()))
             .unzip();
         // Read before the clock that the lease is stored by, and before the request is sent: see the module `lease`.
         let sent = Instant::now();
@@ -144,9 +158,10 @@ impl Dispatcher {
             now,
             wants,
         };
-        match self.engine.client.store().claim(request).await {
+        let (answer, rang) = self.answer(request, watch).await;
+        let wait = match answer {
             Ok(claimed) => {
-                self.failures = 0;
+                (self.failures, self.retry_at) = (0, None);
                 self.claimed(&asked, &leases, claimed, (sent, now))
             }
             Err(error) => {
@@ -155,7 +170,31 @@ impl Dispatcher {
                     .min(LAST_RETRY);
                 tracing::warn!(%error, ?delay, "no tasks could be claimed; trying again");
                 self.failures += 1;
-                delay.mul_f64(0.5 + fastrand::f64() / 2.0)
+                let delay = delay.mul_f64(0.5 + fastrand::f64() / 2.0);
+                self.retry_at = Some(Instant::now() + delay);
+                delay
+            }
+        };
+        if rang {
+            // The answer does not know what rang while it was on its way.
+            self.rooms.iter_mut().for_each(Room::rung);
+            return Duration::ZERO;
+        }
+        wait
+    }
+
+    /// The store's answer to a claim, and whether it rang meanwhile.
+    async fn answer(&self, request: ClaimRequest, watch: &mut Watch) -> (Result<Claimed, StoreError>, bool) {
+        let mut claiming = self.engine.client.store().claim(request);
+        let mut rang = false;
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut claiming => return (answer, rang),
+                rung = watch.rung() => {
+                    self.engine.keeper.stopped(&rung.stopped);
+                    rang = true;
+                }
             }
         }
     }
@@ -167,6 +206,8 @@ impl Dispatcher {
         claimed: Claimed,
         (sent, now): (Instant, DateTime<Utc>),
     ) -> Duration {
+        let longest = leases.iter().max().copied().unwrap_or_default();
+        self.stretch.took(sent.elapsed(), longest);
         let got_nothing = claimed.claims.is_empty();
         for (asked, due) in asked.iter().zip(claimed.next_due) {
             self.rooms[asked.place].answered(asked.turns, due, now);
@@ -262,9 +303,7 @@ impl Dispatcher {
 
     fn rung(&mut self, rung: &Rung) {
         self.rooms.iter_mut().for_each(Room::rung);
-        if !rung.stopped.is_empty() {
-            self.engine.keeper.stopped(&rung.stopped);
-        }
+        self.engine.keeper.stopped(&rung.stopped);
     }
 
     /// Slots that get free together share one claim: handlers that are about to end go first.

@@ -7,17 +7,19 @@
 //! ```
 
 mod builder;
+mod call;
 mod complete;
 mod dispatch;
 mod drive;
 mod execute;
 mod lanes;
 mod lease;
-mod panics;
+pub(crate) mod panics;
 mod recur;
 mod room;
 mod shutdown;
 mod start;
+mod stretch;
 mod verdict;
 
 use std::sync::Arc;

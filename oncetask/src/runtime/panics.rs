@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 /// A panic: what it said, and where.
 #[derive(Debug)]
-pub(super) struct Panic {
+pub(crate) struct Panic {
     pub(super) message: String,
     pub(super) location: String,
     pub(super) backtrace: Option<Backtrace>,
@@ -63,7 +63,7 @@ impl<F: Future + Unpin> Future for Caught<F> {
 }
 
 /// Calls what the user wrote. After a panic it is not called again, so nobody sees what it left half-done.
-pub(super) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
+pub(crate) fn catch<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
     let nested = POLLING.replace(true);
     // Of a panic that the user's code caught itself, say.
     SEEN.set(None);

@@ -35,6 +35,7 @@ pub(super) fn advance(generator: &Task, now: DateTime<Utc>) -> Finish {
         verdict: Verdict::Advance { next },
         cleanup: false,
         spawn,
+        progress: None,
     }
 }
 

@@ -21,7 +21,10 @@ const UNKNOWN_TURNS: Duration = Duration::from_mins(1);
 /// The room for the tasks of one handler.
 pub(super) struct Room {
     pub(super) kinds: Vec<String>,
+    /// How long its leases are stored for at a time, unless the store is slow.
     lease: Duration,
+    /// The longest that they may be.
+    limit: Duration,
     group: usize,
     /// Slots that no lane has.
     pub(super) free: usize,
@@ -56,6 +59,7 @@ impl Room {
         Self {
             kinds: names.map(ToString::to_string).collect(),
             lease: runnable.config.lease.min(heartbeat),
+            limit: runnable.config.lease,
             group: group as usize,
             free: runnable.config.concurrency as usize,
             queue: Arc::new(Queue::new(&runnable.config, ahead)),
@@ -84,12 +88,14 @@ impl Room {
         }
     }
 
-    /// What to ask for, and how long its leases last.
-    pub(super) fn want(&self, generators_only: bool) -> (Want, Duration) {
+    /// What to ask for, and how long its leases last: so long at the least, as far as an attempt may. Of a store that
+    /// takes longer than a lease ahead lasts nothing is claimed ahead, for that would not be for seconds.
+    pub(super) fn want(&self, generators_only: bool, least: Duration) -> (Want, Duration) {
+        let usual = self.lease.max(least).min(self.limit);
         let (claims, lease) = match self.queue.room_ahead() {
-            _ if generators_only => (TURNS, self.lease),
-            0 => (self.free, self.lease),
-            ahead => (self.free + ahead, self.lease.min(lanes::LEASE)),
+            _ if generators_only => (TURNS, usual),
+            ahead if ahead > 0 && least <= lanes::LEASE => (self.free + ahead, usual.min(lanes::LEASE)),
+            _ => (self.free, usual),
         };
         let want = Want {
             kinds: self.kinds.clone(),

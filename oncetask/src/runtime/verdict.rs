@@ -20,7 +20,14 @@ pub(super) fn verdict(
 ) -> Verdict {
     match outcome.and_then(storable) {
         Ok(result) => Verdict::Complete(result),
-        Err(error) => failure(&error, attempt, retry, now),
+        Err(error) => {
+            let verdict = failure(&error, attempt, retry, now);
+            // Its end is the user's code as well.
+            if let Err(panic) = panics::catch(|| drop(error)) {
+                tracing::error!(%panic, "an error panicked when it was dropped");
+            }
+            verdict
+        }
     }
 }
 

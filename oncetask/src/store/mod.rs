@@ -102,7 +102,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Extends claims and stores progress under them; see [`renew`](crate::task::transition::renew).
     fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>>;
 
-    /// Ends claims; see [`finish`](crate::task::transition::finish). The occurrences that a generator spawns
+    /// Ends claims; see [`say`](crate::task::transition::say), for what the handler said last, and
+    /// [`finish`](crate::task::transition::finish). The occurrences that a generator spawns
     /// are created in the same atomic write as its own advance, except those that exist already.
     ///
     /// What is answered as accepted is stored durably.
@@ -223,6 +224,8 @@ pub struct Finish {
     pub cleanup: bool,
     /// The occurrences to create, with [`Verdict::Advance`].
     pub spawn: Vec<Task>,
+    /// How far the handler was, if it said so: stored in the same write.
+    pub progress: Option<Progress>,
 }
 
 /// What is asked for from outside.

@@ -132,7 +132,7 @@ pub struct AttemptError {
 pub struct Progress {
     /// From 0 to 1.
     pub fraction: f64,
-    /// What it is doing.
+    /// What it is doing, at most 4 KiB of it.
     pub message: String,
     /// When it said so.
     pub at: DateTime<Utc>,

@@ -24,7 +24,7 @@ use crate::schedule::Recurrence;
 
 /// How many errors a task keeps.
 pub const MAX_ERRORS: usize = 100;
-/// How much of an error a task keeps, in bytes.
+/// How much of an error a task keeps, in bytes; and of what its handler says of its progress.
 pub const MAX_ERROR_BYTES: usize = 4096;
 
 /// The task is no longer held under this token: another claim took it, or it has ended.
@@ -166,9 +166,28 @@ pub fn renew(
         return Err(LeaseLost);
     }
     lease.until = until.map_or(lease.until, |until| lease.until.max(whole_millis(until)));
-    if let Some(progress) = progress {
-        let at = whole_millis(progress.at);
-        state.progress = Some(Progress { at, ..progress });
+    say(state, token, progress)
+}
+
+/// Stores progress under a claim, also when its lease has ended: a store calls this before [`finish`], so that what a
+/// handler said last is stored with its end.
+///
+/// # Errors
+///
+/// [`LeaseLost`] when the task is held under another token or is done: nothing is changed.
+pub fn say(state: &mut TaskState, token: LeaseToken, progress: Option<Progress>) -> Result<(), LeaseLost> {
+    held(state, token)?;
+    if let Some(Progress {
+        fraction,
+        message,
+        at,
+    }) = progress
+    {
+        state.progress = Some(Progress {
+            fraction,
+            message: cut(message),
+            at: whole_millis(at),
+        });
     }
     Ok(())
 }
@@ -336,12 +355,7 @@ fn uncount(state: &mut TaskState, phase: Phase) {
 }
 
 /// Keeps an error: the first for what began it, and the newest.
-fn note(state: &mut TaskState, phase: Phase, mut error: String, at: DateTime<Utc>) {
-    if error.len() > MAX_ERROR_BYTES {
-        const MARK: &str = " [cut]";
-        error.truncate(error.floor_char_boundary(MAX_ERROR_BYTES - MARK.len()));
-        error.push_str(MARK);
-    }
+fn note(state: &mut TaskState, phase: Phase, error: String, at: DateTime<Utc>) {
     if state.errors.len() >= MAX_ERRORS {
         // One that another program filled beyond our measure shrinks to it.
         state.errors.drain(1..state.errors.len() + 2 - MAX_ERRORS);
@@ -351,6 +365,16 @@ fn note(state: &mut TaskState, phase: Phase, mut error: String, at: DateTime<Utc
         at,
         attempt,
         cleanup: phase == Phase::Cleanup,
-        error,
+        error: cut(error),
     });
+}
+
+/// As much of a text as a task keeps.
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_ERROR_BYTES {
+        const MARK: &str = " [cut]";
+        text.truncate(text.floor_char_boundary(MAX_ERROR_BYTES - MARK.len()));
+        text.push_str(MARK);
+    }
+    text
 }

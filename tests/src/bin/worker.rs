@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use oncetask::store::StoreUrl;
 use oncetask::{Client, Job, OnceTask, State};
-use tests::journal::{Journal, Keyed, Stubborn, Ticking};
+use tests::journal::{Journal, Keyed, Quick, Stubborn, Ticking};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -27,6 +27,7 @@ async fn main() -> Result {
     let handlers = [
         oncetask::Handler::new(ticking),
         oncetask::Handler::new(stubborn),
+        oncetask::Handler::new(quick),
         oncetask::Handler::new(keyed).config(oncetask::HandlerConfig::DEFAULT.concurrency(16)),
     ];
     let builder = oncetask::builder()
@@ -64,6 +65,10 @@ async fn stubborn(job: Job<Stubborn>, journal: State<Journal>) -> oncetask::Resu
     }
     journal.write("end", &job.id, job.attempt);
     Ok(job.attempt)
+}
+
+async fn quick(job: Job<Quick>, journal: State<Journal>) {
+    journal.write("begin", &job.id, job.attempt);
 }
 
 async fn keyed(task: Keyed, journal: State<Journal>) {

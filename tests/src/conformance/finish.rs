@@ -1,10 +1,10 @@
 use oncetask::Status;
-use oncetask::store::Finish;
+use oncetask::store::{Finish, Renewal, Renewed};
 use oncetask::task::transition::{LeaseLost, Phase, Verdict};
-use oncetask::task::{Done, Ending, Json, LeaseToken};
+use oncetask::task::{Done, Ending, Json, LeaseToken, Progress};
 
 use super::rules;
-use super::scene::{Queue, Scene, at, complete, finish, millis, task};
+use super::scene::{Queue, Scene, at, complete, extension, finish, millis, task};
 
 rules!("finish":
     complete_stores_the_result,
@@ -16,6 +16,9 @@ rules!("finish":
     release_is_due_at_once_without_an_attempt,
     defer_waits_and_counts_the_deferrals,
     exhausted_fails_after_silence,
+    progress_is_stored_with_the_end_of_a_claim,
+    also_when_its_lease_has_ended,
+    who_says_nothing_of_progress_leaves_it,
     a_foreign_token_is_refused,
     a_second_finish_is_refused,
     of_a_deleted_task_it_is_refused,
@@ -183,12 +186,68 @@ async fn exhausted_fails_after_silence(scene: Scene) {
     assert_eq!((task.attempts(), task.errors().len()), (1, 1));
 }
 
+fn progress(fraction: f64) -> Progress {
+    Progress {
+        fraction,
+        message: "so far".into(),
+        at: at(1),
+    }
+}
+
+fn saying(finish: Finish, fraction: f64) -> Finish {
+    Finish {
+        progress: Some(progress(fraction)),
+        ..finish
+    }
+}
+
+async fn progress_is_stored_with_the_end_of_a_claim(scene: Scene) {
+    let queue = scene.queue().await;
+    let held = queue.start(task("a"), at(0)).await;
+    let retry = Verdict::Retry {
+        at: at(5),
+        error: "no answer".into(),
+    };
+    let failed = saying(finish(&held, retry), 0.25);
+    assert_eq!(queue.finish_one(failed, at(2)).await, Ok(()));
+    assert_eq!(queue.task("a").await.state.progress, Some(progress(0.25)));
+    let held = queue.take(at(5)).await;
+    assert_eq!(held.task.state.progress, Some(progress(0.25)));
+    assert_eq!(
+        queue.finish_one(saying(complete(&held), 1.0), at(6)).await,
+        Ok(())
+    );
+    let task = queue.task("a").await;
+    assert_eq!(task.state.progress, Some(progress(1.0)));
+    assert_eq!(task.state.done, Some(done(6, Ending::Completed)));
+}
+
+async fn also_when_its_lease_has_ended(scene: Scene) {
+    let queue = scene.queue().await;
+    let held = queue.start(task("a"), at(0)).await;
+    let late = saying(complete(&held), 1.0);
+    assert_eq!(queue.finish_one(late, at(600)).await, Ok(()));
+    assert_eq!(queue.task("a").await.state.progress, Some(progress(1.0)));
+}
+
+async fn who_says_nothing_of_progress_leaves_it(scene: Scene) {
+    let queue = scene.queue().await;
+    let held = queue.start(task("a"), at(0)).await;
+    let renewal = Renewal {
+        progress: Some(progress(0.5)),
+        ..extension(&held, at(90))
+    };
+    assert_eq!(queue.renew(renewal, at(2)).await, Renewed::Held);
+    assert_eq!(queue.finish(&held, Verdict::Release, at(3)).await, Ok(()));
+    assert_eq!(queue.task("a").await.state.progress, Some(progress(0.5)));
+}
+
 async fn a_foreign_token_is_refused(scene: Scene) {
     let queue = scene.queue().await;
     let held = queue.start(task("a"), at(0)).await;
     let foreign = Finish {
         token: LeaseToken::random(),
-        ..complete(&held)
+        ..saying(complete(&held), 0.5)
     };
     assert_eq!(queue.finish_one(foreign, at(1)).await, Err(LeaseLost));
     assert_eq!(queue.task("a").await, held.task, "nothing was changed");

@@ -371,6 +371,7 @@ pub(super) fn finish(held: &ClaimedTask, verdict: Verdict) -> Finish {
         verdict,
         cleanup: false,
         spawn: Vec::new(),
+        progress: None,
     }
 }
 

@@ -46,7 +46,7 @@ impl Front {
             request: self.server.next_request(),
             part: fate.part,
         };
-        let deadline = Instant::now() + Duration::from_millis(network.plan.deadline);
+        let deadline = Instant::now() + Duration::from_millis(network.plan.deadline + network.plan.starved);
         let (line, server) = (self.line.clone(), self.server.clone());
         tokio::spawn(travel(line, server, (caller, what, fate), act, answer));
         Box::pin(async move {
@@ -184,7 +184,7 @@ impl Store for Front {
     }
 
     fn claim(&self, mut request: ClaimRequest) -> Answer<'_, Claimed> {
-        let fate = self.line.fate(0);
+        let fate = self.line.fate_of_work(0);
         // Its host and its process are different in every run of one seed.
         request.owner = self.line.who.to_string();
         if self.is(Broken::LeaseFromTheReply) {
@@ -200,7 +200,7 @@ impl Store for Front {
 
     fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
         let many = renewals.len();
-        let answer = self.send("renew", self.line.fate(many), move |server, caller| {
+        let answer = self.send("renew", self.line.fate_of_work(many), move |server, caller| {
             server.renew(caller, &renewals, now)
         });
         if !self.is(Broken::RenewalBelieved) {
@@ -210,9 +210,11 @@ impl Store for Front {
     }
 
     fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> Answer<'_, Vec<Result<(), LeaseLost>>> {
-        self.send("finish", self.line.fate(finishes.len()), move |server, caller| {
-            server.finish(caller, &finishes, now)
-        })
+        self.send(
+            "finish",
+            self.line.fate_of_work(finishes.len()),
+            move |server, caller| server.finish(caller, &finishes, now),
+        )
     }
 
     fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> Answer<'_, Vec<Change>> {

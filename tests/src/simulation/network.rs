@@ -137,6 +137,21 @@ impl Line {
         }
     }
 
+    /// The same for what a worker asks: a store that is starved takes long for it, also when all else is well.
+    pub(crate) fn fate_of_work(&self, tasks: usize) -> Fate {
+        let starved = self.network.plan.starved;
+        let fate = self.fate(tasks);
+        if starved == 0 {
+            return fate;
+        }
+        self.network.count("calls of a starved store");
+        Fate {
+            there: fate.there.map(|there| there + starved / 2),
+            back: fate.back + starved.div_ceil(2),
+            ..fate
+        }
+    }
+
     fn count(&self, faults: &[(&'static str, bool)]) {
         for (fault, _) in faults.iter().filter(|(_, happened)| *happened) {
             self.network.count(fault);

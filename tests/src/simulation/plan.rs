@@ -111,6 +111,8 @@ pub(crate) struct NetworkPlan {
     pub(crate) poll: Option<Millis>,
     /// Whether the store lets workers claim ahead, as one does whose workers are all on one machine.
     pub(crate) ahead: bool,
+    /// How long the store takes for what workers ask of it: about a heartbeat where it is starved, which never ends.
+    pub(crate) starved: Millis,
 }
 
 impl Plan {
@@ -144,11 +146,21 @@ impl Plan {
             tasks,
         };
         let rng = &mut dice(seed, &[2]);
-        if rng.u8(..5) == 0 {
+        let plan = if rng.u8(..5) == 0 {
             plan.on_one_machine(rng)
         } else {
             plan
+        };
+        plan.perhaps_starved(&mut dice(seed, &[4]))
+    }
+
+    /// In some seeds with a store that needs as long for a claim as leases last to begin with. Not longer than the
+    /// shortest attempt may take: that is counted from the claim.
+    fn perhaps_starved(mut self, rng: &mut Rng) -> Self {
+        if rng.u8(..8) == 0 {
+            self.network.starved = rng.u64(self.heartbeat * 9 / 10..self.heartbeat * 5 / 4);
         }
+        self
     }
 
     /// The same with a single clock, and so many tasks that are done at once that workers claim ahead.
@@ -360,5 +372,6 @@ fn network(rng: &mut Rng, heartbeat: Millis) -> NetworkPlan {
         lose_ring,
         poll: (lose_ring > 0).then(|| rng.u64(500..5_000)),
         ahead: false,
+        starved: 0,
     }
 }

@@ -218,6 +218,7 @@ pub(crate) fn complete(held: &ClaimedTask) -> Finish {
         verdict: Verdict::Complete(None),
         cleanup: false,
         spawn: Vec::new(),
+        progress: None,
     }
 }
 

@@ -96,6 +96,7 @@ async fn deleting_one_of_a_group_leaves_the_others_completion_alone(world: World
         verdict: Verdict::Complete(None),
         cleanup: false,
         spawn: Vec::new(),
+        progress: None,
     };
     let finishes = group.iter().map(finish).collect();
     let finished = world

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use oncetask::{Context, Handler, HandlerConfig, HandlerError, Job, OnceTask, Retry, State, Status};
-use serde::{Deserialize, Serialize};
+use oncetask::{Context, Handler, HandlerConfig, HandlerError, Job, Retry, State, Status};
 
 use crate::on_every_store;
-use crate::world::{Dropped, Gate, Work, World, attempts, builder, line, naming, quick, start, work};
+use crate::world::{Dropped, Gate, Work, World, attempts, builder, line, quick, start, work};
 
 on_every_store!(
     the_chain_of_causes_is_stored,
@@ -18,9 +17,9 @@ on_every_store!(
     a_panic_is_an_error_with_its_message_and_place,
     a_panic_before_the_first_await_too,
     a_panic_leaves_the_others_alone,
-    a_panic_while_the_payload_is_read,
     a_panic_of_the_policy_fails_the_task,
     a_panic_of_the_errors_text,
+    a_panic_of_the_errors_end,
     a_panic_of_what_is_dropped,
     a_panic_of_an_extractor,
     many_and_long_errors_are_cut,
@@ -184,42 +183,6 @@ async fn a_panic_leaves_the_others_alone(world: World) {
     assert_eq!(status(&world, &world.done(&good).await), Status::Completed);
 }
 
-/// A payload whose reader panics.
-#[derive(Debug, Serialize)]
-struct Explosive {
-    name: String,
-}
-
-impl<'de> Deserialize<'de> for Explosive {
-    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        panic!("nobody reads this")
-    }
-}
-
-impl OnceTask for Explosive {
-    const KIND: &'static str = "Explosive";
-
-    fn id(&self) -> oncetask::TaskId {
-        self.name.as_str().into()
-    }
-}
-
-async fn a_panic_while_the_payload_is_read(world: World) {
-    let (say, mut heard) = line();
-    let explosive = Handler::new(|_: Explosive| async {}).config(attempts(2));
-    let _worker = start(builder(&world.client).handler(explosive).handler(naming(say))).await;
-    let id = world.create(Explosive { name: "x".into() }).await;
-    let task = world.done(&id).await;
-    assert_eq!((status(&world, &task), task.errors().len()), (Status::Failed, 2));
-    assert!(
-        task.errors()[0].error.contains("nobody reads this"),
-        "{:?}",
-        task.errors()
-    );
-    world.create(work("a")).await;
-    assert_eq!(heard.next().await, "a");
-}
-
 async fn a_panic_of_the_policy_fails_the_task(world: World) {
     fn panics(_: u32, _: &HandlerError) -> Option<Duration> {
         panic!("division by zero")
@@ -254,6 +217,31 @@ async fn a_panic_of_the_errors_text(world: World) {
     let task = world.done(&world.create(work("a")).await).await;
     assert_eq!((status(&world, &task), task.errors().len()), (Status::Failed, 2));
     assert!(task.errors()[0].error.contains("no words"), "{:?}", task.errors());
+}
+
+async fn a_panic_of_the_errors_end(world: World) {
+    #[derive(Debug)]
+    struct Unstable;
+
+    impl fmt::Display for Unstable {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("it went wrong")
+        }
+    }
+
+    impl std::error::Error for Unstable {}
+
+    impl Drop for Unstable {
+        fn drop(&mut self) {
+            panic!("it cannot go");
+        }
+    }
+
+    let handler = Handler::new(|_: Work| async { Err::<(), _>(Unstable) });
+    let _worker = world.work(handler.config(attempts(2))).await;
+    let task = world.done(&world.create(work("a")).await).await;
+    let errors: Vec<_> = task.errors().iter().map(|error| error.error.as_str()).collect();
+    assert_eq!(errors, ["it went wrong"; 2]);
 }
 
 /// What a handler holds panics when its future is dropped at a shutdown: the claim is given back all the same.

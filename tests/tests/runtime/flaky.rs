@@ -1,7 +1,8 @@
 //! A store in front of another one, which can be made to fail, to hang, and to count.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use oncetask::store::{
@@ -22,11 +23,13 @@ pub(crate) struct Knobs {
     pub(crate) renewals: AtomicUsize,
     /// Whether nothing that is written is answered any more.
     pub(crate) hangs: AtomicBool,
-    /// A task whose end can never be stored.
+    /// A task whose end can never be stored, and whose lease cannot be extended.
     pub(crate) poison: Mutex<Option<TaskId>>,
     /// Whether claims wait for [`Self::answer_claims`].
     pub(crate) slow_claims: AtomicBool,
     pub(crate) answer_claims: tokio::sync::Notify,
+    /// How long every claim is on its way, in milliseconds.
+    pub(crate) claims_take: AtomicU64,
     /// Whether the bell below is the only one that rings.
     pub(crate) own_bell: AtomicBool,
     pub(crate) bell: Bell,
@@ -76,11 +79,9 @@ impl Knobs {
         Ok(())
     }
 
-    fn poisons(&self, finishes: &[Finish]) -> bool {
+    fn poisons<'a>(&self, mut ids: impl Iterator<Item = &'a TaskId>) -> bool {
         let poison = self.poison.lock().expect("no test panics with it");
-        poison
-            .as_ref()
-            .is_some_and(|id| finishes.iter().any(|finish| finish.id == *id))
+        poison.as_ref().is_some_and(|poison| ids.any(|id| id == poison))
     }
 }
 
@@ -130,6 +131,8 @@ impl Store for Flaky {
                 .expect("no test panics with it")
                 .extend(request.wants.clone());
             self.knobs.pass(&self.knobs.claims).await?;
+            let takes = Duration::from_millis(self.knobs.claims_take.load(Ordering::SeqCst));
+            tokio::time::sleep(takes).await;
             let claimed = self.inner.claim(request).await?;
             if self.knobs.slow_claims.load(Ordering::SeqCst) && !claimed.claims.is_empty() {
                 self.knobs.answer_claims.notified().await;
@@ -150,6 +153,9 @@ impl Store for Flaky {
                 .expect("no test panics with it")
                 .extend(renewals.clone());
             self.knobs.pass(&self.knobs.renewals).await?;
+            if self.knobs.poisons(renewals.iter().map(|renewal| &renewal.id)) {
+                return Err(error(StoreErrorKind::Corrupt));
+            }
             self.inner.renew(renewals, now).await
         })
     }
@@ -158,7 +164,7 @@ impl Store for Flaky {
         Box::pin(async move {
             self.knobs.finished.fetch_add(1, Ordering::SeqCst);
             self.knobs.pass(&self.knobs.finishes).await?;
-            if self.knobs.poisons(&finishes) {
+            if self.knobs.poisons(finishes.iter().map(|finish| &finish.id)) {
                 return Err(error(StoreErrorKind::Corrupt));
             }
             self.inner.finish(finishes, now).await

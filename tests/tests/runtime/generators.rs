@@ -264,9 +264,9 @@ async fn the_next_occurrence_does_not_wait_for_a_slot(world: World) {
             gate.opened().await;
         }
     });
-    let worker = world
-        .work(handler.config(HandlerConfig::DEFAULT.concurrency(1)))
-        .await;
+    // A lease that no busy machine lets end, or the first would begin again.
+    let patient = builder(&world.client).heartbeat(std::time::Duration::from_hours(1));
+    let worker = start(patient.handler(handler.config(HandlerConfig::DEFAULT.concurrency(1)))).await;
     let first = heard.next().await;
     let due = world.task(&first).await.state.wait_until;
     world

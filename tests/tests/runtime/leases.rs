@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use oncetask::{Context, Handler, Job, OnceTask as _, Status, Task, TaskId, Worker};
+use oncetask::{Clock, Context, Handler, Job, OnceTask as _, Status, Task, TaskId, Worker};
 
 use crate::flaky::flaky;
 use crate::on_every_store;
@@ -21,6 +21,7 @@ on_every_store!(
     a_handler_that_blocks_every_thread_keeps_its_lease,
     a_lease_that_was_taken_over_stops_the_handler,
     a_claim_that_took_its_whole_lease_runs_nothing,
+    where_every_claim_takes_longer_than_a_heartbeat_tasks_run_all_the_same,
 );
 
 fn status(world: &World, task: &Task) -> Status {
@@ -59,16 +60,21 @@ async fn a_long_handler_keeps_its_lease(world: World) {
 
 async fn a_handler_that_outlives_its_lease_is_stopped(world: World) {
     let (say, mut heard) = line();
-    let config = attempts(1).lease(Duration::from_secs(2));
-    let _worker = world.work(staying(say).config(config)).await;
+    let config = attempts(1).lease(Duration::from_secs(1));
     let id = world.create(work("a")).await;
+    // For the store its lease does not end, or a busy machine might claim it anew before the verdict is stored; and
+    // there is nothing to extend, or it might be late for that.
+    let now = world.client.clock().now();
+    let client = world.client.clone().with_clock(Clock::new(move || now));
+    let patient = builder(&client).heartbeat(Duration::from_hours(1));
+    let _worker = start(patient.handler(staying(say).config(config))).await;
     let task = world.done(&id).await;
     let said = heard.rest();
     assert_eq!((said[0], said[said.len() - 1]), ("began", "dropped"));
     assert_eq!((status(&world, &task), task.attempts()), (Status::Failed, 1));
     assert_eq!(
         task.errors()[0].error,
-        "the attempt took longer than its lease of 2s and was stopped"
+        "the attempt took longer than its lease of 1s and was stopped"
     );
 }
 
@@ -89,7 +95,7 @@ async fn a_store_that_is_away_for_a_moment_costs_nothing(world: World) {
 }
 
 /// When it is dropped, it says when that was.
-struct DroppedAt(Say<DateTime<Utc>>);
+pub(crate) struct DroppedAt(pub(crate) Say<DateTime<Utc>>);
 
 impl Drop for DroppedAt {
     fn drop(&mut self) {
@@ -241,4 +247,22 @@ async fn a_claim_that_took_its_whole_lease_runs_nothing(world: World) {
             .iter()
             .any(|error| error.error.contains("could not be extended"))
     );
+}
+
+/// A starved store: what is claimed for a heartbeat is good for nothing when the answer comes.
+async fn where_every_claim_takes_longer_than_a_heartbeat_tasks_run_all_the_same(world: World) {
+    let (client, knobs) = flaky(&world.client);
+    let slow = HEARTBEAT * 5 / 4;
+    let millis = slow.as_millis().try_into().expect("a moment");
+    knobs.claims_take.store(millis, Ordering::SeqCst);
+    let ids = [world.create(work("a")).await, world.create(work("b")).await];
+    let handler = Handler::new(|_: Work| async {});
+    let _worker = start(builder(&client).handler(handler.config(attempts(2)))).await;
+    for id in &ids {
+        let task = world.done(id).await;
+        assert_eq!((status(&world, &task), task.attempts()), (Status::Completed, 1));
+    }
+    let wanted = knobs.wanted.lock().expect("no test panics with it").clone();
+    let heartbeat = chrono::TimeDelta::from_std(HEARTBEAT).expect("a moment");
+    assert_eq!(wanted[0].lease, heartbeat, "a lease lasts no longer than it must");
 }

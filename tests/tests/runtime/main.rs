@@ -1,6 +1,7 @@
 //! The runtime against real stores: what a worker makes of handlers, cancellations, leases, time and trouble.
 
 mod ahead;
+mod busy;
 mod cancel;
 mod clean_up;
 mod crashes;

@@ -11,6 +11,7 @@ on_every_store!(
     it_is_put_off_without_spending_an_attempt,
     it_is_put_off_for_longer_each_time,
     a_worker_that_can_read_it_runs_it,
+    a_reader_that_panics_is_one_that_cannot_read,
 );
 
 /// What the older worker knows.
@@ -104,4 +105,56 @@ async fn a_worker_that_can_read_it_runs_it(world: World) {
     let task = world.done(&id).await;
     assert_eq!((task.attempts(), task.state.deferrals), (1, 0));
     older.shutdown().await;
+}
+
+/// A payload whose reader panics when it has nothing to unwrap.
+#[derive(Debug, Serialize, OnceTask)]
+#[id("fragile:{name}")]
+struct Fragile {
+    name: String,
+    #[resource_key]
+    key: String,
+}
+
+impl<'de> Deserialize<'de> for Fragile {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut fields = std::collections::HashMap::<String, String>::deserialize(from)?;
+        let mut field = |name: &str| fields.remove(name).expect("every field is there");
+        let (name, key) = (field("name"), field("key"));
+        assert!(!name.contains("unreadable"), "nobody reads this");
+        Ok(Self { name, key })
+    }
+}
+
+async fn a_reader_that_panics_is_one_that_cannot_read(world: World) {
+    logs::listen();
+    let names = ["sound", "unreadable fragile one", "whole"];
+    let mut ids = Vec::new();
+    for name in names {
+        let (name, key) = (name.to_owned(), "k".to_owned());
+        ids.push(world.create(Fragile { name, key }).await);
+    }
+    let (say, mut heard) = line();
+    let handler = Handler::new(move |tasks: Vec<Fragile>| {
+        let say = say.clone();
+        async move { say.say(tasks.into_iter().map(|task| task.name).collect::<Vec<_>>()) }
+    });
+    let _worker = start(builder(&world.client).handler(handler)).await;
+    let task = world.until(&ids[1], |task| task.state.deferrals == 1).await;
+    assert_eq!((task.attempts(), task.errors().len()), (0, 0));
+    for id in [&ids[0], &ids[2]] {
+        let task = world.done(id).await;
+        assert_eq!((task.attempts(), task.errors().len()), (1, 0), "{id}");
+    }
+    assert_eq!(heard.rest(), [["sound", "whole"]]);
+    let warnings = logs::lines(&[
+        "WARN",
+        "unreadable fragile one",
+        "unreadable.rs",
+        "nobody reads this",
+    ]);
+    assert!(
+        !warnings.is_empty(),
+        "a warning with the id, the place and the panic"
+    );
 }

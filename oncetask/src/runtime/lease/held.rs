@@ -1,6 +1,5 @@
 //! One claim: when its lease ends, and what its handler is told.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Weak};
 use std::time::Duration;
@@ -10,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lock;
 use super::table::Table;
+use crate::runtime::stretch::Stretch;
 use crate::store::{Renewal, Renewed};
 use crate::task::transition::Phase;
 use crate::task::{LeaseToken, Progress, TaskId};
@@ -18,6 +18,8 @@ use crate::task::{LeaseToken, Progress, TaskId};
 const LONGEST_MARGIN: Duration = Duration::from_secs(5);
 /// How often progress is stored.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// How long the first progress waits: that of a quick handler is stored with its end.
+const FIRST_PROGRESS: Duration = Duration::from_millis(100);
 /// How long it waits before it repeats a renewal that failed.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -31,7 +33,7 @@ pub(crate) struct Held {
     pub(in crate::runtime) dropped: CancellationToken,
     /// When the attempt may hold its task no longer, however healthy it is.
     limit: Instant,
-    /// How long the lease is stored for at a time.
+    /// How long the lease is stored for at a time, unless the store is slow.
     heartbeat: Duration,
     /// What the claim is for: a cleanup handler is not stopped by the cancellation that it cleans up after.
     phase: Phase,
@@ -50,11 +52,24 @@ struct State {
     margin: Duration,
     /// When a renewal is asked for next; `None` when none will be, or one is on its way.
     renew_at: Option<Instant>,
+    /// What was asked for last: until then the lease is to last, and so long it is stored at a time.
+    asked: Option<Extension>,
+    /// What the answers so far say of the store.
+    stretch: Stretch,
     /// When the store is asked whether the claim still holds.
     ask_at: Option<Instant>,
     progress: Option<Progress>,
     progress_at: Option<Instant>,
     progress_stored: Option<Instant>,
+}
+
+/// An extension that is on its way, of which there is one at a time.
+#[derive(Clone, Copy, Debug)]
+struct Extension {
+    /// How long the lease lasts from when it was asked for.
+    length: Duration,
+    /// The same if the attempt's limit did not come first.
+    period: Duration,
 }
 
 #[derive(Debug)]
@@ -78,7 +93,7 @@ impl Held {
         keeper: Weak<Table>,
     ) -> Self {
         let heartbeat = heartbeat.min(lease);
-        let first = first.min(heartbeat);
+        let first = first.min(lease);
         let (end, limit) = (sent + first, sent + lease);
         let task = |(id, token)| HeldTask {
             id,
@@ -92,6 +107,8 @@ impl Held {
             end,
             margin: margin(first),
             renew_at: (end < limit).then(|| sent + first / 2),
+            asked: None,
+            stretch: Stretch::of(first),
             ask_at: None,
             progress: None,
             progress_at: None,
@@ -140,9 +157,9 @@ impl Held {
 
     /// One of these tasks was cancelled or deleted, now or a while ago: the store is to say what that means for
     /// this claim. Returns whether it holds one of them.
-    pub(super) fn ask_about(&self, ids: &HashSet<&TaskId>) -> bool {
+    pub(super) fn ask_about(&self, stopped: impl Fn(&TaskId) -> bool) -> bool {
         let mut state = lock(&self.state);
-        let concerned = state.tasks.iter().any(|task| ids.contains(&task.id));
+        let concerned = state.tasks.iter().any(|task| stopped(&task.id));
         if concerned {
             state.ask_at = Some(Instant::now());
         }
@@ -171,12 +188,20 @@ impl Held {
                 message,
                 at: table.client.clock().now(),
             });
-            let earliest = state
-                .progress_stored
-                .map_or_else(Instant::now, |stored| stored + PROGRESS_EVERY);
+            let earliest = state.progress_stored.map_or_else(
+                || Instant::now() + FIRST_PROGRESS,
+                |stored| stored + PROGRESS_EVERY,
+            );
             state.progress_at.get_or_insert(earliest);
         }
         table.reschedule(self.number);
+    }
+
+    /// What the handler said last of its progress, if it said anything: to be stored with its end, and not before.
+    pub(in crate::runtime) fn last_words(&self) -> Option<Progress> {
+        let mut state = lock(&self.state);
+        state.progress_at = None;
+        state.progress.take()
     }
 
     /// When this claim needs attention next.
@@ -203,10 +228,10 @@ impl Held {
         if !extend && !tell && !ask {
             return Vec::new();
         }
-        let until = extend.then(|| clock + self.extension(now));
         if extend {
-            state.renew_at = None;
+            (state.renew_at, state.asked) = (None, Some(self.extension(&state, now)));
         }
+        let until = state.asked.filter(|_| extend).map(|asked| clock + asked.length);
         let progress = if tell { state.progress.clone() } else { None };
         if tell {
             (state.progress_at, state.progress_stored) = (None, Some(now));
@@ -221,16 +246,22 @@ impl Held {
         .collect()
     }
 
-    fn extension(&self, now: Instant) -> Duration {
-        self.heartbeat.min(self.limit.saturating_duration_since(now))
+    fn extension(&self, state: &State, now: Instant) -> Extension {
+        let period = self.heartbeat.max(state.stretch.least());
+        let length = period.min(self.limit.saturating_duration_since(now));
+        Extension { length, period }
     }
 
-    /// The lease was extended by a request sent at `sent`.
+    /// The lease was extended by a request sent at `sent`. Of a group each task says so.
     pub(super) fn extended(&self, sent: Instant) {
         let mut state = lock(&self.state);
-        state.end = sent + self.extension(sent);
-        state.margin = margin(self.heartbeat);
-        state.renew_at = (state.end < self.limit).then(|| sent + self.heartbeat / 2);
+        let Some(Extension { length, period }) = state.asked.take() else {
+            return;
+        };
+        state.stretch.took(sent.elapsed(), period);
+        state.end = sent + length;
+        state.margin = margin(period);
+        state.renew_at = (state.end < self.limit).then(|| sent + period / 2);
     }
 
     /// What a write could not extend, say or ask is tried again.
@@ -240,7 +271,7 @@ impl Held {
         if failed.until.is_some() && state.end < self.limit {
             state.renew_at = Some(soon);
         }
-        if failed.progress.is_some() {
+        if failed.progress.is_some() && state.progress.is_some() {
             state.progress_at.get_or_insert(soon);
         }
         if failed.until.is_none() && failed.progress.is_none() {
@@ -281,4 +312,56 @@ impl State {
 
 fn margin(stored: Duration) -> Duration {
     (stored / 10).min(LONGEST_MARGIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn held(heartbeat: Duration, first: Duration) -> (Held, Instant) {
+        let (sent, tasks) = (
+            Instant::now(),
+            ["a", "b"].map(|id| (id.into(), LeaseToken::random())),
+        );
+        let lengths = (600 * SECOND, heartbeat, first);
+        let held = Held::new(1, tasks, sent, lengths, Phase::Run, Weak::new());
+        (held, sent)
+    }
+
+    /// The seconds for which each task is to be extended at this instant.
+    fn asks(held: &Held, now: Instant) -> Vec<i64> {
+        let epoch = DateTime::<Utc>::UNIX_EPOCH;
+        let until = |renewal: Renewal| renewal.until.map(|until| until - epoch);
+        let renewals = held.renewals(now, epoch).into_iter().filter_map(until);
+        renewals.map(|length: TimeDelta| length.num_seconds()).collect()
+    }
+
+    #[test]
+    fn a_lease_that_was_long_for_a_slow_store_gets_shorter_when_it_answers_in_time() {
+        let (held, sent) = held(5 * SECOND, 40 * SECOND);
+        let mut now = sent;
+        for (after, length) in [(20, 40), (20, 20), (10, 10), (5, 5), (3, 5)] {
+            now += after * SECOND;
+            assert_eq!(asks(&held, now), [length, length]);
+            // Each task of the group says so.
+            held.extended(now);
+            held.extended(now);
+            assert_eq!(
+                lock(&held.state).end,
+                now + u32::try_from(length).unwrap() * SECOND
+            );
+        }
+    }
+
+    #[test]
+    fn one_extension_is_on_its_way_at_a_time() {
+        let (held, sent) = held(5 * SECOND, 5 * SECOND);
+        assert_eq!(asks(&held, sent + 2 * SECOND), [0; 0]);
+        assert_eq!(asks(&held, sent + 3 * SECOND), [5, 5]);
+        assert_eq!(asks(&held, sent + 4 * SECOND), [0; 0]);
+    }
 }

@@ -27,6 +27,7 @@
 //! look at [`Context::is_cancelled`](crate::Context::is_cancelled).
 
 mod held;
+mod stops;
 mod table;
 
 use std::collections::HashSet;
@@ -82,7 +83,21 @@ impl Keeper {
         let held = Held::new(number, tasks, sent, lengths, phase, Arc::downgrade(&self.table));
         let held = Arc::new(held);
         self.table.insert(held.clone());
+        // After it was inserted: who stops it from now on finds it there. A cleanup follows a stop, and is none.
+        if phase == Phase::Run && self.was_stopped(&held) {
+            self.table.reschedule(number);
+        }
         Hold(held)
+    }
+
+    /// Whether the store is to be asked about a claim because one of its tasks was stopped before it was held.
+    fn was_stopped(&self, held: &Held) -> bool {
+        let stops = lock(&self.table.stops);
+        if stops.is_empty() {
+            return false;
+        }
+        let now = Instant::now();
+        held.ask_about(|id| stops.has(id, now))
     }
 
     /// These tasks were cancelled or deleted: asks the store about the claims that hold them.
@@ -90,9 +105,14 @@ impl Keeper {
     /// The news may be older than the claim: the task may have been cancelled before, and be cleaned up after
     /// now, or have been reset since. Only the store knows, and also whether it was deleted.
     pub(super) fn stopped(&self, ids: &[TaskId]) {
+        if ids.is_empty() {
+            return;
+        }
+        // Before the claims are looked through: one that begins to be held meanwhile finds them.
+        lock(&self.table.stops).add(ids, Instant::now());
         let ids: HashSet<_> = ids.iter().collect();
         for held in self.table.all() {
-            if held.ask_about(&ids) {
+            if held.ask_about(|id| ids.contains(id)) {
                 self.table.reschedule(held.number);
             }
         }
@@ -182,6 +202,14 @@ async fn renew(table: Arc<Table>, renewals: Vec<(Arc<Held>, Renewal)>, sent: Ins
             }
         }
         Err(error) => {
+            // One that cannot be stored must not take the others with it: the half without it goes on.
+            if let Some(middle) = middle(&held).filter(|_| !error.may_pass()) {
+                let mut renewals: Vec<_> = held.into_iter().zip(renewals).collect();
+                let rest = renewals.split_off(middle);
+                Box::pin(renew(table.clone(), renewals, sent)).await;
+                Box::pin(renew(table, rest, sent)).await;
+                return;
+            }
             tracing::warn!(%error, leases = renewals.len(), "the leases could not be extended; trying again");
             for (held, renewal) in held.iter().zip(&renewals) {
                 held.again(renewal);
@@ -191,6 +219,15 @@ async fn renew(table: Arc<Table>, renewals: Vec<(Arc<Held>, Renewal)>, sent: Ins
     for held in held {
         table.reschedule(held.number);
     }
+}
+
+/// Where these can be parted: a group is extended as a whole, or its handler would outlive the lease of one of its tasks.
+fn middle(held: &[Arc<Held>]) -> Option<usize> {
+    let boundary = |place: &usize| held[place - 1].number != held[*place].number;
+    let half = held.len() / 2;
+    (1..held.len())
+        .filter(boundary)
+        .min_by_key(|place| place.abs_diff(half))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::held::Held;
 use super::lock;
+use super::stops::Stops;
 use crate::client::Client;
 
 /// How long the keeper sleeps when nothing is held.
@@ -21,6 +22,7 @@ const IDLE: Duration = Duration::from_mins(1);
 pub(super) struct Table {
     pub(super) client: Client,
     entries: Mutex<Entries>,
+    pub(super) stops: Mutex<Stops>,
     pub(super) changed: Notify,
     pub(super) numbers: AtomicU64,
     pub(super) closed: CancellationToken,
@@ -40,6 +42,7 @@ impl Table {
         Self {
             client,
             entries: Mutex::default(),
+            stops: Mutex::default(),
             changed: Notify::new(),
             numbers: AtomicU64::new(0),
             closed: CancellationToken::new(),

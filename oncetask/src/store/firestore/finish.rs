@@ -18,7 +18,7 @@ use super::spawn::Spawned;
 use super::writer::Written;
 use crate::store::Finish;
 use crate::task::transition::{self, LeaseLost, Verdict};
-use crate::task::{Json, Task};
+use crate::task::{Json, Progress, Task};
 
 /// How much of each error is kept when all of them together are too much.
 const SHORT_ERROR_BYTES: usize = 200;
@@ -124,18 +124,23 @@ impl Inner {
 
     /// What the end of the claim makes of the task, in a document that is not too large for Firestore.
     fn ended(&self, stored: &Stored, finish: &Finish, now: DateTime<Utc>) -> Result<Task, LeaseLost> {
-        let end = |verdict: Verdict| {
+        let end = |verdict: Verdict, progress: Option<Progress>| {
             let mut task = stored.task.clone();
+            transition::say(&mut task.state, finish.token, progress)?;
             transition::finish(&mut task.state, finish.token, verdict, finish.cleanup, now).map(|()| task)
         };
-        let task = end(finish.verdict.clone())?;
+        let mut task = end(finish.verdict.clone(), finish.progress.clone())?;
+        if finish.progress.is_some() && !self.fits(stored, &task) {
+            task = end(finish.verdict.clone(), None)?;
+        }
         if self.fits(stored, &task) {
             return Ok(task);
         }
         let mut task = match &finish.verdict {
-            Verdict::Complete(Some(result)) => end(Verdict::Fail {
-                error: too_large(result),
-            })?,
+            Verdict::Complete(Some(result)) => {
+                let error = too_large(result);
+                end(Verdict::Fail { error }, None)?
+            }
             _ => task,
         };
         while !self.fits(stored, &task) && task.state.errors.len() > 2 {

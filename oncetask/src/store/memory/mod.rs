@@ -238,8 +238,10 @@ fn finish(shelf: &mut Shelf, finish: Finish, now: DateTime<Utc>) -> Result<(), L
         verdict,
         cleanup,
         spawn,
+        progress,
     } = finish;
     let finished = shelf.update(&id, |task| {
+        transition::say(&mut task.state, token, progress)?;
         transition::finish(&mut task.state, token, verdict, cleanup, now)
     });
     finished.unwrap_or(Err(LeaseLost))?;

@@ -72,8 +72,10 @@ pub(super) fn finish(
         key,
         state,
     } = &mut held;
-    let verdict = finish.verdict.clone();
-    if let Err(lost) = transition::finish(state, finish.token, verdict, finish.cleanup, now) {
+    let (verdict, progress) = (finish.verdict.clone(), finish.progress.clone());
+    let ended = transition::say(state, finish.token, progress)
+        .and_then(|()| transition::finish(state, finish.token, verdict, finish.cleanup, now));
+    if let Err(lost) = ended {
         return Ok(Err(lost));
     }
     rows::save(tx.db, *seq, state)?;

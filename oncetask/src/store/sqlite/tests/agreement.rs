@@ -172,11 +172,7 @@ impl Pair {
             id: id.clone(),
             token,
             until: Some(at(self.now + 10)),
-            progress: Some(Progress {
-                fraction: 0.25,
-                message: "a \"quarter\"".to_owned(),
-                at: at(self.now),
-            }),
+            progress: Some(quarter(self.now)),
         };
         let expected = self.memory.renew(vec![renewal(memory)], at(self.now)).await;
         let got = self.sqlite.renew(vec![renewal(sqlite)], at(self.now)).await;
@@ -202,12 +198,14 @@ impl Pair {
         let verdict = self.verdict();
         let cleanup = self.rng.bool();
         let spawn: Vec<_> = (0..self.rng.usize(0..2)).map(|_| self.task()).collect();
+        let progress = self.rng.bool().then(|| quarter(self.now));
         let finish = |token| Finish {
             id: id.clone(),
             token,
             verdict: verdict.clone(),
             cleanup,
             spawn: spawn.clone(),
+            progress: progress.clone(),
         };
         let expected = self.memory.finish(vec![finish(memory)], at(self.now)).await;
         let got = self.sqlite.finish(vec![finish(sqlite)], at(self.now)).await;
@@ -295,6 +293,14 @@ impl Pair {
                 after => query.after = after,
             }
         }
+    }
+}
+
+fn quarter(now: i64) -> Progress {
+    Progress {
+        fraction: 0.25,
+        message: "a \"quarter\"".to_owned(),
+        at: at(now),
     }
 }
 

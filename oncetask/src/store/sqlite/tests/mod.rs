@@ -64,6 +64,7 @@ fn completions(claimed: &Claimed) -> Vec<Finish> {
             verdict: Verdict::Complete(None),
             cleanup: false,
             spawn: Vec::new(),
+            progress: None,
         })
         .collect()
 }
