@@ -100,3 +100,40 @@ pub(super) fn place_of(stored: &Stored) -> u64 {
     }
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_loses_nothing_walks_on_and_keeps_the_order() {
+        let mut rivals = Rivals::default();
+        assert_eq!(rivals.note(64, 0, 7), Meeting::None);
+        assert_eq!((rivals.place(), rivals.are_about()), (8, false));
+        assert!(!rivals.may_be_about());
+    }
+
+    #[test]
+    fn who_loses_many_goes_on_elsewhere_and_then_reads_anew() {
+        let mut rivals = Rivals::default();
+        assert_eq!(rivals.note(64, 64, 7), Meeting::First);
+        assert!(rivals.are_about());
+        assert_ne!(rivals.place(), 8, "all who lost are there");
+        assert_eq!(rivals.note(64, 0, u64::MAX), Meeting::None);
+        assert_eq!(rivals.place(), 0, "the ring is closed");
+        assert_eq!(rivals.note(64, 20, 7), Meeting::Here);
+        assert_eq!(rivals.note(64, 60, 7), Meeting::Everywhere);
+        assert_eq!(rivals.note(64, 0, 7), Meeting::None);
+    }
+
+    #[test]
+    fn one_that_is_lost_proves_nothing() {
+        let mut rivals = Rivals::default();
+        assert_eq!(rivals.note(1, 1, 7), Meeting::None);
+        assert!(rivals.may_be_about() && !rivals.are_about());
+        let last = (0..10)
+            .map(|_| rivals.note(1, 1, 7))
+            .find(|met| *met != Meeting::None);
+        assert_eq!(last, Some(Meeting::First));
+    }
+}

@@ -122,9 +122,7 @@ impl<'a> Turn<'a> {
                 pick(&mut window, self.room(), *group, &self.mine(), self.now);
             later = earliest(later, wait);
             if picks.is_empty() {
-                if window.behind.is_some() && !self.taken.claims.is_empty() {
-                    break;
-                } else if window.behind.is_some() {
+                if window.behind.is_some() {
                     self.inner.read_queue(&mut window, kinds, self.room()).await?;
                 } else if window.is_as_of(self.now) {
                     seen_all = true;
