@@ -72,7 +72,8 @@ async fn a_kind_that_nobody_knows_is_warned_of_and_left_alone(world: World) {
     let _worker = world.work(crate::world::naming(say)).await;
     world.create(work("a")).await;
     assert_eq!(heard.next().await, "a");
-    assert!(!logs::lines(&["WARN", "KindThatNobodyKnows", "leaves them alone"]).is_empty());
+    crate::world::until(|| !logs::lines(&["WARN", "KindThatNobodyKnows", "leaves them alone"]).is_empty())
+        .await;
     assert_eq!(world.task(&id).await.attempts(), 0);
 }
 
