@@ -20,15 +20,24 @@ struct Stamp {
     created: i64,
 }
 
-/// Creates a task every few milliseconds, run in this process and in another one.
+/// The pauses between tasks: on the embedded stores as short as they can be, on Firestore ten tasks a second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(80));
+/// How many tasks at the most: a query of Firestore's emulator takes longer the more tasks have ended.
+const MOST: (usize, usize) = (1000, 200);
+
+/// Creates a task now and then, run in this process and in another one.
 pub(crate) async fn latency(options: &Options) -> Result {
-    let tasks = options.tasks.min(1000);
+    let (pause, most) = match options.store.as_str() {
+        "firestore" => (PAUSES.1, MOST.1),
+        _ => (PAUSES.0, MOST.0),
+    };
+    let tasks = options.tasks.min(most);
     let place = Place::new(options)?;
     let client = place.client().await?;
     let before = Usage::of_this_process();
     let (sender, mut waits) = mpsc::unbounded_channel();
     let worker = start(&client, sender).await?;
-    let times = measure(&client, tasks, &mut waits).await?;
+    let times = measure(&client, tasks, pause, &mut waits).await?;
     worker.shutdown().await;
     let mut line = Line::of(&options.store, "latency", tasks)
         .times(times)
@@ -40,7 +49,7 @@ pub(crate) async fn latency(options: &Options) -> Result {
     }
     let (mut child, mut waits) = spawn(&place)?;
     let before = Usage::of_this_process();
-    let times = measure(&client, tasks, &mut waits).await;
+    let times = measure(&client, tasks, pause, &mut waits).await;
     child.kill()?;
     child.wait()?;
     let mut line = Line::of(&options.store, "latency", tasks)
@@ -55,6 +64,7 @@ pub(crate) async fn latency(options: &Options) -> Result {
 async fn measure(
     client: &Client,
     tasks: usize,
+    pause: Duration,
     waits: &mut mpsc::UnboundedReceiver<Duration>,
 ) -> Result<Vec<Duration>> {
     let mut times = Vec::new();
@@ -65,14 +75,14 @@ async fn measure(
         if number > 0 {
             times.push(wait);
         }
-        tokio::time::sleep(Duration::from_millis(5 + offbeat_millis(number))).await;
+        tokio::time::sleep(pause + offbeat(number)).await;
     }
     Ok(times)
 }
 
 /// Keeps the creations from falling into step with whatever looks at intervals.
-fn offbeat_millis(number: usize) -> u64 {
-    (number as u64).wrapping_mul(7919) % 23
+fn offbeat(number: usize) -> Duration {
+    Duration::from_millis((number as u64).wrapping_mul(7919) % 23)
 }
 
 /// What another process does for [`latency`]: it prints how long each task waited, in nanoseconds.
