@@ -1,4 +1,5 @@
 use std::fmt::{self, Display, Write};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,8 +14,11 @@ use sha2::{Digest, Sha256};
 /// assert_eq!(id.as_str(), "email:bob@example.com");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct TaskId(String);
+#[serde(from = "String", into = "String")]
+pub struct TaskId(
+    // It goes along wherever its task goes.
+    Arc<str>,
+);
 
 impl TaskId {
     /// How long an id may be, in bytes.
@@ -23,7 +27,7 @@ impl TaskId {
     /// The id with this text. What cannot be an id is refused where a task is created.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(text.into().into())
     }
 
     /// The id as text.
@@ -48,6 +52,12 @@ impl From<&str> for TaskId {
 impl From<String> for TaskId {
     fn from(text: String) -> Self {
         Self::new(text)
+    }
+}
+
+impl From<TaskId> for String {
+    fn from(id: TaskId) -> Self {
+        id.as_str().to_owned()
     }
 }
 
@@ -198,7 +208,7 @@ impl IdBuilder {
     /// The finished task id.
     #[must_use]
     pub fn id(self) -> TaskId {
-        TaskId(self.text)
+        TaskId::new(self.text)
     }
 
     /// The finished resource key. An empty one is none.

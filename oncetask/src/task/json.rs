@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +18,7 @@ use serde_json::Value;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Json(String);
+pub struct Json(Arc<str>);
 
 const EMPTY: &str = "{}";
 
@@ -28,7 +29,7 @@ impl Json {
     ///
     /// When the value cannot be written as JSON: a map whose keys are not strings, or a `Serialize` that fails.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
-        serde_json::to_string(value).map(Self)
+        serde_json::to_string(value).map(|text| Self(text.into()))
     }
 
     /// Takes text that must be JSON.
@@ -39,7 +40,7 @@ impl Json {
     pub fn parse(text: impl Into<String>) -> Result<Self, serde_json::Error> {
         let text = text.into();
         serde_json::from_str::<serde::de::IgnoredAny>(&text)?;
-        Ok(Self(text))
+        Ok(Self(text.into()))
     }
 
     /// The text.
@@ -70,15 +71,15 @@ impl Json {
     /// string.
     #[must_use]
     pub fn value(&self) -> Value {
-        serde_json::from_str(&self.0).unwrap_or_else(|_| Value::String(self.0.clone()))
+        serde_json::from_str(&self.0).unwrap_or_else(|_| Value::String(self.0.to_string()))
     }
 
     /// The payload of a task. A struct without fields, which JSON writes as `null`, is an empty object like
     /// every other struct that has nothing in it.
     pub(crate) fn payload_of<T: Serialize + ?Sized>(task: &T) -> Result<Self, serde_json::Error> {
         let json = Self::of(task)?;
-        Ok(if json.0 == "null" {
-            Self(EMPTY.to_owned())
+        Ok(if json.as_str() == "null" {
+            Self(EMPTY.into())
         } else {
             json
         })
@@ -87,7 +88,7 @@ impl Json {
     /// Reads what [`payload_of`](Self::payload_of) wrote.
     pub(crate) fn read_payload<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         self.read().or_else(|error| {
-            let unit = if self.0 == EMPTY {
+            let unit = if self.as_str() == EMPTY {
                 serde_json::from_str("null").ok()
             } else {
                 None
@@ -101,8 +102,8 @@ impl Json {
     }
 
     /// Text from a store of ours, which wrote it as JSON.
-    pub(crate) fn trusted(text: String) -> Self {
-        Self(text)
+    pub(crate) fn trusted(text: &str) -> Self {
+        Self(text.into())
     }
 }
 
@@ -120,7 +121,7 @@ impl fmt::Display for Json {
 
 impl From<Value> for Json {
     fn from(value: Value) -> Self {
-        Self(value.to_string())
+        Self(value.to_string().into())
     }
 }
 
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn damaged_text_is_a_string() {
-        let damaged = Json::trusted(r#"{"to"1}"#.to_owned());
+        let damaged = Json::trusted(r#"{"to"1}"#);
         assert_eq!(damaged.value(), Value::String(r#"{"to"1}"#.to_owned()));
         assert!(damaged.read::<Value>().is_err());
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use rusqlite::types::FromSqlError;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,15 @@ pub(super) struct Held {
     pub(super) kind: i64,
     pub(super) key: Option<String>,
     pub(super) state: TaskState,
+}
+
+/// JSON as a column holds it.
+struct Text(Json);
+
+impl FromSql for Text {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str().map(|text| Self(Json::trusted(text)))
+    }
 }
 
 /// The task with this id.
@@ -249,7 +258,7 @@ fn spec(row: &Row<'_>, id: &str) -> Result<TaskSpec, Trouble> {
         created_at: instant(row, 5)?,
         recurrence: recurrence.map(|text| parsed(&text)).transpose()?,
         occurrence,
-        payload: Json::trusted(row.get(9)?),
+        payload: row.get::<_, Text>(9)?.0,
     })
 }
 
@@ -293,7 +302,7 @@ fn state(row: &Row<'_>, at: usize) -> Result<TaskState, Trouble> {
         cleanup_attempts: row.get(at + 4)?,
         deferrals: row.get(at + 5)?,
         errors: errors.map_or(Ok(Vec::new()), read_errors)?,
-        result: row.get::<_, Option<String>>(at + 13)?.map(Json::trusted),
+        result: row.get::<_, Option<Text>>(at + 13)?.map(|text| text.0),
         progress: progress.map(read_progress).transpose()?,
         lease,
         cancelled_at,
