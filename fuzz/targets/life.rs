@@ -45,7 +45,7 @@ fn live(task: &Task, now: DateTime<Utc>) {
     let lease = Lease {
         token: LeaseToken::from_bits(7),
         until: now + TimeDelta::seconds(60).min(DateTime::<Utc>::MAX_UTC - now),
-        owner: "a fuzzer".to_owned(),
+        owner: "a fuzzer".into(),
         phase: next_phase(&task.state),
     };
     claim(&mut held, lease, now);

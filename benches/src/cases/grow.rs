@@ -176,7 +176,7 @@ fn all_probes() -> ClaimRequest {
         generators_only: false,
     };
     ClaimRequest {
-        owner: "bench".to_owned(),
+        owner: "bench".into(),
         now: Utc::now() + TimeDelta::milliseconds(2),
         wants: vec![want],
     }

@@ -20,16 +20,12 @@ struct Stamp {
     created: i64,
 }
 
-/// The pauses between tasks: on the embedded stores as short as they can be, on Firestore ten tasks a second.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(80));
-/// How many tasks at the most: a query of Firestore's emulator takes longer the more tasks have ended.
-const MOST: (usize, usize) = (1000, 200);
-
 /// Creates a task now and then, run in this process and in another one.
 pub(crate) async fn latency(options: &Options) -> Result {
     let (pause, most) = match options.store.as_str() {
-        "firestore" => (PAUSES.1, MOST.1),
-        _ => (PAUSES.0, MOST.0),
+        // Ten tasks a second, and few: a query of its emulator takes longer the more tasks have ended.
+        "firestore" => (Duration::from_millis(80), 200),
+        _ => (Duration::from_millis(5), 1000),
     };
     let tasks = options.tasks.min(most);
     let place = Place::new(options)?;

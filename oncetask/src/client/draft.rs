@@ -105,7 +105,7 @@ impl Draft {
         };
         let spec = TaskSpec {
             id: self.id,
-            kind: self.kind.to_owned(),
+            kind: self.kind.into(),
             payload: self.payload,
             resource_key: self.resource_key,
             created_at: now,

@@ -423,9 +423,9 @@ fn creation(task: Task, insert: Insert) -> Result<Creation, Error> {
         Insert::Existing(stored) if stored.spec.kind == task.spec.kind => (Created::Existing, *stored),
         Insert::Existing(stored) => {
             return Err(Error::KindMismatch {
+                kind: task.kind().to_owned(),
                 id: task.spec.id,
-                kind: task.spec.kind,
-                stored: stored.spec.kind,
+                stored: stored.kind().to_owned(),
             });
         }
         Insert::Refused(reason) => {

@@ -43,7 +43,7 @@ struct Engine {
     states: Arc<States>,
     runnables: Vec<Runnable>,
     /// The worker's name in the leases that it holds.
-    owner: String,
+    owner: Arc<str>,
     /// How long a lease is stored for at a time.
     heartbeat: Duration,
     drive: Drive,

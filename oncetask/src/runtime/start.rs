@@ -53,7 +53,7 @@ pub(super) async fn start(builder: Builder) -> Result<Worker, Error> {
         client,
         states: Arc::new(states),
         runnables,
-        owner: owner(),
+        owner: owner().into(),
         heartbeat,
         drive,
         keeper,

@@ -141,7 +141,7 @@ impl Filter {
             .as_ref()
             .map(|occurrence| &occurrence.generator);
         let done_at = task.state.done.map(|done| done.at);
-        self.kind.as_ref().is_none_or(|kind| *kind == task.spec.kind)
+        self.kind.as_ref().is_none_or(|kind| kind == task.kind())
             && self.status.is_none_or(|status| status == task.status(now))
             && self.resource_key.is_none_or_eq(task.resource_key())
             && self.generator.is_none_or_eq(generator)

@@ -16,6 +16,7 @@ mod watch;
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -133,7 +134,7 @@ pub enum Insert {
 #[derive(Clone, Debug)]
 pub struct ClaimRequest {
     /// The worker, for people who look.
-    pub owner: String,
+    pub owner: Arc<str>,
     /// The worker's clock.
     pub now: DateTime<Utc>,
     /// What it has room for.

@@ -14,11 +14,8 @@ use sha2::{Digest, Sha256};
 /// assert_eq!(id.as_str(), "email:bob@example.com");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub struct TaskId(
-    // It goes along wherever its task goes.
-    Arc<str>,
-);
+#[serde(transparent)]
+pub struct TaskId(Arc<str>);
 
 impl TaskId {
     /// How long an id may be, in bytes.
@@ -55,16 +52,10 @@ impl From<String> for TaskId {
     }
 }
 
-impl From<TaskId> for String {
-    fn from(id: TaskId) -> Self {
-        id.as_str().to_owned()
-    }
-}
-
 /// The resource that a task works on: tasks of one kind and key never run at the same time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ResourceKey(String);
+pub struct ResourceKey(Arc<str>);
 
 impl ResourceKey {
     /// How long a key may be, in bytes.
@@ -74,7 +65,7 @@ impl ResourceKey {
     #[must_use]
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
-        (!text.is_empty()).then_some(Self(text))
+        (!text.is_empty()).then(|| Self(text.into()))
     }
 
     /// The key as text.

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use serde::de::DeserializeOwned;
@@ -24,7 +25,7 @@ pub struct TaskSpec {
     /// What makes it one task: a second task with this id in the environment is the same task.
     pub id: TaskId,
     /// The name of its type.
-    pub kind: String,
+    pub kind: Arc<str>,
     /// The task itself, a JSON object.
     pub payload: Json,
     /// The resource that it works on. At most one claim of a (kind, key) is held at any instant.
@@ -79,7 +80,7 @@ pub struct Lease {
     /// When the claim ends unless it is extended.
     pub until: DateTime<Utc>,
     /// The worker, for people who look: host and process.
-    pub owner: String,
+    pub owner: Arc<str>,
     /// What the claim is for.
     pub phase: Phase,
 }

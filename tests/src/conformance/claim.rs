@@ -75,7 +75,7 @@ async fn what_is_claimed_is_what_is_stored(scene: Scene) {
     assert_eq!(claimed.task.attempts(), 1);
     let lease = claimed.task.state.lease.expect("it is leased");
     assert_eq!(lease.until, at(5) + LEASE);
-    assert_eq!(lease.owner, "worker");
+    assert_eq!(&*lease.owner, "worker");
     assert_eq!(lease.phase, Phase::Run);
 }
 

@@ -208,7 +208,7 @@ impl Queue {
 
     pub(super) async fn claim_all(&self, wants: Vec<Want>, now: DateTime<Utc>) -> Claimed {
         let asked = wants.len();
-        let owner = "worker".to_owned();
+        let owner = "worker".into();
         let claimed = answered(self.0.claim(ClaimRequest { owner, now, wants }).await);
         assert_eq!(claimed.next_due.len(), asked, "one next instant for each want");
         for claim in &claimed.claims {

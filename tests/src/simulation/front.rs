@@ -186,7 +186,7 @@ impl Store for Front {
     fn claim(&self, mut request: ClaimRequest) -> Answer<'_, Claimed> {
         let fate = self.line.fate_of_work(0);
         // Its host and its process are different in every run of one seed.
-        request.owner = self.line.who.to_string();
+        request.owner = self.line.who.to_string().into();
         if self.is(Broken::LeaseFromTheReply) {
             let round_trip = TimeDelta::milliseconds(signed(fate.there.unwrap_or_default() + fate.back));
             for want in &mut request.wants {

@@ -176,7 +176,7 @@ impl Line {
     }
 
     /// Tells the worker that tasks of these kinds may be due, and that these are to be stopped.
-    pub(crate) fn ring(self: &Arc<Self>, kinds: &[String], stopped: &[TaskId]) {
+    pub(crate) fn ring(self: &Arc<Self>, kinds: &[Arc<str>], stopped: &[TaskId]) {
         let number = self.rung.fetch_add(1, Ordering::Relaxed);
         let rng = &mut dice(self.network.seed, &[3, self.code(), number]);
         let plan = &self.network.plan;

@@ -203,7 +203,7 @@ impl Server {
         self.written.notify_waiters();
     }
 
-    fn ring(&self, kinds: &[String], stopped: &[TaskId]) {
+    fn ring(&self, kinds: &[Arc<str>], stopped: &[TaskId]) {
         let lines = self.lines.lock().expect("nothing panics while it holds the lock");
         for line in lines.iter().filter_map(Weak::upgrade) {
             line.ring(kinds, stopped);

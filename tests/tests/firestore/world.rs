@@ -205,7 +205,7 @@ pub(crate) fn request(kind: &str, claims: usize) -> ClaimRequest {
         generators_only: false,
     };
     ClaimRequest {
-        owner: "test".to_owned(),
+        owner: "test".into(),
         now: Utc::now(),
         wants: vec![want],
     }

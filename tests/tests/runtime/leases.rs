@@ -217,7 +217,7 @@ async fn a_lease_that_was_taken_over_stops_the_handler(world: World) {
     while heard.next().await != "dropped" {}
     let task = world.task(&id).await;
     assert_eq!(task.attempts(), 2);
-    assert_eq!(task.state.lease.expect("the rival has it").owner, "rival");
+    assert_eq!(&*task.state.lease.expect("the rival has it").owner, "rival");
 }
 
 /// The store answers a claim when its lease has ended: nobody runs on it, and the task is claimed anew.

@@ -1,7 +1,7 @@
 //! The claims that this process holds: with them at hand a claim is ended by one write and no read.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,7 +13,7 @@ use crate::task::{LeaseToken, ResourceKey, TaskId};
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(10);
 
 /// A kind and a resource key of it.
-pub(super) type Key = (String, ResourceKey);
+pub(super) type Key = (Arc<str>, ResourceKey);
 
 #[derive(Clone, Debug)]
 pub(super) struct Holding {

@@ -112,7 +112,7 @@ impl Store for MemoryStore {
 
     fn kinds(&self) -> Answer<'_, Vec<String>> {
         self.with(|shelf| {
-            let mut kinds: Vec<_> = shelf.tasks().map(|task| task.spec.kind.clone()).collect();
+            let mut kinds: Vec<_> = shelf.tasks().map(|task| task.kind().to_owned()).collect();
             kinds.sort_unstable();
             kinds.dedup();
             kinds
@@ -148,15 +148,9 @@ impl Store for MemoryStore {
         let answer = self.with(|shelf| {
             let mut finish = |finish: Finish| {
                 let id = finish.id.clone();
-                self::finish(shelf, finish, now)?;
-                let task = shelf.get(&id).ok_or(LeaseLost)?;
-                // It is due again, or others of its key are, or it has spawned.
-                if !task.is_done() || task.spec.resource_key.is_some() || task.spec.recurrence.is_some() {
-                    kinds.push(task.spec.kind.clone());
-                }
-                if task.is_done() {
-                    ended.push(id);
-                }
+                let Finished { due, done } = self::finish(shelf, finish, now)?;
+                kinds.extend(due);
+                ended.extend(done.then_some(id));
                 Ok(())
             };
             finishes.into_iter().map(&mut finish).collect()
@@ -204,7 +198,7 @@ impl Store for MemoryStore {
     }
 }
 
-fn ring_due(bell: &Bell, mut kinds: Vec<String>) {
+fn ring_due(bell: &Bell, mut kinds: Vec<Arc<str>>) {
     kinds.sort_unstable();
     kinds.dedup();
     for kind in &kinds {
@@ -231,7 +225,15 @@ fn renew(shelf: &mut Shelf, renewal: Renewal, now: DateTime<Utc>) -> Renewed {
     }
 }
 
-fn finish(shelf: &mut Shelf, finish: Finish, now: DateTime<Utc>) -> Result<(), LeaseLost> {
+/// What the end of a claim is to be told of.
+struct Finished {
+    /// The kind that may have something due: the task again, others of its key, or what it spawned.
+    due: Option<Arc<str>>,
+    /// Whether the task has ended.
+    done: bool,
+}
+
+fn finish(shelf: &mut Shelf, finish: Finish, now: DateTime<Utc>) -> Result<Finished, LeaseLost> {
     let Finish {
         id,
         token,
@@ -240,16 +242,20 @@ fn finish(shelf: &mut Shelf, finish: Finish, now: DateTime<Utc>) -> Result<(), L
         spawn,
         progress,
     } = finish;
-    let finished = shelf.update(&id, |task| {
-        transition::say(&mut task.state, token, progress)?;
-        transition::finish(&mut task.state, token, verdict, cleanup, now)
+    let finished = shelf.update(&id, |Task { spec, state }| {
+        transition::say(state, token, progress)?;
+        transition::finish(state, token, verdict, cleanup, now)?;
+        let done = state.done.is_some();
+        let may_be_due = !done || spec.resource_key.is_some() || spec.recurrence.is_some();
+        let due = may_be_due.then(|| spec.kind.clone());
+        Ok(Finished { due, done })
     });
-    finished.unwrap_or(Err(LeaseLost))?;
+    let finished = finished.unwrap_or(Err(LeaseLost))?;
     for task in spawn {
         // An occurrence that exists already was spawned before.
         let _ = shelf.insert(task);
     }
-    Ok(())
+    Ok(finished)
 }
 
 fn change(shelf: &mut Shelf, id: &TaskId, action: &Action, now: DateTime<Utc>) -> Option<Change> {

@@ -1,6 +1,7 @@
 //! Claims: what is due, by due time and then creation.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -36,7 +37,7 @@ struct Search<'a> {
     place: usize,
     want: &'a Want,
     kinds: Vec<Kind<'a>>,
-    owner: &'a str,
+    owner: &'a Arc<str>,
     now: DateTime<Utc>,
 }
 
@@ -290,7 +291,7 @@ impl Search<'_> {
         let lease = Lease {
             token: LeaseToken::random(),
             until: self.now + self.want.lease,
-            owner: self.owner.to_owned(),
+            owner: self.owner.clone(),
             phase: transition::next_phase(&task.state),
         };
         let silent = transition::claim(&mut task, lease, self.now);

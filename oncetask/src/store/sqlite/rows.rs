@@ -53,10 +53,9 @@ pub(super) struct Held {
     pub(super) state: TaskState,
 }
 
-/// JSON as a column holds it.
-struct Text(Json);
+struct JsonColumn(Json);
 
-impl FromSql for Text {
+impl FromSql for JsonColumn {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         value.as_str().map(|text| Self(Json::trusted(text)))
     }
@@ -165,7 +164,7 @@ pub(super) fn save(db: &Connection, seq: i64, state: &TaskState) -> Result<(), T
         lease.map(|lease| lease.token.to_bits().cast_signed()),
         lease.map(|lease| millis(lease.until)),
         lease.map(|lease| phase(lease.phase)),
-        lease.map(|lease| lease.owner.as_str()),
+        lease.map(|lease| &*lease.owner),
         state.cancelled_at.map(millis),
         errors(&state.errors),
         state.progress.as_ref().map(progress),
@@ -188,7 +187,7 @@ pub(super) fn save_claim(db: &Connection, seq: i64, state: &TaskState) -> Result
         state.cleanup_attempts,
         lease.map(|lease| lease.token.to_bits().cast_signed()),
         lease.map(|lease| phase(lease.phase)),
-        lease.map(|lease| lease.owner.as_str()),
+        lease.map(|lease| &*lease.owner),
         errors(&state.errors),
     ])?;
     Ok(())
@@ -258,7 +257,7 @@ fn spec(row: &Row<'_>, id: &str) -> Result<TaskSpec, Trouble> {
         created_at: instant(row, 5)?,
         recurrence: recurrence.map(|text| parsed(&text)).transpose()?,
         occurrence,
-        payload: row.get::<_, Text>(9)?.0,
+        payload: row.get::<_, JsonColumn>(9)?.0,
     })
 }
 
@@ -302,7 +301,7 @@ fn state(row: &Row<'_>, at: usize) -> Result<TaskState, Trouble> {
         cleanup_attempts: row.get(at + 4)?,
         deferrals: row.get(at + 5)?,
         errors: errors.map_or(Ok(Vec::new()), read_errors)?,
-        result: row.get::<_, Option<Text>>(at + 13)?.map(|text| text.0),
+        result: row.get::<_, Option<JsonColumn>>(at + 13)?.map(|json| json.0),
         progress: progress.map(read_progress).transpose()?,
         lease,
         cancelled_at,

@@ -80,7 +80,7 @@ impl Scene {
 fn task(kind: &str, id: &str) -> Task {
     let spec = TaskSpec {
         id: TaskId::new(id),
-        kind: kind.to_owned(),
+        kind: kind.into(),
         payload: Json::parse("{}").expect("JSON"),
         resource_key: None,
         created_at: at(0),

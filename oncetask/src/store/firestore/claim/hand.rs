@@ -44,19 +44,19 @@ pub(super) struct Hands {
 
 #[derive(Clone, Debug)]
 struct Wish {
-    owner: String,
+    owner: Arc<str>,
     lease: TimeDelta,
 }
 
 impl Hands {
     /// Notes what a worker wants, so that the next task can be claimed on its behalf. A group is claimed as a
     /// whole, and is not handed on.
-    pub(super) fn note(&mut self, owner: &str, wants: &[Want]) {
+    pub(super) fn note(&mut self, owner: &Arc<str>, wants: &[Want]) {
         let has_room = |want: &&Want| want.claims > 0 && want.group == 1 && !want.generators_only;
         for want in wants.iter().filter(has_room) {
             for kind in &want.kinds {
                 let wish = Wish {
-                    owner: owner.to_owned(),
+                    owner: owner.clone(),
                     lease: want.lease,
                 };
                 self.wishes.insert(kind.clone(), wish);
@@ -66,7 +66,7 @@ impl Hands {
 
     fn wish(&self, key: &Key) -> Option<Wish> {
         let row = self.in_a_row.get(key).copied().unwrap_or_default();
-        let wish = self.wishes.get(&key.0);
+        let wish = self.wishes.get(&*key.0);
         wish.filter(|_| row < MAX_IN_A_ROW).cloned()
     }
 
@@ -120,7 +120,7 @@ impl Inner {
         let task = &first.task;
         let key: Key = (task.spec.kind.clone(), task.spec.held_key()?.clone());
         let lasts = task.state.lease.as_ref()?.until - now;
-        if lasts < MARGIN || !self.bell.kinds().contains(&key.0) {
+        if lasts < MARGIN || !self.bell.kinds().iter().any(|kind| **kind == *key.0) {
             return None;
         }
         let wish = self.desk.shared().hands.wish(&key)?;
@@ -144,12 +144,12 @@ impl Inner {
         let (held, _) = self.held.now_held(now);
         let mut shared = self.desk.shared();
         let of_kind = |(kinds, window): &(&Vec<String>, &mut super::Window)| {
-            kinds.contains(&key.0) && window.is_fresh(now)
+            kinds.iter().any(|kind| **kind == *key.0) && window.is_fresh(now)
         };
         let (_, window) = shared.windows.iter_mut().find(of_kind)?;
         let is_next = |stored: &Stored| {
             let task = &stored.task;
-            let of_key = task.kind() == key.0 && task.spec.held_key() == Some(&key.1);
+            let of_key = task.kind() == &*key.0 && task.spec.held_key() == Some(&key.1);
             of_key && transition::is_due(&task.state, now) && !held.contains(&stored.name)
         };
         let place = window.tasks.iter().position(is_next)?;

@@ -153,7 +153,7 @@ impl Inner {
                     let key: Option<ResourceKey> = stored.task.spec.held_key().cloned();
                     let ends = stored.task.state.due().filter(|ends| *ends > now);
                     if let Some((key, ends)) = key.zip(ends) {
-                        let held = holders.entry((kind.to_owned(), key)).or_default();
+                        let held = holders.entry((stored.task.spec.kind, key)).or_default();
                         held.push((stored.name, ends));
                     }
                 }

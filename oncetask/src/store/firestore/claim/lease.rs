@@ -1,5 +1,7 @@
 //! The writes that claim.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::pick::Pick;
@@ -27,12 +29,12 @@ pub(super) struct Leased {
 
 impl Leased {
     /// A task that is to be claimed.
-    pub(super) fn new(before: Stored, owner: &str, now: DateTime<Utc>, lasts: TimeDelta) -> Self {
+    pub(super) fn new(before: Stored, owner: &Arc<str>, now: DateTime<Utc>, lasts: TimeDelta) -> Self {
         let mut task = before.task.clone();
         let lease = Lease {
             token: LeaseToken::random(),
             until: now + lasts,
-            owner: owner.to_owned(),
+            owner: owner.clone(),
             phase: transition::next_phase(&task.state),
         };
         let silent = transition::claim(&mut task, lease, now);

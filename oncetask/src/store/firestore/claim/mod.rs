@@ -136,7 +136,7 @@ impl Inner {
         self: &Arc<Self>,
         place: usize,
         want: &Want,
-        owner: &str,
+        owner: &Arc<str>,
         now: DateTime<Utc>,
         ahead: &Ahead,
     ) -> Taken {

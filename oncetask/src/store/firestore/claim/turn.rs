@@ -27,7 +27,7 @@ pub(super) struct Turn<'a> {
     /// The place of the want in the request.
     pub(super) place: usize,
     pub(super) want: &'a Want,
-    pub(super) owner: &'a str,
+    pub(super) owner: &'a Arc<str>,
     pub(super) now: DateTime<Utc>,
     ahead: &'a Ahead,
     pub(super) taken: Taken,
@@ -66,7 +66,7 @@ impl<'a> Turn<'a> {
         inner: &'a Arc<Inner>,
         place: usize,
         want: &'a Want,
-        owner: &'a str,
+        owner: &'a Arc<str>,
         now: DateTime<Utc>,
         ahead: &'a Ahead,
     ) -> Self {

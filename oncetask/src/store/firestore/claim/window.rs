@@ -159,7 +159,7 @@ impl Inner {
         let all = self.window_of_now(&kinds, room, now).await?;
         let mut shared = self.desk.shared();
         for want in wants {
-            let of_want = |stored: &&Stored| want.kinds.contains(&stored.task.spec.kind);
+            let of_want = |stored: &&Stored| want.kinds.iter().any(|kind| kind == stored.task.kind());
             let tasks: VecDeque<_> = all.tasks.iter().filter(of_want).cloned().collect();
             let window = Window {
                 size: tasks.len(),

@@ -81,7 +81,7 @@ pub(in super::super) fn encode(task: &Task, env: &str, marks: &Marks) -> Fields 
         fields.insert(name.to_owned(), value);
     };
     put(field::ID, text(spec.id.as_str()));
-    put(field::KIND, text(spec.kind.as_str()));
+    put(field::KIND, text(&*spec.kind));
     put(field::ENV, text(env));
     put(
         field::RESOURCE_KEY,
@@ -151,7 +151,7 @@ fn put_lease(fields: &mut Fields, lease: Option<&Lease>) {
     };
     fields.extend([
         (field::LEASE_TOKEN.to_owned(), token(lease.token)),
-        (field::LEASE_OWNER.to_owned(), text(lease.owner.as_str())),
+        (field::LEASE_OWNER.to_owned(), text(&*lease.owner)),
         (field::LEASE_PHASE.to_owned(), text(phase)),
         (field::LEASE_ENDS.to_owned(), text(exact(lease.until))),
     ]);
@@ -244,7 +244,7 @@ fn read_spec(reader: &mut Reader<'_>) -> Result<TaskSpec, Undecodable> {
     let occurs_at = reader.instant(field::OCCURRENCE_AT)?;
     Ok(TaskSpec {
         id: TaskId::new(reader.required(field::ID)?),
-        kind: reader.required(field::KIND)?,
+        kind: reader.required(field::KIND)?.into(),
         payload,
         resource_key: reader.text(field::RESOURCE_KEY)?.and_then(ResourceKey::new),
         created_at: created_at.ok_or_else(|| Undecodable("it has no `createdAt`".into()))?,
@@ -333,13 +333,13 @@ fn read_lease(reader: &mut Reader<'_>) -> Result<Option<Lease>, Undecodable> {
         Some((token, ends)) => Lease {
             token,
             until: ends,
-            owner: owner.unwrap_or_default(),
+            owner: owner.unwrap_or_default().into(),
             phase: if cleanup { Phase::Cleanup } else { Phase::Run },
         },
         None => Lease {
             token: LeaseToken::from_bits(0),
             until,
-            owner: UNNAMED_OWNER.to_owned(),
+            owner: UNNAMED_OWNER.into(),
             phase: Phase::Run,
         },
     }))

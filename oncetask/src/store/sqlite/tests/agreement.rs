@@ -77,7 +77,7 @@ impl Pair {
         let is_generator = occurrence.is_none() && self.rng.u8(0..4) == 0;
         let spec = TaskSpec {
             id: self.id(),
-            kind: KINDS[self.rng.usize(..KINDS.len())].to_owned(),
+            kind: KINDS[self.rng.usize(..KINDS.len())].into(),
             payload: Json::of(&[self.now]).expect("JSON"),
             resource_key: (key < 3).then(|| format!("key-{key}")).and_then(ResourceKey::new),
             created_at: at(self.now),
@@ -113,7 +113,7 @@ impl Pair {
             generators_only: rng.u8(0..4) == 0,
         };
         let request = ClaimRequest {
-            owner: "worker".to_owned(),
+            owner: "worker".into(),
             now: at(self.now),
             wants: vec![want(kinds, &mut self.rng), want(rest, &mut self.rng)],
         };

@@ -25,7 +25,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 fn task(id: &str, kind: &str, key: Option<&str>) -> Task {
     let spec = TaskSpec {
         id: TaskId::new(id),
-        kind: kind.to_owned(),
+        kind: kind.into(),
         payload: Json::parse(format!(r#"{{"id":"{id}"}}"#)).expect("JSON"),
         resource_key: key.and_then(ResourceKey::new),
         created_at: at(0),
@@ -37,7 +37,7 @@ fn task(id: &str, kind: &str, key: Option<&str>) -> Task {
 
 fn request(kinds: &[&str], claims: usize, now: DateTime<Utc>) -> ClaimRequest {
     ClaimRequest {
-        owner: "worker".to_owned(),
+        owner: "worker".into(),
         now,
         wants: vec![Want {
             kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
