@@ -4,34 +4,23 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::client::Client;
 use crate::runtime::Held;
 use crate::task::{ResourceKey, TaskId};
 
 /// What a handler may know about its call, and say while it runs.
 #[derive(Clone)]
-pub struct Context(pub(crate) Arc<Call>);
-
-/// One call of a handler.
-pub(crate) struct Call {
-    pub(crate) ids: Vec<TaskId>,
-    pub(crate) resource_key: Option<ResourceKey>,
-    pub(crate) attempt: u32,
-    pub(crate) client: Client,
+pub struct Context {
+    pub(crate) held: Arc<Held>,
     pub(crate) states: Arc<States>,
-    pub(crate) stop: CancellationToken,
-    /// The claim, if the call is made by a runtime.
-    pub(crate) held: Option<Arc<Held>>,
 }
 
 impl Context {
     /// The id of the task; `None` in a call with several.
     #[must_use]
     pub fn id(&self) -> Option<&TaskId> {
-        match &self.0.ids[..] {
-            [id] => Some(id),
+        match self.held.tasks() {
+            [only] => Some(only.task.id()),
             _ => None,
         }
     }
@@ -39,19 +28,24 @@ impl Context {
     /// The resource key of the task, or of all the tasks of a group.
     #[must_use]
     pub fn resource_key(&self) -> Option<&ResourceKey> {
-        self.0.resource_key.as_ref()
+        self.held.tasks().first()?.task.resource_key()
     }
 
     /// The number of this attempt, counted from one; of a group, the highest.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.0.attempt
+        let attempts = self
+            .held
+            .tasks()
+            .iter()
+            .map(|held| self.held.attempt_of(&held.task));
+        attempts.max().unwrap_or(1)
     }
 
     /// The client of the worker that runs the handler.
     #[must_use]
     pub fn client(&self) -> &Client {
-        &self.0.client
+        self.held.client()
     }
 
     /// Ends when the handler should stop: its task was cancelled or deleted, its lease is about to end or is
@@ -76,13 +70,13 @@ impl Context {
     /// # async fn work() {}
     /// ```
     pub async fn cancelled(&self) {
-        self.0.stop.cancelled().await;
+        self.held.stopped().await;
     }
 
     /// Whether [`cancelled`](Self::cancelled) has ended.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.stop.is_cancelled()
+        self.held.is_stopped()
     }
 
     /// Says how far the handler is: a fraction from 0 to 1, and what it is doing. `NaN`, as of none of none, is 0.
@@ -90,24 +84,23 @@ impl Context {
     /// Cheap to call often: the newest is stored, at most once a second, and read back with
     /// [`Client::get`]. What was said last is stored with the end of the call, at most 4 KiB of the message.
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
-        if let Some(held) = &self.0.held {
-            // Nothing of nothing is done: no number, and no store could keep it.
-            let fraction = if fraction.is_nan() {
-                0.0
-            } else {
-                fraction.clamp(0.0, 1.0)
-            };
-            held.say(fraction, message.into());
-        }
+        // Nothing of nothing is done: no number, and no store could keep it.
+        let fraction = if fraction.is_nan() {
+            0.0
+        } else {
+            fraction.clamp(0.0, 1.0)
+        };
+        self.held.say(fraction, message.into());
     }
 }
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("ids", &self.0.ids)
-            .field("resource_key", &self.0.resource_key)
-            .field("attempt", &self.0.attempt)
+            .field("id", &self.id())
+            .field("tasks", &self.held.tasks().len())
+            .field("resource_key", &self.resource_key())
+            .field("attempt", &self.attempt())
             .finish_non_exhaustive()
     }
 }
@@ -204,7 +197,7 @@ impl<S: Clone + Send + Sync + 'static> AppState for S {}
 
 impl<S: AppState> FromContext for State<S> {
     fn from_context(cx: &Context) -> Self {
-        let state = cx.0.states.get::<S>().cloned();
+        let state = cx.states.get::<S>().cloned();
         Self(state.expect("a state that `needs` lists is checked at start-up"))
     }
 

@@ -12,25 +12,15 @@ use super::context::{Context, Needs};
 use super::input::{CleanupInput, Job, TaskInput};
 use super::output::{HandlerOutput, Reply};
 use crate::runtime::panics;
-use crate::task::{Json, OnceTask, TaskId};
+use crate::store::ClaimedTask;
+use crate::task::{Json, OnceTask};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
-/// What the runtime hands to a handler: the stored tasks and the context.
+/// What the runtime hands to a handler: what it is called in, whose tasks are delivered.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Delivery {
-    pub(crate) tasks: Vec<Delivered>,
-    pub(crate) context: Context,
-}
-
-/// One stored task of a delivery.
-#[derive(Debug)]
-pub(crate) struct Delivered {
-    pub(crate) id: TaskId,
-    pub(crate) attempt: u32,
-    pub(crate) payload: Json,
-}
+pub struct Delivery(pub(crate) Context);
 
 /// What became of a delivery.
 #[doc(hidden)]
@@ -54,15 +44,17 @@ where
     F::Rest: Extract,
     F::Future: HandlerFuture<Out: HandlerOutput> + Send + 'static,
 {
-    let mut jobs = Vec::with_capacity(delivery.tasks.len());
+    let Delivery(context) = delivery;
+    let held = context.held.tasks();
+    let mut jobs = Vec::with_capacity(held.len());
     let mut unreadable = Vec::new();
-    for (place, Delivered { id, attempt, payload }) in delivery.tasks.into_iter().enumerate() {
-        match read(&payload) {
+    for (place, ClaimedTask { task: stored, .. }) in held.iter().enumerate() {
+        let (id, attempt) = (stored.id().clone(), context.held.attempt_of(stored));
+        match read(&stored.spec.payload) {
             Ok(task) => jobs.push(Job { task, id, attempt }),
             Err(error) => unreadable.push((place, error)),
         }
     }
-    let context = delivery.context;
     let call = (!jobs.is_empty()).then(|| -> BoxFuture<Reply> {
         // The handler is called inside the future: what it does before its first `.await` is part of it.
         Box::pin(async move {

@@ -13,10 +13,10 @@ mod output;
 
 pub use self::callable::{Callable, Extract, HandlerFuture};
 pub use self::config::HandlerConfig;
+pub(crate) use self::context::States;
 pub use self::context::{AppState, Context, FromContext, Needs, State};
-pub(crate) use self::context::{Call, States};
-pub(crate) use self::deliver::{Delivered, HandlerFn, Taken};
 pub use self::deliver::{Delivery, Handler, clean_up, deliver, is_grouped, needs};
+pub(crate) use self::deliver::{HandlerFn, Taken};
 pub use self::error::{HandlerError, Result, ResultExt, Signal};
 pub use self::input::{CleanupInput, Job, TaskInput};
 pub use self::missing::{HasCancel, HasRun, NoCancel, NoRun};

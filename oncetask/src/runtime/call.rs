@@ -1,18 +1,19 @@
 //! A call of a handler with its tasks: how it is driven, how it ends, and what is said of that.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::Engine;
-use super::lease::Hold;
+use super::execute::finishes;
+use super::lease::{Held, Hold};
 use super::panics::{self, Caught, Panic};
 use super::verdict::{later, outcomes, verdict};
-use crate::handler::{Call, Context, Delivered, Delivery, HandlerFn, Reply, Taken};
+use crate::handler::{Context, Delivery, HandlerFn, Reply, Taken};
 use crate::registry::Runnable;
 use crate::schedule::Retry;
+use crate::store::Finish;
 use crate::task::Task;
 use crate::task::transition::{Phase, Verdict, deferral};
 
@@ -26,78 +27,62 @@ enum End {
     GivenBack,
 }
 
-/// Calls the handler with tasks, and says what becomes of each.
+/// Calls the handler with the tasks of a claim, and says what becomes of each.
 pub(super) async fn call(
     engine: &Engine,
     runnable: &Runnable,
-    tasks: &[Task],
-    phase: Phase,
     handler: &HandlerFn,
     hold: &Hold,
-) -> Vec<Verdict> {
-    let retry = retry(runnable, phase);
-    let (span, began) = (span(tasks, phase), Instant::now());
-    let now = engine.client.clock().now();
-    let mut verdicts: Vec<Option<Verdict>> = tasks.iter().map(|_| None).collect();
+) -> Vec<Finish> {
+    let held = &hold.0;
+    let (span, began) = (span(held), Instant::now());
+    // What nothing else is said of is given back.
+    let mut ends = finishes(runnable, held.tasks(), &Verdict::Release);
+    let context = Context {
+        held: held.clone(),
+        states: engine.states.clone(),
+    };
     // A handler is copied for each call, which is the user's code too.
-    let end = match panics::catch(|| handler(delivery(engine, tasks, phase, hold))) {
+    let end = match panics::catch(|| handler(Delivery(context))) {
         Err(panic) => End::Panicked(panic),
         Ok(Taken { unreadable, call }) => {
             for (place, error) in unreadable {
-                verdicts[place] = Some(defer(&tasks[place], &error, now));
+                let task = &held.tasks()[place].task;
+                ends[place].verdict = defer(task, &error, engine.client.clock().now());
             }
-            let Some(call) = call else {
-                return verdicts.into_iter().flatten().collect();
-            };
+            let Some(call) = call else { return ends };
             run(engine, call, hold).instrument(span.clone()).await
         }
     };
     let _in_span = span.enter();
     log_end(&end, began.elapsed());
-    let waiting: Vec<_> = (0..tasks.len())
-        .filter(|place| verdicts[*place].is_none())
-        .collect();
-    let now = engine.client.clock().now();
-    let replies = match end {
-        End::GivenBack => {
-            for place in &waiting {
-                verdicts[*place] = Some(Verdict::Release);
-            }
-            Vec::new()
-        }
-        End::Replied(reply) => outcomes(reply, waiting.len()),
-        End::Panicked(panic) => {
-            let error = format!("the handler {panic}");
-            outcomes(Reply::All(Err(error.into())), waiting.len())
-        }
-        End::Stopped => outcomes(Reply::All(Err(stopped(runnable, hold).into())), waiting.len()),
+    let reply = match end {
+        End::GivenBack => None,
+        End::Replied(reply) => Some(reply),
+        End::Panicked(panic) => Some(failed(format!("the handler {panic}"))),
+        End::Stopped => Some(failed(stopped(runnable, hold))),
     };
-    for (place, outcome) in waiting.into_iter().zip(replies) {
-        let attempt = attempts(&tasks[place], phase);
-        verdicts[place] = Some(log_verdict(&tasks[place], verdict(outcome, attempt, retry, now)));
+    let said = held.last_words();
+    // What could not be read was not in the call.
+    let called = |end: &&mut Finish| matches!(end.verdict, Verdict::Release);
+    for end in ends.iter_mut().filter(called) {
+        end.progress.clone_from(&said);
     }
-    verdicts.into_iter().flatten().collect()
+    if let Some(reply) = reply {
+        let tasks = ends.iter_mut().filter(called).count();
+        let retry = retry(runnable, held.phase);
+        let now = engine.client.clock().now();
+        let called = ends.iter_mut().zip(held.tasks()).filter(|(end, _)| called(&end));
+        for ((end, claimed), outcome) in called.zip(outcomes(reply, tasks)) {
+            let attempt = held.attempt_of(&claimed.task);
+            end.verdict = log_verdict(&claimed.task, verdict(outcome, attempt, retry, now));
+        }
+    }
+    ends
 }
 
-fn delivery(engine: &Engine, tasks: &[Task], phase: Phase, hold: &Hold) -> Delivery {
-    let delivered = |task: &Task| Delivered {
-        id: task.id().clone(),
-        attempt: attempts(task, phase),
-        payload: task.spec.payload.clone(),
-    };
-    let context = Context(Arc::new(Call {
-        ids: tasks.iter().map(|task| task.id().clone()).collect(),
-        resource_key: tasks.first().and_then(|task| task.resource_key().cloned()),
-        attempt: tasks.iter().map(|task| attempts(task, phase)).max().unwrap_or(1),
-        client: engine.client.clone(),
-        states: engine.states.clone(),
-        stop: hold.0.stop.clone(),
-        held: Some(hold.0.clone()),
-    }));
-    Delivery {
-        tasks: tasks.iter().map(delivered).collect(),
-        context,
-    }
+fn failed(error: String) -> Reply {
+    Reply::All(Err(error.into()))
 }
 
 /// Drives the handler until it returns, panics, or has to be dropped.
@@ -115,14 +100,14 @@ async fn run(engine: &Engine, call: impl Future<Output = Reply> + Unpin, hold: &
         }
     });
     let given_back = async {
-        engine.giving_back.cancelled().await;
-        held.stop.cancel();
+        engine.giving_back.wait().await;
+        held.stop();
     };
     let end = tokio::select! {
         biased;
         // It looks at the same first; most handlers are done before anybody has to listen.
         end = guarded => end,
-        () = held.dropped.cancelled() => End::Stopped,
+        () = held.dropped() => End::Stopped,
         () = given_back => End::GivenBack,
     };
     if let Err(panic) = panics::catch(|| drop(call)) {
@@ -153,10 +138,12 @@ fn defer(task: &Task, error: &str, now: chrono::DateTime<chrono::Utc>) -> Verdic
     }
 }
 
-fn span(tasks: &[Task], phase: Phase) -> tracing::Span {
-    let first = &tasks[0];
+fn span(held: &Held) -> tracing::Span {
+    let tasks = held.tasks();
+    let first = &tasks[0].task;
     let key = first.resource_key().map(tracing::field::display);
-    let (kind, attempt, cleanup) = (first.kind(), attempts(first, phase), phase == Phase::Cleanup);
+    let (kind, cleanup) = (first.kind(), held.phase == Phase::Cleanup);
+    let attempt = held.attempt_of(first);
     if tasks.len() == 1 {
         tracing::info_span!("attempt", kind, id = %first.id(), resource_key = key, attempt, cleanup)
     } else {
@@ -204,12 +191,5 @@ pub(super) fn retry(runnable: &Runnable, phase: Phase) -> &Retry {
     match phase {
         Phase::Run => &runnable.config.retry,
         Phase::Cleanup => &runnable.config.cancel_retry,
-    }
-}
-
-pub(super) fn attempts(task: &Task, phase: Phase) -> u32 {
-    match phase {
-        Phase::Run => task.state.attempts,
-        Phase::Cleanup => task.state.cleanup_attempts,
     }
 }

@@ -108,8 +108,8 @@ impl Dispatcher {
     async fn run(&mut self) {
         let kinds = self.rooms.iter().flat_map(|room| room.kinds.clone()).collect();
         let mut watch = self.engine.client.store().watch(Interest::Kinds(kinds));
-        let draining = self.engine.draining.clone();
-        while !draining.is_cancelled() {
+        let engine = self.engine.clone();
+        while !engine.draining.is_set() {
             self.gather_news().await;
             // Not only after a pause: where there is always something to hear, none comes to its end.
             self.look_at_due();
@@ -123,7 +123,7 @@ impl Dispatcher {
             // It is always heard who rings: neither a backlog nor a store in trouble must keep cancellations waiting.
             tokio::select! {
                 biased;
-                () = draining.cancelled() => {}
+                () = engine.draining.wait() => {}
                 rung = watch.rung() => self.rung(&rung),
                 Some(news) = self.heard.recv() => self.hear(&news),
                 () = pause(wait) => {}

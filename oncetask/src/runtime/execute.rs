@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::call::{attempts, call, retry};
-use super::lease::Hold;
+use super::call::{call, retry};
+use super::lease::{Hold, Terms, token};
 use super::{Engine, panics, recur};
 use crate::handler::HandlerError;
 use crate::registry::Runnable;
 use crate::store::{ClaimedTask, Finish};
+use crate::task::Task;
 use crate::task::transition::{Phase, Verdict};
-use crate::task::{LeaseToken, Task};
 
 /// A claim, and the handler that it is for.
 #[derive(Debug)]
@@ -29,26 +29,40 @@ pub(super) struct Assignment {
 pub(super) async fn execute(engine: &Engine, assignment: Assignment) {
     let Assignment {
         runnable,
-        tasks,
+        mut tasks,
         sent,
         lease,
     } = assignment;
     let runnable = &engine.runnables[runnable];
     let phase = tasks.first().map_or(Phase::Run, |claimed| phase(&claimed.task));
-    let tokens = tasks
-        .iter()
-        .map(|claimed| (claimed.task.id().clone(), token(&claimed.task)));
-    let hold = engine.keeper.hold(
-        tokens,
-        sent,
-        (runnable.config.lease, engine.heartbeat, lease),
+    let handler = match phase {
+        Phase::Run => Some(&runnable.run),
+        Phase::Cleanup => runnable.cleanup.as_ref(),
+    };
+    if handler.is_some() {
+        let exhausted = take_exhausted(runnable, &mut tasks);
+        if !exhausted.is_empty() {
+            engine.completer.submit(exhausted, None).await;
+        }
+    }
+    if tasks.is_empty() {
+        return;
+    }
+    let terms = Terms {
         phase,
-    );
-    let finishes = match &tasks[..] {
-        [only] if only.task.spec.recurrence.is_some() => {
+        lease: runnable.config.lease,
+        heartbeat: engine.heartbeat,
+        first: lease,
+    };
+    let hold = engine.keeper.hold(tasks, sent, terms);
+    let finishes = match (hold.0.tasks(), handler) {
+        ([only], _) if only.task.spec.recurrence.is_some() => {
             vec![recur::advance(&only.task, engine.client.clock().now())]
         }
-        _ => attempt(engine, runnable, tasks, phase, &hold).await,
+        // There is nothing to clean up with.
+        (tasks, None) => finishes(runnable, tasks, &Verdict::Complete(None)),
+        (tasks, _) if !may_begin(engine, &hold) => finishes(runnable, tasks, &Verdict::Release),
+        (_, Some(handler)) => call(engine, runnable, handler, &hold).await,
     };
     hold.0.end();
     if hold.0.is_lost() {
@@ -92,6 +106,12 @@ fn releases(engine: &Engine, assignments: &[Assignment]) -> Vec<Finish> {
     assignments.iter().flat_map(release).collect()
 }
 
+/// The same verdict on every task of a claim.
+pub(super) fn finishes(runnable: &Runnable, tasks: &[ClaimedTask], verdict: &Verdict) -> Vec<Finish> {
+    let finish = |claimed: &ClaimedTask| finish(runnable, &claimed.task, verdict.clone());
+    tasks.iter().map(finish).collect()
+}
+
 fn finish(runnable: &Runnable, task: &Task, verdict: Verdict) -> Finish {
     Finish {
         id: task.id().clone(),
@@ -103,53 +123,23 @@ fn finish(runnable: &Runnable, task: &Task, verdict: Verdict) -> Finish {
     }
 }
 
-async fn attempt(
-    engine: &Engine,
-    runnable: &Runnable,
-    tasks: Vec<ClaimedTask>,
-    phase: Phase,
-    hold: &Hold,
-) -> Vec<Finish> {
-    let handler = match phase {
-        Phase::Run => Some(&runnable.run),
-        Phase::Cleanup => runnable.cleanup.as_ref(),
-    };
-    let Some(handler) = handler else {
-        return tasks
-            .iter()
-            .map(|claimed| finish(runnable, &claimed.task, Verdict::Complete(None)))
-            .collect();
-    };
-    let mut finishes = Vec::with_capacity(tasks.len());
-    let mut begin = Vec::with_capacity(tasks.len());
-    for claimed in tasks {
-        match exhausted(runnable, &claimed) {
-            Some(verdict) => finishes.push(finish(runnable, &claimed.task, verdict)),
-            None => begin.push(claimed.task),
+/// Takes out those tasks whose attempts are used up.
+fn take_exhausted(runnable: &Runnable, tasks: &mut Vec<ClaimedTask>) -> Vec<Finish> {
+    let mut ended = Vec::new();
+    tasks.retain(|claimed| match exhausted(runnable, claimed) {
+        None => true,
+        Some(verdict) => {
+            ended.push(finish(runnable, &claimed.task, verdict));
+            false
         }
-    }
-    if !may_begin(engine, hold) {
-        finishes.extend(begin.iter().map(|task| finish(runnable, task, Verdict::Release)));
-    } else if !begin.is_empty() {
-        let verdicts = call(engine, runnable, &begin, phase, handler, hold).await;
-        let said = hold.0.last_words();
-        let ends = begin.iter().zip(verdicts);
-        finishes.extend(ends.map(|(task, verdict)| {
-            // What could not be read was not in the call.
-            let was_called = !matches!(verdict, Verdict::Defer { .. });
-            Finish {
-                progress: said.clone().filter(|_| was_called),
-                ..finish(runnable, task, verdict)
-            }
-        }));
-    }
-    finishes
+    });
+    ended
 }
 
 /// Whether a call may begin. A claim that was on its way when the worker was told to stop, or that took almost
 /// its lease to be answered, is given back: nothing was attempted.
 fn may_begin(engine: &Engine, hold: &Hold) -> bool {
-    if engine.draining.is_cancelled() {
+    if engine.draining.is_set() {
         return false;
     }
     let in_time = hold.0.may_run();
@@ -167,7 +157,7 @@ fn exhausted(runnable: &Runnable, ClaimedTask { task, silent }: &ClaimedTask) ->
         return None;
     }
     let phase = phase(task);
-    let before = attempts(task, phase).saturating_sub(1);
+    let before = task.state.attempts_in(phase).saturating_sub(1);
     let error = HandlerError::from(task.errors().last().map_or("", |error| &error.error));
     let retry = retry(runnable, phase);
     let last = panics::catch(|| retry.delay(before, &error)).map_or(true, |delay| delay.is_none());
@@ -181,10 +171,33 @@ fn phase(task: &Task) -> Phase {
     task.state.lease.as_ref().map_or(Phase::Run, |lease| lease.phase)
 }
 
-fn token(task: &Task) -> LeaseToken {
-    task.state
-        .lease
-        .as_ref()
-        .map(|lease| lease.token)
-        .expect("a claimed task has a lease")
+#[cfg(test)]
+pub(super) mod tests {
+    use chrono::{TimeDelta, Utc};
+
+    use super::*;
+    use crate::task::{Json, Lease, LeaseToken, TaskId, TaskSpec, transition};
+
+    /// A task as it is claimed.
+    pub(in crate::runtime) fn claimed(id: &str, silent: bool) -> ClaimedTask {
+        let now = Utc::now();
+        let spec = TaskSpec {
+            id: TaskId::new(id),
+            kind: "A".into(),
+            payload: Json::of(&()).unwrap(),
+            resource_key: None,
+            created_at: now,
+            recurrence: None,
+            occurrence: None,
+        };
+        let mut task = Task::new(spec, now);
+        let lease = Lease {
+            token: LeaseToken::random(),
+            until: now + TimeDelta::minutes(1),
+            owner: "worker".into(),
+            phase: Phase::Run,
+        };
+        transition::claim(&mut task, lease, now);
+        ClaimedTask { task, silent }
+    }
 }

@@ -183,28 +183,15 @@ pub(super) async fn lane(engine: Arc<Engine>, queue: Arc<Queue>, slot: Slot) {
 
 #[cfg(test)]
 mod tests {
-    use chrono::Utc;
-
     use super::*;
-    use crate::store::ClaimedTask;
-    use crate::task::{Json, Task, TaskId, TaskSpec};
+    use crate::runtime::execute::tests::claimed;
 
     const QUICK: Duration = Duration::from_micros(10);
 
     fn claim(silent: bool) -> Assignment {
-        let spec = TaskSpec {
-            id: TaskId::new("a"),
-            kind: "A".into(),
-            payload: Json::of(&()).unwrap(),
-            resource_key: None,
-            created_at: Utc::now(),
-            recurrence: None,
-            occurrence: None,
-        };
-        let task = Task::new(spec, Utc::now());
         Assignment {
             runnable: 0,
-            tasks: vec![ClaimedTask { task, silent }],
+            tasks: vec![claimed("a", silent)],
             sent: Instant::now() - Duration::from_mins(1),
             lease: LEASE,
         }

@@ -13,6 +13,7 @@ mod dispatch;
 mod drive;
 mod execute;
 mod lanes;
+mod latch;
 mod lease;
 pub(crate) mod panics;
 mod recur;
@@ -25,11 +26,10 @@ mod verdict;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 pub use self::builder::{Builder, builder, run};
 use self::complete::Completer;
 use self::drive::Drive;
+use self::latch::Latch;
 pub(crate) use self::lease::Held;
 use self::lease::Keeper;
 pub use self::shutdown::Worker;
@@ -50,9 +50,9 @@ struct Engine {
     keeper: Keeper,
     completer: Completer,
     /// No new claims.
-    draining: CancellationToken,
+    draining: Latch,
     /// Handlers that still run are dropped and their claims given back.
-    giving_back: CancellationToken,
+    giving_back: Latch,
 }
 
 impl Drop for Engine {

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use super::lease::token;
 use crate::schedule::{Missed, Recurrence};
 use crate::store::Finish;
 use crate::task::transition::Verdict;
@@ -26,12 +27,7 @@ pub(super) fn advance(generator: &Task, now: DateTime<Utc>) -> Finish {
     let next = rule.after(now.max(due));
     Finish {
         id: generator.id().clone(),
-        token: generator
-            .state
-            .lease
-            .as_ref()
-            .map(|lease| lease.token)
-            .expect("a claimed task has a lease"),
+        token: token(generator),
         verdict: Verdict::Advance { next },
         cleanup: false,
         spawn,

@@ -28,14 +28,14 @@ impl Worker {
     ///
     /// Dropping the future stops the worker without grace.
     pub async fn shutdown(mut self) {
-        self.engine.draining.cancel();
+        self.engine.draining.set();
         tracing::info!(grace = ?self.grace, "stopping: no more claims, handlers may end");
         if tokio::time::timeout(self.grace, &mut self.dispatcher)
             .await
             .is_err()
         {
             tracing::warn!("the grace is over: what still runs is dropped and its claims given back");
-            self.engine.giving_back.cancel();
+            self.engine.giving_back.set();
             // Code that never awaits cannot be dropped, and must not keep the program from ending.
             let _ = tokio::time::timeout(GIVE_BACK, &mut self.dispatcher).await;
         }
@@ -52,8 +52,8 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         // The engine goes when the last call has: until then leases are kept, and handlers stopped in time.
-        self.engine.draining.cancel();
-        self.engine.giving_back.cancel();
+        self.engine.draining.set();
+        self.engine.giving_back.set();
     }
 }
 

@@ -4,12 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::Engine;
 use super::builder::Builder;
 use super::complete::Completer;
 use super::dispatch;
+use super::latch::Latch;
 use super::lease::Keeper;
 use super::panics;
 use super::shutdown::Worker;
@@ -49,7 +48,7 @@ pub(super) async fn start(builder: Builder) -> Result<Worker, Error> {
         problems: vec![format!("the thread that keeps leases cannot be started: {error}")],
     })?;
     let engine = Arc::new(Engine {
-        completer: Completer::start(client.clone(), &drive),
+        completer: Completer::start(client.clone(), keeper.clone(), &drive),
         client,
         states: Arc::new(states),
         runnables,
@@ -57,8 +56,8 @@ pub(super) async fn start(builder: Builder) -> Result<Worker, Error> {
         heartbeat,
         drive,
         keeper,
-        draining: CancellationToken::new(),
-        giving_back: CancellationToken::new(),
+        draining: Latch::default(),
+        giving_back: Latch::default(),
     });
     let dispatcher = engine.drive.spawn(dispatch::dispatch(engine.clone()));
     engine.drive.spawn(warn_of_strangers(engine.clone(), known));
@@ -92,14 +91,18 @@ async fn warn_of_strangers(engine: Arc<Engine>, known: HashSet<&'static str>) {
         tokio::time::sleep(SETTLED).await;
         engine.client.kinds().await
     };
-    match engine.draining.run_until_cancelled(look).await {
-        None => {}
-        Some(Ok(kinds)) => {
+    let kinds = tokio::select! {
+        biased;
+        () = engine.draining.wait() => return,
+        kinds = look => kinds,
+    };
+    match kinds {
+        Ok(kinds) => {
             for kind in kinds.iter().filter(|kind| !known.contains(kind.as_str())) {
                 tracing::warn!(%kind, "the store has tasks of a kind that this program does not know; it leaves them alone");
             }
         }
-        Some(Err(error)) => tracing::warn!(%error, "the kinds in the store could not be listed"),
+        Err(error) => tracing::warn!(%error, "the kinds in the store could not be listed"),
     }
 }
 

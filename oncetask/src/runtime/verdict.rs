@@ -63,27 +63,33 @@ fn failure(error: &HandlerError, attempt: u32, retry: &Retry, now: DateTime<Utc>
 }
 
 /// One outcome for each task of a call, in order.
-pub(super) fn outcomes(reply: Reply, tasks: usize) -> Vec<Result<Option<Json>, HandlerError>> {
-    match reply {
-        Reply::All(Ok(result)) => std::iter::repeat_with(|| Ok(result.clone()))
-            .take(tasks)
-            .collect(),
-        Reply::All(Err(error)) => std::iter::repeat_with(|| Err(error.again()))
-            .take(tasks)
-            .collect(),
-        Reply::Each(outcomes) if outcomes.len() == tasks => {
-            outcomes.into_iter().map(|Outcome(outcome)| outcome).collect()
-        }
+pub(super) fn outcomes(
+    reply: Reply,
+    tasks: usize,
+) -> impl Iterator<Item = Result<Option<Json>, HandlerError>> {
+    let (each, same) = match reply {
+        Reply::Each(outcomes) if outcomes.len() == tasks => (outcomes, None),
         Reply::Each(outcomes) => {
             let error = format!(
                 "the handler took {tasks} tasks and returned {} outcomes: there has to be one for each, in order",
                 outcomes.len()
             );
-            std::iter::repeat_with(|| Err(HandlerError::from(error.clone())))
-                .take(tasks)
-                .collect()
+            (Vec::new(), Some(Err(error.into())))
         }
-    }
+        Reply::All(outcome) => (Vec::new(), Some(outcome)),
+    };
+    // The last gets the outcome itself: who is given an error sees to its end, which is the user's code.
+    let mut left = if same.is_some() { tasks } else { 0 };
+    let mut same = same;
+    let same = std::iter::from_fn(move || {
+        left = left.checked_sub(1)?;
+        match &same {
+            Some(Ok(result)) if left > 0 => Some(Ok(result.clone())),
+            Some(Err(error)) if left > 0 => Some(Err(error.again())),
+            _ => same.take(),
+        }
+    });
+    each.into_iter().map(|Outcome(outcome)| outcome).chain(same)
 }
 
 /// An instant this long from now, or the last one there is.

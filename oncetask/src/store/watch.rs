@@ -60,6 +60,10 @@ impl Watch {
     }
 
     /// Whether somebody still waits: for whoever watches a remote store on its behalf.
+    #[cfg_attr(
+        not(feature = "firestore"),
+        expect(dead_code, reason = "only a remote store is watched for others")
+    )]
     pub(crate) fn waiting(&self) -> impl Fn() -> bool + Send + Sync + 'static {
         let subscription = Arc::downgrade(&self.0);
         move || subscription.strong_count() > 0

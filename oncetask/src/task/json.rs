@@ -55,6 +55,11 @@ impl Json {
     ///
     /// When the JSON is not what the type expects; the error names the path to the place.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        // To keep track of the path costs more than to read.
+        serde_json::from_str(&self.0).or_else(|_| self.read_with_path())
+    }
+
+    fn read_with_path<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         let mut input = serde_json::Deserializer::from_str(&self.0);
         serde_path_to_error::deserialize(&mut input).map_err(|error| {
             let path = error.path().to_string();

@@ -260,6 +260,15 @@ impl TaskState {
         }
     }
 
+    /// How many attempts of this phase have begun.
+    #[must_use]
+    pub fn attempts_in(&self, phase: Phase) -> u32 {
+        match phase {
+            Phase::Run => self.attempts,
+            Phase::Cleanup => self.cleanup_attempts,
+        }
+    }
+
     /// The instant from which the task may be claimed; `None` once it is done.
     ///
     /// A leased task may be claimed when its lease ends: then its worker is gone.

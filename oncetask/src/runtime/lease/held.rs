@@ -1,18 +1,20 @@
 //! One claim: when its lease ends, and what its handler is told.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::lock;
 use super::table::Table;
+use crate::client::Client;
+use crate::runtime::latch::Latch;
 use crate::runtime::stretch::Stretch;
-use crate::store::{Renewal, Renewed};
+use crate::store::{ClaimedTask, Renewal, Renewed};
 use crate::task::transition::Phase;
-use crate::task::{LeaseToken, Progress, TaskId};
+use crate::task::{LeaseToken, Progress, Task, TaskId};
 
 /// The longest margin between the stop of a handler and the end of its stored lease.
 const LONGEST_MARGIN: Duration = Duration::from_secs(5);
@@ -27,25 +29,41 @@ const RETRY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(super) number: u64,
-    /// Fires for the handler to see.
-    pub(in crate::runtime) stop: CancellationToken,
-    /// Fires when the handler has to be dropped.
-    pub(in crate::runtime) dropped: CancellationToken,
+    /// What is held, as it was claimed.
+    tasks: Vec<ClaimedTask>,
+    /// Set for the handler to see.
+    stop: Latch,
+    /// Set when the handler has to be dropped.
+    dropped: Latch,
     /// When the attempt may hold its task no longer, however healthy it is.
     limit: Instant,
     /// How long the lease is stored for at a time, unless the store is slow.
     heartbeat: Duration,
     /// What the claim is for: a cleanup handler is not stopped by the cancellation that it cleans up after.
-    phase: Phase,
+    pub(in crate::runtime) phase: Phase,
     /// Whether the call is over and its verdicts are on their way.
     over: AtomicBool,
     state: Mutex<State>,
-    pub(super) keeper: Weak<Table>,
+    pub(super) table: Arc<Table>,
+}
+
+/// What a claim is held for, and how long.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::runtime) struct Terms {
+    pub(in crate::runtime) phase: Phase,
+    /// The longest that the attempt may take.
+    pub(in crate::runtime) lease: Duration,
+    /// For how long the lease is stored at a time.
+    pub(in crate::runtime) heartbeat: Duration,
+    /// For how long it was stored by the claim.
+    pub(in crate::runtime) first: Duration,
 }
 
 #[derive(Debug)]
 struct State {
-    tasks: Vec<HeldTask>,
+    /// Where it stands among those that are held; `None` once it is not.
+    listed: Option<Instant>,
+    fates: Fates,
     /// When the stored lease ends.
     end: Instant,
     /// How long before that the handler is told to stop.
@@ -72,38 +90,30 @@ struct Extension {
     period: Duration,
 }
 
-#[derive(Debug)]
-struct HeldTask {
-    id: TaskId,
-    token: LeaseToken,
-    lost: bool,
-    /// Lost, for it was deleted.
-    gone: bool,
-    cancelled: bool,
+/// The places of those tasks that are not held as they were.
+#[derive(Debug, Default)]
+struct Fates {
+    cancelled: BTreeSet<usize>,
+    lost: BTreeSet<usize>,
+    /// Lost, for they were deleted.
+    gone: BTreeSet<usize>,
 }
 
 impl Held {
-    /// A claim that was sent at `sent`, of a lease that is stored in heartbeats.
+    /// A claim that was sent at `sent`.
     pub(super) fn new(
         number: u64,
-        tasks: impl IntoIterator<Item = (TaskId, LeaseToken)>,
+        tasks: Vec<ClaimedTask>,
         sent: Instant,
-        (lease, heartbeat, first): (Duration, Duration, Duration),
-        phase: Phase,
-        keeper: Weak<Table>,
+        terms: Terms,
+        table: Arc<Table>,
     ) -> Self {
-        let heartbeat = heartbeat.min(lease);
-        let first = first.min(lease);
+        let Terms { phase, lease, .. } = terms;
+        let [heartbeat, first] = [terms.heartbeat, terms.first].map(|length| length.min(lease));
         let (end, limit) = (sent + first, sent + lease);
-        let task = |(id, token)| HeldTask {
-            id,
-            token,
-            lost: false,
-            gone: false,
-            cancelled: false,
-        };
         let state = State {
-            tasks: tasks.into_iter().map(task).collect(),
+            listed: None,
+            fates: Fates::default(),
             end,
             margin: margin(first),
             renew_at: (end < limit).then(|| sent + first / 2),
@@ -114,36 +124,91 @@ impl Held {
             progress_at: None,
             progress_stored: None,
         };
-        let (stop, dropped) = (CancellationToken::new(), CancellationToken::new());
         Self {
             number,
-            stop,
-            dropped,
+            tasks,
+            stop: Latch::default(),
+            dropped: Latch::default(),
             limit,
             heartbeat,
             phase,
             over: AtomicBool::new(false),
             state: Mutex::new(state),
-            keeper,
+            table,
         }
+    }
+
+    pub(crate) fn tasks(&self) -> &[ClaimedTask] {
+        &self.tasks
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.table.client
+    }
+
+    /// The number of this attempt of one of its tasks, counted from one.
+    pub(crate) fn attempt_of(&self, task: &Task) -> u32 {
+        task.state.attempts_in(self.phase)
+    }
+
+    /// Tells the handler to stop.
+    pub(in crate::runtime) fn stop(&self) {
+        self.stop.set();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.is_set()
+    }
+
+    /// Ends when the handler is told to stop.
+    pub(crate) async fn stopped(&self) {
+        self.stop.wait().await;
+    }
+
+    /// Ends when the handler has to be dropped.
+    pub(in crate::runtime) async fn dropped(&self) {
+        self.dropped.wait().await;
+    }
+
+    fn drop_handler(&self) {
+        self.dropped.set();
+    }
+
+    /// Notes where it stands in the table. Returns where it stood before; once it is not held it stays so.
+    pub(super) fn list(&self, begins: bool) -> Option<(Option<Instant>, Instant)> {
+        let mut state = lock(&self.state);
+        if state.listed.is_none() && !begins {
+            return None;
+        }
+        let next = state.next_event(self.stop.is_set());
+        Some((state.listed.replace(next), next))
+    }
+
+    /// Notes that it is held no longer. Returns where it stood in the table.
+    pub(super) fn unlist(&self) -> Option<Instant> {
+        lock(&self.state).listed.take()
+    }
+
+    pub(super) fn is_listed(&self) -> bool {
+        lock(&self.state).listed.is_some()
     }
 
     /// Fires what is to fire at this instant. Returns whether the handler has had to be dropped.
     pub(super) fn stop_in_time(&self, now: Instant) -> bool {
         let (stop_at, drop_at) = lock(&self.state).stops();
         if stop_at <= now {
-            self.stop.cancel();
+            self.stop();
         }
         let over = drop_at <= now;
         if over {
-            self.dropped.cancel();
+            self.drop_handler();
         }
         over
     }
 
     /// Whether the handler may run: its stored lease has not come close to its end.
     pub(in crate::runtime) fn may_run(&self) -> bool {
-        !self.dropped.is_cancelled() && Instant::now() < lock(&self.state).stops().1
+        !self.dropped.is_set() && Instant::now() < lock(&self.state).stops().1
     }
 
     /// The handler has ended: its verdicts are on their way, and whatever the store says no longer concerns it.
@@ -158,17 +223,16 @@ impl Held {
     /// One of these tasks was cancelled or deleted, now or a while ago: the store is to say what that means for
     /// this claim. Returns whether it holds one of them.
     pub(super) fn ask_about(&self, stopped: impl Fn(&TaskId) -> bool) -> bool {
-        let mut state = lock(&self.state);
-        let concerned = state.tasks.iter().any(|task| stopped(&task.id));
+        let concerned = self.tasks.iter().any(|held| stopped(held.task.id()));
         if concerned {
-            state.ask_at = Some(Instant::now());
+            lock(&self.state).ask_at = Some(Instant::now());
         }
         concerned
     }
 
     /// Whether every task of the claim is known to be lost, so that nothing is to be written.
     pub(in crate::runtime) fn is_lost(&self) -> bool {
-        lock(&self.state).tasks.iter().all(|task| task.lost)
+        lock(&self.state).fates.lost.len() == self.tasks.len()
     }
 
     /// Whether the attempt has used up the whole time that it may hold its task.
@@ -178,15 +242,12 @@ impl Held {
 
     /// Notes progress, to be stored within a second.
     pub(crate) fn say(&self, fraction: f64, message: String) {
-        let Some(table) = self.keeper.upgrade() else {
-            return;
-        };
         {
             let mut state = lock(&self.state);
             state.progress = Some(Progress {
                 fraction,
                 message,
-                at: table.client.clock().now(),
+                at: self.client().clock().now(),
             });
             let earliest = state.progress_stored.map_or_else(
                 || Instant::now() + FIRST_PROGRESS,
@@ -194,7 +255,7 @@ impl Held {
             );
             state.progress_at.get_or_insert(earliest);
         }
-        table.reschedule(self.number);
+        self.table.reschedule(self);
     }
 
     /// What the handler said last of its progress, if it said anything: to be stored with its end, and not before.
@@ -202,21 +263,6 @@ impl Held {
         let mut state = lock(&self.state);
         state.progress_at = None;
         state.progress.take()
-    }
-
-    /// When this claim needs attention next.
-    pub(super) fn next_event(&self) -> Instant {
-        let state = lock(&self.state);
-        let (stop_at, drop_at) = state.stops();
-        let limit = if self.stop.is_cancelled() {
-            drop_at
-        } else {
-            stop_at
-        };
-        [state.renew_at, state.ask_at, state.progress_at]
-            .into_iter()
-            .flatten()
-            .fold(limit, Instant::min)
     }
 
     /// What a write is to extend or say now.
@@ -236,10 +282,10 @@ impl Held {
         if tell {
             (state.progress_at, state.progress_stored) = (None, Some(now));
         }
-        let held = state.tasks.iter().filter(|task| !task.lost);
-        held.map(|task| Renewal {
-            id: task.id.clone(),
-            token: task.token,
+        let held = (0..self.tasks.len()).filter(|place| !state.fates.lost.contains(place));
+        held.map(|place| Renewal {
+            id: self.tasks[place].task.id().clone(),
+            token: token(&self.tasks[place].task),
             until,
             progress: progress.clone(),
         })
@@ -281,24 +327,28 @@ impl Held {
 
     /// What the store said of one task. The handler is told when it concerns every task of the call.
     pub(super) fn told(&self, id: &TaskId, renewed: Renewed) {
+        let Some(place) = self.tasks.iter().position(|held| held.task.id() == id) else {
+            return;
+        };
         let mut state = lock(&self.state);
-        for task in state.tasks.iter_mut().filter(|task| task.id == *id) {
-            match renewed {
-                Renewed::Held => {}
-                Renewed::Cancelled => task.cancelled = self.phase == Phase::Run,
-                Renewed::Lost => task.lost = true,
-                Renewed::Gone => (task.lost, task.gone) = (true, true),
-            }
+        let fates = &mut state.fates;
+        match renewed {
+            Renewed::Held => return,
+            Renewed::Cancelled if self.phase == Phase::Cleanup => return,
+            Renewed::Cancelled => fates.cancelled.insert(place),
+            Renewed::Lost => fates.lost.insert(place),
+            Renewed::Gone => fates.lost.insert(place) | fates.gone.insert(place),
+        };
+        let all = self.tasks.len();
+        if fates.cancelled.union(&fates.lost).count() == all {
+            self.stop();
         }
-        if state.tasks.iter().all(|task| task.lost || task.cancelled) {
-            self.stop.cancel();
-        }
-        if state.tasks.iter().all(|task| task.gone) {
+        if fates.gone.len() == all {
             // Nobody else may have it, so there is time for last words.
             state.end = state.end.min(Instant::now() + state.margin);
             state.renew_at = None;
-        } else if state.tasks.iter().all(|task| task.lost) {
-            self.dropped.cancel();
+        } else if fates.lost.len() == all {
+            self.drop_handler();
         }
     }
 }
@@ -308,6 +358,24 @@ impl State {
     fn stops(&self) -> (Instant, Instant) {
         (self.end - self.margin, self.end - self.margin / 2)
     }
+
+    /// When this claim needs attention next.
+    fn next_event(&self, is_stopped: bool) -> Instant {
+        let (stop_at, drop_at) = self.stops();
+        let limit = if is_stopped { drop_at } else { stop_at };
+        [self.renew_at, self.ask_at, self.progress_at]
+            .into_iter()
+            .flatten()
+            .fold(limit, Instant::min)
+    }
+}
+
+/// What a claim of this task shows.
+pub(in crate::runtime) fn token(task: &Task) -> LeaseToken {
+    let lease = task.state.lease.as_ref();
+    lease
+        .map(|lease| lease.token)
+        .expect("a claimed task has a lease")
 }
 
 fn margin(stored: Duration) -> Duration {
@@ -319,17 +387,21 @@ mod tests {
     use chrono::{DateTime, TimeDelta, Utc};
 
     use super::*;
+    use crate::runtime::execute::tests::claimed;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn held(heartbeat: Duration, first: Duration) -> (Held, Instant) {
-        let (sent, tasks) = (
-            Instant::now(),
-            ["a", "b"].map(|id| (id.into(), LeaseToken::random())),
-        );
-        let lengths = (600 * SECOND, heartbeat, first);
-        let held = Held::new(1, tasks, sent, lengths, Phase::Run, Weak::new());
-        (held, sent)
+        let sent = Instant::now();
+        let terms = Terms {
+            phase: Phase::Run,
+            lease: 600 * SECOND,
+            heartbeat,
+            first,
+        };
+        let table = Arc::new(Table::new(Client::in_memory()));
+        let tasks = ["a", "b"].map(|id| claimed(id, false)).into();
+        (Held::new(1, tasks, sent, terms, table), sent)
     }
 
     /// The seconds for which each task is to be extended at this instant.

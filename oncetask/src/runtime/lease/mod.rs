@@ -33,18 +33,18 @@ mod table;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 pub(crate) use self::held::Held;
+pub(super) use self::held::{Terms, token};
 use self::table::Table;
 use super::drive::Drive;
 use crate::client::Client;
-use crate::store::{Renewal, Renewed};
+use crate::store::{ClaimedTask, Renewal, Renewed};
+use crate::task::TaskId;
 use crate::task::transition::Phase;
-use crate::task::{LeaseToken, TaskId};
 
 /// Keeps leases. Dropped, it forgets them all.
 #[derive(Clone, Debug)]
@@ -70,33 +70,29 @@ impl Keeper {
         Ok(Self { table })
     }
 
-    /// Holds a claim that was sent at `sent`, until the last clone of what this returns is dropped. Its lengths
-    /// are the handler's lease, the heartbeat, and for how long the claim is stored to begin with.
-    pub(super) fn hold(
-        &self,
-        tasks: impl IntoIterator<Item = (TaskId, LeaseToken)>,
-        sent: Instant,
-        lengths: (Duration, Duration, Duration),
-        phase: Phase,
-    ) -> Hold {
+    /// Holds a claim that was sent at `sent`, until what this returns is dropped.
+    pub(super) fn hold(&self, tasks: Vec<ClaimedTask>, sent: Instant, terms: Terms) -> Hold {
         let number = self.table.numbers.fetch_add(1, Ordering::Relaxed);
-        let held = Held::new(number, tasks, sent, lengths, phase, Arc::downgrade(&self.table));
-        let held = Arc::new(held);
+        let held = Arc::new(Held::new(number, tasks, sent, terms, self.table.clone()));
         self.table.insert(held.clone());
         // After it was inserted: who stops it from now on finds it there. A cleanup follows a stop, and is none.
-        if phase == Phase::Run && self.was_stopped(&held) {
-            self.table.reschedule(number);
+        if terms.phase == Phase::Run && self.was_stopped(&held) {
+            self.table.reschedule(&held);
         }
         Hold(held)
     }
 
+    /// Lets go of several claims at once.
+    pub(super) fn let_go(&self, holds: Vec<Hold>) {
+        self.table.remove(holds.iter().map(|hold| &*hold.0));
+    }
+
     /// Whether the store is to be asked about a claim because one of its tasks was stopped before it was held.
     fn was_stopped(&self, held: &Held) -> bool {
-        let stops = lock(&self.table.stops);
-        if stops.is_empty() {
+        if !self.table.has_stops.load(Ordering::Relaxed) {
             return false;
         }
-        let now = Instant::now();
+        let (stops, now) = (lock(&self.table.stops), Instant::now());
         held.ask_about(|id| stops.has(id, now))
     }
 
@@ -110,17 +106,18 @@ impl Keeper {
         }
         // Before the claims are looked through: one that begins to be held meanwhile finds them.
         lock(&self.table.stops).add(ids, Instant::now());
+        self.table.has_stops.store(true, Ordering::Relaxed);
         let ids: HashSet<_> = ids.iter().collect();
         for held in self.table.all() {
             if held.ask_about(|id| ids.contains(id)) {
-                self.table.reschedule(held.number);
+                self.table.reschedule(&held);
             }
         }
     }
 
     /// Ends the keeper.
     pub(super) fn close(&self) {
-        self.table.closed.cancel();
+        self.table.closed.set();
     }
 }
 
@@ -130,8 +127,8 @@ pub(super) struct Hold(pub(super) Arc<Held>);
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some(table) = self.0.keeper.upgrade() {
-            table.remove(self.0.number);
+        if self.0.is_listed() {
+            self.0.table.remove([&*self.0]);
         }
     }
 }
@@ -155,7 +152,7 @@ async fn keep(table: Arc<Table>, drive: Drive) {
     };
     tokio::select! {
         biased;
-        () = table.closed.cancelled() => {}
+        () = table.closed.wait() => {}
         () = attend => {}
     }
 }
@@ -167,7 +164,7 @@ fn attend(table: &Arc<Table>, due: &[Arc<Held>]) -> Option<impl Future<Output = 
     let mut renewals = Vec::new();
     for held in due {
         if held.stop_in_time(now) {
-            table.remove(held.number);
+            table.remove([&**held]);
             continue;
         }
         renewals.extend(
@@ -175,7 +172,7 @@ fn attend(table: &Arc<Table>, due: &[Arc<Held>]) -> Option<impl Future<Output = 
                 .into_iter()
                 .map(|renewal| (held.clone(), renewal)),
         );
-        table.reschedule(held.number);
+        table.reschedule(held);
     }
     (!renewals.is_empty()).then(|| renew(table.clone(), renewals, now))
 }
@@ -217,7 +214,7 @@ async fn renew(table: Arc<Table>, renewals: Vec<(Arc<Held>, Renewal)>, sent: Ins
         }
     }
     for held in held {
-        table.reschedule(held.number);
+        table.reschedule(&held);
     }
 }
 

@@ -28,10 +28,6 @@ impl Stops {
         self.0.extend(ids.iter().take(room).map(|id| (id.clone(), now)));
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Whether this one was stopped of late.
     pub(super) fn has(&self, id: &TaskId, now: Instant) -> bool {
         self.0.get(id).is_some_and(|at| *at + LATE > now)

@@ -1,18 +1,18 @@
 //! The claims that a worker holds, in the order in which they need attention.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::AtomicU64;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::held::Held;
 use super::lock;
 use super::stops::Stops;
 use crate::client::Client;
+use crate::runtime::latch::Latch;
 
 /// How long the keeper sleeps when nothing is held.
 const IDLE: Duration = Duration::from_mins(1);
@@ -23,16 +23,17 @@ pub(super) struct Table {
     pub(super) client: Client,
     entries: Mutex<Entries>,
     pub(super) stops: Mutex<Stops>,
+    /// Whether there ever were any. Seen by whoever inserts a claim after [`all`](Self::all) was asked for.
+    pub(super) has_stops: AtomicBool,
     pub(super) changed: Notify,
     pub(super) numbers: AtomicU64,
-    pub(super) closed: CancellationToken,
+    pub(super) closed: Latch,
 }
 
 #[derive(Debug, Default)]
 struct Entries {
+    /// Each stands where it says itself that it does.
     by_time: BTreeMap<(Instant, u64), Arc<Held>>,
-    /// Where each stands in `by_time`.
-    times: HashMap<u64, Instant>,
     /// Until when the keeper sleeps.
     asleep_until: Option<Instant>,
 }
@@ -43,9 +44,10 @@ impl Table {
             client,
             entries: Mutex::default(),
             stops: Mutex::default(),
+            has_stops: AtomicBool::new(false),
             changed: Notify::new(),
             numbers: AtomicU64::new(0),
-            closed: CancellationToken::new(),
+            closed: Latch::default(),
         }
     }
 
@@ -53,25 +55,30 @@ impl Table {
         lock(&self.entries).by_time.values().cloned().collect()
     }
 
-    pub(super) fn remove(&self, number: u64) {
-        lock(&self.entries).remove(number);
+    pub(super) fn remove<'a>(&self, held: impl IntoIterator<Item = &'a Held>) {
+        let mut entries = lock(&self.entries);
+        for held in held {
+            if let Some(at) = held.unlist() {
+                entries.by_time.remove(&(at, held.number));
+            }
+        }
     }
 
     pub(super) fn insert(&self, held: Arc<Held>) {
-        let at = held.next_event();
         let mut entries = lock(&self.entries);
-        entries.times.insert(held.number, at);
-        entries.by_time.insert((at, held.number), held);
-        self.wake_for(&entries, at);
+        if let Some((_, at)) = held.list(true) {
+            entries.by_time.insert((at, held.number), held);
+            self.wake_for(&entries, at);
+        }
     }
 
-    /// Moves a claim to where its next event belongs.
-    pub(super) fn reschedule(&self, number: u64) {
+    /// Moves a claim to where its next event belongs, if it is held.
+    pub(super) fn reschedule(&self, held: &Held) {
         let mut entries = lock(&self.entries);
-        if let Some(held) = entries.remove(number) {
-            let at = held.next_event();
-            entries.times.insert(number, at);
-            entries.by_time.insert((at, number), held);
+        if let Some((Some(before), at)) = held.list(false)
+            && let Some(held) = entries.by_time.remove(&(before, held.number))
+        {
+            entries.by_time.insert((at, held.number), held);
             self.wake_for(&entries, at);
         }
     }
@@ -95,12 +102,5 @@ impl Table {
         let next = next.unwrap_or(now + IDLE).min(now + IDLE);
         entries.asleep_until = Some(next);
         (due, next)
-    }
-}
-
-impl Entries {
-    fn remove(&mut self, number: u64) -> Option<Arc<Held>> {
-        let at = self.times.remove(&number)?;
-        self.by_time.remove(&(at, number))
     }
 }

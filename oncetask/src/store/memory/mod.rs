@@ -1,5 +1,6 @@
 //! A store in this process's memory.
 
+mod queue;
 mod shelf;
 
 use std::collections::HashMap;
