@@ -72,7 +72,7 @@ pub(super) async fn call(
         let tasks = ends.iter_mut().filter(called).count();
         let retry = retry(runnable, held.phase);
         let now = engine.client.clock().now();
-        let called = ends.iter_mut().zip(held.tasks()).filter(|(end, _)| called(&end));
+        let called = ends.iter_mut().zip(held.tasks()).filter(|(end, _)| called(end));
         for ((end, claimed), outcome) in called.zip(outcomes(reply, tasks)) {
             let attempt = held.attempt_of(&claimed.task);
             end.verdict = log_verdict(&claimed.task, verdict(outcome, attempt, retry, now));

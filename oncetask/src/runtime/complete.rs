@@ -136,8 +136,9 @@ impl Desk {
             tokio::time::sleep(delay.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             delay = (delay * 2).min(LAST_RETRY);
         };
-        self.keeper
-            .let_go(batch.iter_mut().filter_map(|job| job.hold.take()).collect());
+        let holds: Vec<_> = batch.iter_mut().filter_map(|job| job.hold.take()).collect();
+        self.keeper.let_go(&holds);
+        drop(holds);
         for (finish, answer) in verdicts(&batch).zip(answers) {
             if let Err(LeaseLost) = answer {
                 tracing::warn!(

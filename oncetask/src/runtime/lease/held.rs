@@ -1,12 +1,12 @@
 //! One claim: when its lease ends, and what its handler is told.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::fates::Fates;
 use super::lock;
 use super::table::Table;
 use crate::client::Client;
@@ -88,15 +88,6 @@ struct Extension {
     length: Duration,
     /// The same if the attempt's limit did not come first.
     period: Duration,
-}
-
-/// The places of those tasks that are not held as they were.
-#[derive(Debug, Default)]
-struct Fates {
-    cancelled: BTreeSet<usize>,
-    lost: BTreeSet<usize>,
-    /// Lost, for they were deleted.
-    gone: BTreeSet<usize>,
 }
 
 impl Held {
@@ -232,7 +223,7 @@ impl Held {
 
     /// Whether every task of the claim is known to be lost, so that nothing is to be written.
     pub(in crate::runtime) fn is_lost(&self) -> bool {
-        lock(&self.state).fates.lost.len() == self.tasks.len()
+        lock(&self.state).fates.lost() == self.tasks.len()
     }
 
     /// Whether the attempt has used up the whole time that it may hold its task.
@@ -282,7 +273,7 @@ impl Held {
         if tell {
             (state.progress_at, state.progress_stored) = (None, Some(now));
         }
-        let held = (0..self.tasks.len()).filter(|place| !state.fates.lost.contains(place));
+        let held = (0..self.tasks.len()).filter(|place| !state.fates.is_lost(*place));
         held.map(|place| Renewal {
             id: self.tasks[place].task.id().clone(),
             token: token(&self.tasks[place].task),
@@ -331,23 +322,16 @@ impl Held {
             return;
         };
         let mut state = lock(&self.state);
-        let fates = &mut state.fates;
-        match renewed {
-            Renewed::Held => return,
-            Renewed::Cancelled if self.phase == Phase::Cleanup => return,
-            Renewed::Cancelled => fates.cancelled.insert(place),
-            Renewed::Lost => fates.lost.insert(place),
-            Renewed::Gone => fates.lost.insert(place) | fates.gone.insert(place),
-        };
+        state.fates.note(place, renewed, self.phase);
         let all = self.tasks.len();
-        if fates.cancelled.union(&fates.lost).count() == all {
+        if state.fates.stopped() == all {
             self.stop();
         }
-        if fates.gone.len() == all {
+        if state.fates.gone() == all {
             // Nobody else may have it, so there is time for last words.
             state.end = state.end.min(Instant::now() + state.margin);
             state.renew_at = None;
-        } else if fates.lost.len() == all {
+        } else if state.fates.lost() == all {
             self.drop_handler();
         }
     }

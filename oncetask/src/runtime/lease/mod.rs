@@ -26,6 +26,7 @@
 //! is stop code that never awaits: a handler that blocks its thread should do so in `spawn_blocking` and
 //! look at [`Context::is_cancelled`](crate::Context::is_cancelled).
 
+mod fates;
 mod held;
 mod stops;
 mod table;
@@ -82,8 +83,8 @@ impl Keeper {
         Hold(held)
     }
 
-    /// Lets go of several claims at once.
-    pub(super) fn let_go(&self, holds: Vec<Hold>) {
+    /// Lets go of several claims at once, which are about to be dropped.
+    pub(super) fn let_go(&self, holds: &[Hold]) {
         self.table.remove(holds.iter().map(|hold| &*hold.0));
     }
 
