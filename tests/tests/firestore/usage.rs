@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use oncetask::store::{FirestoreStore, Interest, Store as _};
 use tokio::task::JoinSet;
 
-use crate::world::{Project, claim, complete, keyed, request, task, tasks, until};
+use crate::world::{Project, claim, complete, keyed, request, rung, task, tasks, until};
 
 crate::tests! {
     a_plain_task_costs_one_read_and_three_writes,
@@ -16,6 +17,8 @@ crate::tests! {
     a_key_that_is_not_fetched_is_given_back,
     several_workers_share_a_backlog,
     an_idle_look_is_cheap_while_somebody_listens,
+    a_poll_of_an_empty_queue_costs_one_read,
+    a_poll_finds_what_is_due_and_whose_lease_has_ended,
 }
 
 async fn a_plain_task_costs_one_read_and_three_writes() {
@@ -176,4 +179,50 @@ async fn an_idle_look_is_cheap_while_somebody_listens() {
         .await
         .expect("finished");
     assert_eq!(store.usage().writes - before.writes, 3);
+}
+
+/// A store that hears of others by polling only.
+async fn polling(project: &Project) -> FirestoreStore {
+    let options = project.options().listen(false);
+    let options = options.poll_every(Duration::from_millis(50));
+    options.open("DEFAULT").await.expect("it opens")
+}
+
+async fn a_poll_of_an_empty_queue_costs_one_read() {
+    let project = Project::new();
+    let store = polling(&project).await;
+    // What waits for longer than the next poll is no reason to look more closely.
+    let mut later = task("later", "K");
+    later.state.wait_until = Utc::now() + TimeDelta::hours(1);
+    store.create(vec![later]).await.expect("created");
+    let before = store.usage();
+    let mut watch = store.watch(Interest::Kinds(vec!["K".into(), "L".into()]));
+    until("it has polled for a while", async || {
+        store.usage().rpcs - before.rpcs >= 10
+    })
+    .await;
+    let after = store.usage();
+    // One may be on its way.
+    let (rpcs, reads) = (after.rpcs - before.rpcs, after.reads - before.reads);
+    assert!(
+        (rpcs - 1..=rpcs).contains(&reads),
+        "{reads} reads in {rpcs} requests"
+    );
+    let woken = tokio::time::timeout(Duration::ZERO, watch.rung()).await;
+    assert!(woken.is_err(), "nobody is woken for nothing");
+}
+
+async fn a_poll_finds_what_is_due_and_whose_lease_has_ended() {
+    let project = Project::new();
+    let (store, other) = (polling(&project).await, project.connect().await);
+    let mut watch = store.watch(Interest::Kinds(vec!["K".into()]));
+    other.create(vec![task("a", "K")]).await.expect("created");
+    rung(&mut watch).await;
+    // A worker claims it and dies: its lease ends in a second, and nothing else happens.
+    let mut short = request("K", 1);
+    short.wants[0].lease = TimeDelta::seconds(1);
+    assert_eq!(other.claim(short).await.expect("claimed").claims.len(), 1);
+    while claim(&store, "K", 1).await.is_empty() {
+        rung(&mut watch).await;
+    }
 }

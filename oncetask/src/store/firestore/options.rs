@@ -113,7 +113,7 @@ impl FirestoreOptions {
     }
 
     /// How often a worker looks for itself, should the listener have missed something; a minute unless it is
-    /// set. Each look costs two or three reads for each 30 kinds.
+    /// set. Each look costs one read for each 30 kinds, and two or three more when something is due before the next one.
     pub fn poll_every(mut self, interval: Duration) -> Self {
         self.settings.poll_every = interval.max(Duration::from_millis(10));
         self

@@ -74,6 +74,18 @@ pub(super) fn waiting(env: &str, kinds: &[String], now: DateTime<Utc>) -> Find {
         .order(&[field::WAIT_UNTIL, field::CREATED_AT, field::LEASED_UNTIL])
 }
 
+/// The tasks of these kinds that have not ended, held or not, those first that were the first to be due.
+pub(super) fn open(env: &str, kinds: &[String]) -> Find {
+    Find::new()
+        .equal(field::ENV, env)
+        .among(field::KIND, kinds)
+        .equal(field::DONE_AT, "")
+        // Always true, both of them: so that the index of the due tasks serves this one too.
+        .at_least(field::WAIT_UNTIL, "")
+        .at_least(field::LEASED_UNTIL, "")
+        .order(&[field::WAIT_UNTIL, field::CREATED_AT, field::LEASED_UNTIL])
+}
+
 /// The tasks of these kinds that somebody holds, the first lease to end first.
 pub(super) fn leased(env: &str, kinds: &[String], now: DateTime<Utc>) -> Find {
     Find::new()
@@ -182,6 +194,7 @@ pub(super) fn every_shape() -> Vec<(String, Find)> {
         ("held".to_owned(), held(env, "A", &kinds, now)),
         ("waiting".to_owned(), waiting(env, &kinds, now)),
         ("generators".to_owned(), generators(env, &kinds)),
+        ("open".to_owned(), open(env, &kinds)),
         ("leased".to_owned(), leased(env, &kinds, now)),
         ("head".to_owned(), head(env, &kinds)),
         ("cancelled".to_owned(), cancelled(env)),

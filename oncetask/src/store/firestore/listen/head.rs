@@ -30,7 +30,7 @@ pub(super) async fn follow(inner: Weak<Inner>, kinds: Vec<String>) {
     };
     let mut known = known;
     let hear = |inner: &Inner, heard: Heard| known.hear(inner, heard);
-    listen(inner, "the queue", Target::Query(Box::new(query)), hear).await;
+    listen(inner, "the queue", Target::Queue(Box::new(query)), hear).await;
 }
 
 /// What is known of a queue. Dropped, nothing is.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::{WORKING, cancellations, head};
+use super::{WORKING, cancellations, head, poll};
 use crate::store::firestore::find::MAX_IN;
 use crate::store::firestore::inner::Inner;
 
@@ -47,7 +47,7 @@ pub(super) async fn keep(inner: Weak<Inner>) {
         if kinds.is_empty() && leaves(&strong) {
             return;
         }
-        streams.poll(&strong);
+        streams.poll(&strong, &kinds);
         if strong.settings.listen {
             let works = strong.ears.is_working(strong.writer.is_busy());
             streams.listen_for_heads(&strong, if works { Vec::new() } else { kinds });
@@ -70,14 +70,12 @@ fn leaves(inner: &Inner) -> bool {
 }
 
 impl Streams {
-    /// Wakes everybody now and then, should a stream have died silently.
-    fn poll(&mut self, inner: &Inner) {
+    fn poll(&mut self, inner: &Arc<Inner>, kinds: &[String]) {
         let now = Instant::now();
         match self.polled {
             Some(last) if last + self.next_poll > now => return,
             Some(_) => {
-                tracing::trace!(store = inner.address, listeners = self.heads.len(), "polling");
-                inner.bell.everyone();
+                tokio::spawn(poll::poll(inner.clone(), kinds.to_vec()));
             }
             None => {}
         }

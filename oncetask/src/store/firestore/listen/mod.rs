@@ -8,6 +8,7 @@
 mod cancellations;
 mod head;
 mod keeper;
+mod poll;
 mod stream;
 mod task;
 

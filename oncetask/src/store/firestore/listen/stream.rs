@@ -17,6 +17,7 @@ use pb::target_change::TargetChangeType;
 
 /// How long a stream may say nothing until it is taken for dead.
 const SILENCE: Duration = Duration::from_mins(5);
+const SILENCE_OF_QUEUE: Duration = Duration::from_mins(30);
 /// How long to wait until a stream is opened again: at first, and at the most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 const TARGET_ID: i32 = 1;
@@ -37,8 +38,28 @@ pub(super) enum Heard {
 /// What is listened for.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
+    /// The head of the queue.
+    Queue(Box<Find>),
     Query(Box<Find>),
     Document(String),
+}
+
+impl Target {
+    fn find(&self) -> Option<&Find> {
+        match self {
+            Self::Queue(find) | Self::Query(find) => Some(find),
+            Self::Document(_) => None,
+        }
+    }
+
+    /// How long it may be silent. To listen anew is billed as a read, and who polls the queue anyhow finds soon enough
+    /// what a dead stream did not tell.
+    fn silence(&self) -> Duration {
+        match self {
+            Self::Queue(_) => SILENCE_OF_QUEUE,
+            Self::Query(_) | Self::Document(_) => SILENCE,
+        }
+    }
 }
 
 /// Listens, and opens the stream again when it ends, for as long as the store is there. What opens it again
@@ -95,7 +116,7 @@ fn report(inner: &Inner, name: &str, target: &Target, ended: &Status, age: Durat
         return;
     }
     let mut failure = Failure::new("listening", ended, false);
-    if let Target::Query(find) = target {
+    if let Some(find) = target.find() {
         failure = inner.with_index(failure, find);
     }
     let why = failure.message;
@@ -118,7 +139,7 @@ async fn follow(inner: &Weak<Inner>, target: &Target, hear: &mut impl FnMut(&Inn
         Err(status) => return status,
     };
     loop {
-        let message = match timeout(SILENCE, stream.message()).await {
+        let message = match timeout(target.silence(), stream.message()).await {
             Ok(Ok(Some(message))) => message,
             Ok(Ok(None)) => return Status::unavailable("the server closed it"),
             Ok(Err(status)) => return status,
@@ -152,7 +173,7 @@ impl Stream for Asking {
 fn request(inner: &Inner, target: &Target) -> pb::ListenRequest {
     use pb::target::{DocumentsTarget, QueryTarget, TargetType, query_target::QueryType};
     let target = match target {
-        Target::Query(query) => TargetType::Query(QueryTarget {
+        Target::Queue(query) | Target::Query(query) => TargetType::Query(QueryTarget {
             parent: inner.rpc.documents().to_owned(),
             query_type: Some(QueryType::StructuredQuery(query.of(&inner.settings.collection))),
         }),
