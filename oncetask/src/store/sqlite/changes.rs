@@ -22,7 +22,7 @@ pub(super) fn create(tx: &mut Tx<'_>, env: i64, task: &Task) -> Result<Insert, T
 
 fn insert(tx: &mut Tx<'_>, env: i64, task: &Task) -> Result<bool, Trouble> {
     let kind = tx.names.new_kind(tx.db, env, task.kind())?;
-    let new = rows::insert(tx.db, env, kind, task)?.is_some();
+    let new = rows::insert(tx.db, env, kind, task)?;
     if new {
         changed(
             tx,

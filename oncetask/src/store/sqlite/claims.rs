@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::names;
-use super::rows::{self, Stored, task_columns};
+use super::rows::{self, Stored, TASK_COLUMNS, task_columns};
 use super::trouble::Trouble;
 use super::tx::Tx;
 use crate::store::{Claim, ClaimRequest, Claimed, ClaimedTask, Want};
@@ -217,7 +217,7 @@ impl Search<'_> {
         while let Some(row) = rows.next()? {
             if let Some(stored) = readable(row, unreadable)? {
                 heads.push(Head {
-                    due: row.get("due")?,
+                    due: row.get(TASK_COLUMNS)?,
                     seq: stored.seq,
                     slot: Slot::Task(Box::new(stored)),
                 });
