@@ -22,7 +22,7 @@ pub(super) fn create(tx: &mut Tx<'_>, env: i64, task: &Task) -> Result<Insert, T
 
 fn insert(tx: &mut Tx<'_>, env: i64, task: &Task) -> Result<bool, Trouble> {
     let kind = tx.names.new_kind(tx.db, env, task.kind())?;
-    let new = rows::insert(tx.db, env, kind, task)?;
+    let new = rows::insert(&mut tx.statements, env, kind, task)?;
     if new {
         changed(
             tx,
@@ -41,14 +41,14 @@ pub(super) fn renew(
     renewal: &Renewal,
     now: DateTime<Utc>,
 ) -> Result<Renewed, Trouble> {
-    let Some(mut held) = rows::held(tx.db, env, &renewal.id)? else {
+    let Some(mut held) = rows::held(&mut tx.statements, env, &renewal.id)? else {
         return Ok(Renewed::Gone);
     };
     let progress = renewal.progress.clone();
     if let Err(LeaseLost) = transition::renew(&mut held.state, renewal.token, renewal.until, progress, now) {
         return Ok(Renewed::Lost);
     }
-    rows::save_renewal(tx.db, held.seq, &held.state)?;
+    rows::save_renewal(&mut tx.statements, held.seq, &held.state)?;
     tx.moved(held.kind, held.key.as_deref());
     Ok(match held.state.cancelled_at {
         None => Renewed::Held,
@@ -63,7 +63,7 @@ pub(super) fn finish(
     finish: &Finish,
     now: DateTime<Utc>,
 ) -> Result<Result<(), LeaseLost>, Trouble> {
-    let Some(mut held) = rows::held(tx.db, env, &finish.id)? else {
+    let Some(mut held) = rows::held(&mut tx.statements, env, &finish.id)? else {
         return Ok(Err(LeaseLost));
     };
     let Held {
@@ -78,7 +78,7 @@ pub(super) fn finish(
     if let Err(lost) = ended {
         return Ok(Err(lost));
     }
-    rows::save(tx.db, *seq, state)?;
+    rows::save(&mut tx.statements, *seq, state)?;
     changed(tx, *kind, key.as_deref(), state);
     if state.done.is_some() {
         tx.news.ended.push(finish.id.clone());
@@ -130,7 +130,12 @@ fn missing(tx: &Tx<'_>, id: &TaskId) -> Result<Change, Trouble> {
     })
 }
 
-fn apply(tx: &Tx<'_>, stored: &mut Stored, action: &Action, now: DateTime<Utc>) -> Result<Change, Trouble> {
+fn apply(
+    tx: &mut Tx<'_>,
+    stored: &mut Stored,
+    action: &Action,
+    now: DateTime<Utc>,
+) -> Result<Change, Trouble> {
     let Stored { seq, task, .. } = stored;
     let change = match action {
         Action::Cancel => transition::cancel(task, now),
@@ -142,7 +147,7 @@ fn apply(tx: &Tx<'_>, stored: &mut Stored, action: &Action, now: DateTime<Utc>) 
         }
     };
     if change == Change::Applied {
-        rows::save(tx.db, *seq, &task.state)?;
+        rows::save(&mut tx.statements, *seq, &task.state)?;
         if matches!(action, Action::Follow { .. }) {
             rows::save_rule(tx.db, *seq, &task.spec)?;
         }

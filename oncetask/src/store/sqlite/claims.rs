@@ -295,7 +295,7 @@ impl Search<'_> {
             phase: transition::next_phase(&task.state),
         };
         let silent = transition::claim(&mut task, lease, self.now);
-        rows::save_claim(tx.db, seq, &task.state)?;
+        rows::save_claim(&mut tx.statements, seq, &task.state)?;
         Ok(ClaimedTask { task, silent })
     }
 }

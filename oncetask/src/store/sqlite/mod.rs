@@ -18,6 +18,7 @@ mod queries;
 mod readers;
 mod rows;
 mod schema;
+mod statements;
 mod sync;
 #[cfg(test)]
 mod tests;

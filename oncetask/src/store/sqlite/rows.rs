@@ -7,6 +7,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
+use super::statements::Statements;
 use super::trouble::Trouble;
 use crate::task::transition::Phase;
 use crate::task::{
@@ -89,14 +90,13 @@ pub(super) fn by_seq(db: &Connection, seq: i64) -> Result<Option<Stored>, Troubl
 }
 
 /// The state of the task with this id.
-pub(super) fn held(db: &Connection, env: i64, id: &TaskId) -> Result<Option<Held>, Trouble> {
+pub(super) fn held(statements: &mut Statements<'_>, env: i64, id: &TaskId) -> Result<Option<Held>, Trouble> {
     const SQL: &str = concat!(
         "SELECT t.seq, t.kind, t.held_key, ",
         state_columns!(),
         " FROM tasks t WHERE t.id = ?1 AND t.env = ?2"
     );
-    let mut statement = db.prepare_cached(SQL)?;
-    let mut rows = statement.query(params![id.as_str(), env])?;
+    let mut rows = statements.get(SQL)?.query(params![id.as_str(), env])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     Ok(Some(Held {
         seq: row.get(0)?,
@@ -113,12 +113,18 @@ pub(super) fn anywhere(db: &Connection, id: &TaskId) -> rusqlite::Result<bool> {
 }
 
 /// Adds a task unless its id is taken, and tells whether.
-pub(super) fn insert(db: &Connection, env: i64, kind: i64, task: &Task) -> Result<bool, Trouble> {
+pub(super) fn insert(
+    statements: &mut Statements<'_>,
+    env: i64,
+    kind: i64,
+    task: &Task,
+) -> Result<bool, Trouble> {
     const TASK: &str = "
         INSERT INTO tasks (env, kind, id, resource_key, created_at, wait_until, due, generator, occurrence_at,
             recurrence, held_key)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10)
         ON CONFLICT DO NOTHING";
+    const PAYLOAD: &str = "INSERT INTO payloads (seq, payload) VALUES (?1, ?2)";
     let Task { spec, state } = task;
     let occurrence = spec.occurrence.as_ref();
     let recurrence = spec.recurrence.as_ref().map(json);
@@ -135,27 +141,28 @@ pub(super) fn insert(db: &Connection, env: i64, kind: i64, task: &Task) -> Resul
         spec.held_key().map(ResourceKey::as_str)
     ];
     // Not `RETURNING`: for that SQLite keeps a copy of every page that it changes, and twice the time goes by.
-    if db.prepare_cached(TASK)?.execute(values)? == 0 {
+    if statements.get(TASK)?.execute(values)? == 0 {
         return Ok(false);
     }
-    let seq = db.last_insert_rowid();
-    db.prepare_cached("INSERT INTO payloads (seq, payload) VALUES (?1, ?2)")?
+    let seq = statements.last_insert();
+    statements
+        .get(PAYLOAD)?
         .execute(params![seq, spec.payload.as_str()])?;
     if *state != TaskState::waiting_until(state.wait_until) {
-        save(db, seq, state)?;
+        save(statements, seq, state)?;
     }
     Ok(true)
 }
 
 /// Writes back a state, wherever it may differ.
-pub(super) fn save(db: &Connection, seq: i64, state: &TaskState) -> Result<(), Trouble> {
+pub(super) fn save(statements: &mut Statements<'_>, seq: i64, state: &TaskState) -> Result<(), Trouble> {
     const SQL: &str = "
         UPDATE tasks SET wait_until = ?2, due = ?3, ending = ?4, done_at = ?5, attempts = ?6,
             cleanup_attempts = ?7, deferrals = ?8, lease_token = ?9, lease_until = ?10, lease_phase = ?11,
             lease_owner = ?12, cancelled_at = ?13, errors = ?14, progress = ?15, result = ?16
         WHERE seq = ?1";
     let lease = state.lease.as_ref();
-    db.prepare_cached(SQL)?.execute(params![
+    statements.get(SQL)?.execute(params![
         seq,
         millis(state.wait_until),
         state.due().map(millis),
@@ -177,13 +184,17 @@ pub(super) fn save(db: &Connection, seq: i64, state: &TaskState) -> Result<(), T
 }
 
 /// Writes back what a claim changes.
-pub(super) fn save_claim(db: &Connection, seq: i64, state: &TaskState) -> Result<(), Trouble> {
+pub(super) fn save_claim(
+    statements: &mut Statements<'_>,
+    seq: i64,
+    state: &TaskState,
+) -> Result<(), Trouble> {
     const SQL: &str = "
         UPDATE tasks SET due = ?2, attempts = ?3, cleanup_attempts = ?4, lease_token = ?5, lease_until = ?2,
             lease_phase = ?6, lease_owner = ?7, errors = ?8
         WHERE seq = ?1";
     let lease = state.lease.as_ref();
-    db.prepare_cached(SQL)?.execute(params![
+    statements.get(SQL)?.execute(params![
         seq,
         lease.map(|lease| millis(lease.until)),
         state.attempts,
@@ -197,10 +208,15 @@ pub(super) fn save_claim(db: &Connection, seq: i64, state: &TaskState) -> Result
 }
 
 /// Writes back what a renewal changes.
-pub(super) fn save_renewal(db: &Connection, seq: i64, state: &TaskState) -> Result<(), Trouble> {
+pub(super) fn save_renewal(
+    statements: &mut Statements<'_>,
+    seq: i64,
+    state: &TaskState,
+) -> Result<(), Trouble> {
     const SQL: &str = "UPDATE tasks SET due = ?2, lease_until = ?2, progress = ?3 WHERE seq = ?1";
     let progress = state.progress.as_ref().map(progress);
-    db.prepare_cached(SQL)?
+    statements
+        .get(SQL)?
         .execute(params![seq, state.due().map(millis), progress])?;
     Ok(())
 }

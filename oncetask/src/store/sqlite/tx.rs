@@ -6,12 +6,14 @@ use rusqlite::Connection;
 
 use super::keys;
 use super::names::Names;
+use super::statements::Statements;
 use super::trouble::Trouble;
 use crate::task::TaskId;
 
 /// A transaction that several callers' jobs share.
 pub(super) struct Tx<'a> {
     pub(super) db: &'a Connection,
+    pub(super) statements: Statements<'a>,
     pub(super) names: &'a mut Names,
     /// Resource keys whose place in the queue has to be found again.
     moved: HashSet<(i64, String)>,
@@ -33,6 +35,7 @@ impl<'a> Tx<'a> {
     pub(super) fn new(db: &'a Connection, names: &'a mut Names) -> Self {
         Self {
             db,
+            statements: Statements::new(db),
             names,
             moved: HashSet::new(),
             news: News::default(),
@@ -52,5 +55,11 @@ impl<'a> Tx<'a> {
             keys::place(self.db, kind, &key)?;
         }
         Ok(())
+    }
+
+    /// Ends the work on it; what is left is its commit.
+    pub(super) fn end(mut self) -> Result<News, Trouble> {
+        self.place_keys()?;
+        Ok(self.news)
     }
 }

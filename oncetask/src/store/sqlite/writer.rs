@@ -143,10 +143,9 @@ impl Writer {
                 next = self.jobs.try_recv().ok();
             }
         }
-        let outcome = outcome.and_then(|()| tx.place_keys());
-        let news = tx.news;
-        match outcome.and_then(|()| self.commit()) {
-            Ok(()) => self.committed(batch, news),
+        let outcome = outcome.and_then(|()| tx.end());
+        match outcome.and_then(|news| self.commit().map(|()| news)) {
+            Ok(news) => self.committed(batch, news),
             Err(trouble) => self.one_by_one(batch, &trouble),
         }
     }
@@ -180,8 +179,7 @@ impl Writer {
     fn do_alone(&mut self, job: &mut dyn Job) -> Result<News, Trouble> {
         let mut tx = Tx::new(&self.db, &mut self.names);
         job.run(&mut tx)?;
-        tx.place_keys()?;
-        let news = tx.news;
+        let news = tx.end()?;
         self.commit()?;
         Ok(news)
     }
