@@ -63,24 +63,15 @@ pub(super) fn finish(
     finish: &Finish,
     now: DateTime<Utc>,
 ) -> Result<Result<(), LeaseLost>, Trouble> {
-    let Some(mut held) = rows::held(&mut tx.statements, env, &finish.id)? else {
-        return Ok(Err(LeaseLost));
+    let held = match finish_remembered(tx, env, finish, now)? {
+        Some(held) => held,
+        None => match finish_stored(tx, env, finish, now)? {
+            Ok(held) => held,
+            Err(lost) => return Ok(Err(lost)),
+        },
     };
-    let Held {
-        seq,
-        kind,
-        key,
-        state,
-    } = &mut held;
-    let (verdict, progress) = (finish.verdict.clone(), finish.progress.clone());
-    let ended = transition::say(state, finish.token, progress)
-        .and_then(|()| transition::finish(state, finish.token, verdict, finish.cleanup, now));
-    if let Err(lost) = ended {
-        return Ok(Err(lost));
-    }
-    rows::save(&mut tx.statements, *seq, state)?;
-    changed(tx, *kind, key.as_deref(), state);
-    if state.done.is_some() {
+    changed(tx, held.kind, held.key.as_deref(), &held.state);
+    if held.state.done.is_some() {
         tx.news.ended.push(finish.id.clone());
     }
     for task in &finish.spawn {
@@ -88,6 +79,57 @@ pub(super) fn finish(
         insert(tx, env, task)?;
     }
     Ok(Ok(()))
+}
+
+/// Ends a claim that was taken here, where nothing but its end is to be written. `None` if it is to be read first.
+fn finish_remembered(
+    tx: &mut Tx<'_>,
+    env: i64,
+    finish: &Finish,
+    now: DateTime<Utc>,
+) -> Result<Option<Held>, Trouble> {
+    let Some(mut held) = tx.claimed.take(env, &finish.id, finish.token) else {
+        return Ok(None);
+    };
+    let before = held.state.clone();
+    if end(&mut held.state, finish, now).is_err() || !only_ended(&before, &held.state) {
+        return Ok(None);
+    }
+    let written = rows::save_end(&mut tx.statements, held.seq, finish.token, &held.state)?;
+    Ok(written.then_some(held))
+}
+
+/// Ends a claim by what is stored.
+fn finish_stored(
+    tx: &mut Tx<'_>,
+    env: i64,
+    finish: &Finish,
+    now: DateTime<Utc>,
+) -> Result<Result<Held, LeaseLost>, Trouble> {
+    let Some(mut held) = rows::held(&mut tx.statements, env, &finish.id)? else {
+        return Ok(Err(LeaseLost));
+    };
+    if let Err(lost) = end(&mut held.state, finish, now) {
+        return Ok(Err(lost));
+    }
+    rows::save(&mut tx.statements, held.seq, &held.state)?;
+    Ok(Ok(held))
+}
+
+fn end(state: &mut TaskState, finish: &Finish, now: DateTime<Utc>) -> Result<(), LeaseLost> {
+    transition::say(state, finish.token, finish.progress.clone())?;
+    transition::finish(state, finish.token, finish.verdict.clone(), finish.cleanup, now)
+}
+
+/// Whether a state differs from the one before in nothing but what [`rows::save_end`] writes.
+fn only_ended(before: &TaskState, after: &TaskState) -> bool {
+    let ended = TaskState {
+        lease: None,
+        done: after.done,
+        result: after.result.clone(),
+        ..before.clone()
+    };
+    after.done.is_some() && ended == *after
 }
 
 /// Does what is asked for from outside.

@@ -34,6 +34,7 @@ type Kind<'a> = (i64, &'a str);
 
 /// A want, and what its kinds are called in this file.
 struct Search<'a> {
+    env: i64,
     place: usize,
     want: &'a Want,
     kinds: Vec<Kind<'a>>,
@@ -92,6 +93,9 @@ pub(super) fn head(db: &Connection, kind: i64) -> rusqlite::Result<Option<(i64, 
         SELECT * FROM (SELECT due, seq FROM tasks INDEXED BY queue
             WHERE kind = ?1 AND due IS NOT NULL AND held_key IS NULL ORDER BY due, seq LIMIT 1)
         UNION ALL
+        SELECT * FROM (SELECT lease_until, seq FROM tasks INDEXED BY leased
+            WHERE kind = ?1 AND lease_until IS NOT NULL AND held_key IS NULL ORDER BY lease_until, seq LIMIT 1)
+        UNION ALL
         SELECT * FROM (SELECT due, first FROM keys INDEXED BY key_queue
             WHERE kind = ?1 ORDER BY due, first LIMIT 1)";
     let mut statement = db.prepare_cached(sql)?;
@@ -113,6 +117,7 @@ fn searches<'a>(
             kinds.extend(number(env, name)?.map(|kind| (kind, name.as_str())));
         }
         searches.push(Search {
+            env,
             place,
             want,
             kinds,
@@ -191,12 +196,21 @@ impl Search<'_> {
         room: usize,
         unreadable: &mut Vec<(i64, String)>,
     ) -> Result<Vec<Head>, Trouble> {
-        const SQL: &str = concat!(
+        const FREE: &str = concat!(
             "SELECT ",
             task_columns!("?2"),
             ", t.due FROM tasks t INDEXED BY queue JOIN payloads p USING (seq)
              WHERE t.kind = ?1 AND t.due <= ?3 AND t.due IS NOT NULL AND t.held_key IS NULL
              ORDER BY t.due, t.seq LIMIT ?4"
+        );
+        // Those with a `due` stand in the queue.
+        const EXPIRED: &str = concat!(
+            "SELECT ",
+            task_columns!("?2"),
+            ", t.lease_until FROM tasks t INDEXED BY leased JOIN payloads p USING (seq)
+             WHERE t.kind = ?1 AND t.lease_until <= ?3 AND t.lease_until IS NOT NULL AND t.held_key IS NULL
+               AND t.due IS NULL
+             ORDER BY t.lease_until, t.seq LIMIT ?4"
         );
         const GENERATORS: &str = concat!(
             "SELECT ",
@@ -205,22 +219,24 @@ impl Search<'_> {
              WHERE t.kind = ?1 AND t.due <= ?3 AND t.due IS NOT NULL AND t.recurrence IS NOT NULL
              ORDER BY t.due, t.seq LIMIT ?4"
         );
-        let sql = if self.want.generators_only {
-            GENERATORS
+        let sources: &[&str] = if self.want.generators_only {
+            &[GENERATORS]
         } else {
-            SQL
+            &[FREE, EXPIRED]
         };
-        let mut statement = db.prepare_cached(sql)?;
         let limit = i64::try_from(room).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![kind.0, kind.1, rows::millis(self.now), limit])?;
         let mut heads = Vec::new();
-        while let Some(row) = rows.next()? {
-            if let Some(stored) = readable(row, unreadable)? {
-                heads.push(Head {
-                    due: row.get(TASK_COLUMNS)?,
-                    seq: stored.seq,
-                    slot: Slot::Task(Box::new(stored)),
-                });
+        for sql in sources {
+            let mut statement = db.prepare_cached(sql)?;
+            let mut rows = statement.query(params![kind.0, kind.1, rows::millis(self.now), limit])?;
+            while let Some(row) = rows.next()? {
+                if let Some(stored) = readable(row, unreadable)? {
+                    heads.push(Head {
+                        due: row.get(TASK_COLUMNS)?,
+                        seq: stored.seq,
+                        slot: Slot::Task(Box::new(stored)),
+                    });
+                }
             }
         }
         Ok(heads)
@@ -287,7 +303,7 @@ impl Search<'_> {
     }
 
     fn lease(&self, tx: &mut Tx<'_>, stored: Stored) -> Result<ClaimedTask, Trouble> {
-        let Stored { seq, mut task, .. } = stored;
+        let Stored { seq, kind, mut task } = stored;
         let lease = Lease {
             token: LeaseToken::random(),
             until: self.now + self.want.lease,
@@ -296,6 +312,7 @@ impl Search<'_> {
         };
         let silent = transition::claim(&mut task, lease, self.now);
         rows::save_claim(&mut tx.statements, seq, &task.state)?;
+        tx.claimed.note(self.env, kind, seq, &task);
         Ok(ClaimedTask { task, silent })
     }
 }

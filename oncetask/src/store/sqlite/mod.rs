@@ -8,6 +8,7 @@
 mod bells;
 mod changes;
 mod checkpoint;
+mod claimed;
 mod claims;
 mod file;
 pub(super) mod fuzz;

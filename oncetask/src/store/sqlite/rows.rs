@@ -157,7 +157,7 @@ pub(super) fn insert(
 /// Writes back a state, wherever it may differ.
 pub(super) fn save(statements: &mut Statements<'_>, seq: i64, state: &TaskState) -> Result<(), Trouble> {
     const SQL: &str = "
-        UPDATE tasks SET wait_until = ?2, due = ?3, ending = ?4, done_at = ?5, attempts = ?6,
+        UPDATE tasks SET wait_until = ?2, due = iif(?9 IS NULL OR recurrence IS NOT NULL, ?3, NULL), ending = ?4, done_at = ?5, attempts = ?6,
             cleanup_attempts = ?7, deferrals = ?8, lease_token = ?9, lease_until = ?10, lease_phase = ?11,
             lease_owner = ?12, cancelled_at = ?13, errors = ?14, progress = ?15, result = ?16
         WHERE seq = ?1";
@@ -190,7 +190,7 @@ pub(super) fn save_claim(
     state: &TaskState,
 ) -> Result<(), Trouble> {
     const SQL: &str = "
-        UPDATE tasks SET due = ?2, attempts = ?3, cleanup_attempts = ?4, lease_token = ?5, lease_until = ?2,
+        UPDATE tasks SET due = iif(recurrence IS NULL, NULL, ?2), attempts = ?3, cleanup_attempts = ?4, lease_token = ?5, lease_until = ?2,
             lease_phase = ?6, lease_owner = ?7, errors = ?8
         WHERE seq = ?1";
     let lease = state.lease.as_ref();
@@ -207,13 +207,37 @@ pub(super) fn save_claim(
     Ok(())
 }
 
+/// Writes back what the end of a claim changes in a task that is no generator and was not cancelled, and tells
+/// whether it was still so held.
+pub(super) fn save_end(
+    statements: &mut Statements<'_>,
+    seq: i64,
+    token: LeaseToken,
+    state: &TaskState,
+) -> Result<bool, Trouble> {
+    const SQL: &str = "
+        UPDATE tasks SET ending = ?3, done_at = ?4, lease_token = NULL, lease_until = NULL, lease_phase = NULL,
+            lease_owner = NULL, result = ?5
+        WHERE seq = ?1 AND lease_token = ?2 AND cancelled_at IS NULL";
+    let written = statements.get(SQL)?.execute(params![
+        seq,
+        token.to_bits().cast_signed(),
+        state.done.map_or(OPEN, |done| ending(done.how)),
+        state.done.map(|done| millis(done.at)),
+        state.result.as_ref().map(Json::as_str),
+    ])?;
+    Ok(written == 1)
+}
+
 /// Writes back what a renewal changes.
 pub(super) fn save_renewal(
     statements: &mut Statements<'_>,
     seq: i64,
     state: &TaskState,
 ) -> Result<(), Trouble> {
-    const SQL: &str = "UPDATE tasks SET due = ?2, lease_until = ?2, progress = ?3 WHERE seq = ?1";
+    const SQL: &str = "
+        UPDATE tasks SET due = iif(recurrence IS NULL, NULL, ?2), lease_until = ?2, progress = ?3
+        WHERE seq = ?1";
     let progress = state.progress.as_ref().map(progress);
     statements
         .get(SQL)?
@@ -232,7 +256,8 @@ pub(super) fn save_rule(db: &Connection, seq: i64, spec: &TaskSpec) -> rusqlite:
 /// Puts off a task that cannot be read, so that the queue goes on.
 pub(super) fn put_off(db: &Connection, seq: i64, until: DateTime<Utc>) -> rusqlite::Result<()> {
     let sql = "
-        UPDATE tasks SET due = ?2, wait_until = ?2, lease_until = iif(lease_until IS NULL, NULL, ?2)
+        UPDATE tasks SET due = iif(lease_until IS NULL OR recurrence IS NOT NULL, ?2, NULL), wait_until = ?2,
+            lease_until = iif(lease_until IS NULL, NULL, ?2)
         WHERE seq = ?1";
     db.prepare_cached(sql)?.execute(params![seq, millis(until)])?;
     Ok(())

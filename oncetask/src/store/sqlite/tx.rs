@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::Connection;
 
+use super::claimed::Claimed;
 use super::keys;
 use super::names::Names;
 use super::statements::Statements;
@@ -15,6 +16,7 @@ pub(super) struct Tx<'a> {
     pub(super) db: &'a Connection,
     pub(super) statements: Statements<'a>,
     pub(super) names: &'a mut Names,
+    pub(super) claimed: &'a mut Claimed,
     /// Resource keys whose place in the queue has to be found again.
     moved: HashSet<(i64, String)>,
     pub(super) news: News,
@@ -32,11 +34,12 @@ pub(super) struct News {
 }
 
 impl<'a> Tx<'a> {
-    pub(super) fn new(db: &'a Connection, names: &'a mut Names) -> Self {
+    pub(super) fn new(db: &'a Connection, names: &'a mut Names, claimed: &'a mut Claimed) -> Self {
         Self {
             db,
             statements: Statements::new(db),
             names,
+            claimed,
             moved: HashSet::new(),
             news: News::default(),
         }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::bells::Bells;
 use super::checkpoint::Checkpoints;
+use super::claimed::Claimed;
 use super::file::Place;
 use super::names::Names;
 use super::sync::Acknowledger;
@@ -105,6 +106,7 @@ pub(super) struct Writer {
     pub(super) db: Connection,
     pub(super) place: Arc<Place>,
     pub(super) names: Names,
+    pub(super) claimed: Claimed,
     pub(super) jobs: Receiver<Box<dyn Job>>,
     pub(super) bells: Arc<Bells>,
     pub(super) checkpoints: Checkpoints,
@@ -133,7 +135,7 @@ impl Writer {
         let mut batch = Vec::new();
         let mut next = Some(first);
         let mut weight = 0;
-        let mut tx = Tx::new(&self.db, &mut self.names);
+        let mut tx = Tx::new(&self.db, &mut self.names, &mut self.claimed);
         let mut outcome = Ok(());
         while let Some(mut job) = next.take() {
             outcome = job.run(&mut tx);
@@ -177,7 +179,7 @@ impl Writer {
     }
 
     fn do_alone(&mut self, job: &mut dyn Job) -> Result<News, Trouble> {
-        let mut tx = Tx::new(&self.db, &mut self.names);
+        let mut tx = Tx::new(&self.db, &mut self.names, &mut self.claimed);
         job.run(&mut tx)?;
         let news = tx.end()?;
         self.commit()?;
@@ -194,6 +196,7 @@ impl Writer {
 
     fn roll_back(&mut self) {
         self.names.forget();
+        self.claimed.forget();
         // SQLite may have done it already.
         if !self.db.is_autocommit() {
             let _ = self.db.execute_batch("ROLLBACK");
