@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::inserts;
 use super::rows::{self, Held, Stored};
 use super::trouble::Trouble;
 use super::tx::Tx;
@@ -9,29 +10,40 @@ use crate::store::{Action, Finish, Insert, Renewal, Renewed};
 use crate::task::transition::{self, Change, LeaseLost};
 use crate::task::{ResourceKey, Task, TaskId, TaskState};
 
-/// Adds a task unless its id is taken.
-pub(super) fn create(tx: &mut Tx<'_>, env: i64, task: &Task) -> Result<Insert, Trouble> {
-    if insert(tx, env, task)? {
-        return Ok(Insert::New);
-    }
+/// Adds tasks unless their ids are taken.
+pub(super) fn create(tx: &mut Tx<'_>, env: i64, tasks: &[Task]) -> Result<Vec<Insert>, Trouble> {
+    let added = insert(tx, env, tasks)?;
+    let inserts = tasks.iter().zip(added);
+    inserts
+        .map(|(task, added)| {
+            if added {
+                Ok(Insert::New)
+            } else {
+                existing(tx, env, task)
+            }
+        })
+        .collect()
+}
+
+fn existing(tx: &Tx<'_>, env: i64, task: &Task) -> Result<Insert, Trouble> {
     let stored = rows::by_id(tx.db, env, task.id())?;
     let stored =
         stored.ok_or_else(|| Trouble::Corrupt(format!("the index of ids is damaged at `{}`", task.id())))?;
     Ok(Insert::Existing(Box::new(stored.task)))
 }
 
-fn insert(tx: &mut Tx<'_>, env: i64, task: &Task) -> Result<bool, Trouble> {
-    let kind = tx.names.new_kind(tx.db, env, task.kind())?;
-    let new = rows::insert(&mut tx.statements, env, kind, task)?;
-    if new {
-        changed(
-            tx,
-            kind,
-            task.spec.held_key().map(ResourceKey::as_str),
-            &task.state,
-        );
+fn insert(tx: &mut Tx<'_>, env: i64, tasks: &[Task]) -> Result<Vec<bool>, Trouble> {
+    let mut of_kinds = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        of_kinds.push((tx.names.new_kind(tx.db, env, task.kind())?, task));
     }
-    Ok(new)
+    let added = inserts::insert_all(&mut tx.statements, env, &of_kinds)?;
+    for ((kind, Task { spec, state }), added) in of_kinds.into_iter().zip(&added) {
+        if *added {
+            changed(tx, kind, spec.held_key().map(ResourceKey::as_str), state);
+        }
+    }
+    Ok(added)
 }
 
 /// Extends a claim.
@@ -74,10 +86,8 @@ pub(super) fn finish(
     if held.state.done.is_some() {
         tx.news.ended.push(finish.id.clone());
     }
-    for task in &finish.spawn {
-        // An occurrence that exists already was spawned before.
-        insert(tx, env, task)?;
-    }
+    // An occurrence that exists already was spawned before.
+    insert(tx, env, &finish.spawn)?;
     Ok(Ok(()))
 }
 

@@ -12,6 +12,7 @@ mod claimed;
 mod claims;
 mod file;
 pub(super) mod fuzz;
+mod inserts;
 mod keys;
 mod names;
 mod options;
@@ -220,7 +221,7 @@ impl Store for SqliteStore {
             let env = self.env.clone();
             self.submit(tasks.len(), true, move |tx| {
                 let env = tx.names.new_env(tx.db, &env)?;
-                tasks.iter().map(|task| changes::create(tx, env, task)).collect()
+                changes::create(tx, env, &tasks)
             })
         }))
     }

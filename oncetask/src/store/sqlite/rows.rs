@@ -1,4 +1,4 @@
-//! Tasks as rows: reading them, adding them, and writing back what became of them.
+//! Tasks as rows: reading them, and writing back what became of them.
 
 use std::borrow::Cow;
 
@@ -110,48 +110,6 @@ pub(super) fn held(statements: &mut Statements<'_>, env: i64, id: &TaskId) -> Re
 pub(super) fn anywhere(db: &Connection, id: &TaskId) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM tasks WHERE id = ?1")?
         .exists([id.as_str()])
-}
-
-/// Adds a task unless its id is taken, and tells whether.
-pub(super) fn insert(
-    statements: &mut Statements<'_>,
-    env: i64,
-    kind: i64,
-    task: &Task,
-) -> Result<bool, Trouble> {
-    const TASK: &str = "
-        INSERT INTO tasks (env, kind, id, resource_key, created_at, wait_until, due, generator, occurrence_at,
-            recurrence, held_key)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10)
-        ON CONFLICT DO NOTHING";
-    const PAYLOAD: &str = "INSERT INTO payloads (seq, payload) VALUES (?1, ?2)";
-    let Task { spec, state } = task;
-    let occurrence = spec.occurrence.as_ref();
-    let recurrence = spec.recurrence.as_ref().map(json);
-    let values = params![
-        env,
-        kind,
-        spec.id.as_str(),
-        spec.resource_key.as_ref().map(ResourceKey::as_str),
-        millis(spec.created_at),
-        millis(state.wait_until),
-        occurrence.map(|occurrence| occurrence.generator.as_str()),
-        occurrence.map(|occurrence| millis(occurrence.at)),
-        recurrence,
-        spec.held_key().map(ResourceKey::as_str)
-    ];
-    // Not `RETURNING`: for that SQLite keeps a copy of every page that it changes, and twice the time goes by.
-    if statements.get(TASK)?.execute(values)? == 0 {
-        return Ok(false);
-    }
-    let seq = statements.last_insert();
-    statements
-        .get(PAYLOAD)?
-        .execute(params![seq, spec.payload.as_str()])?;
-    if *state != TaskState::waiting_until(state.wait_until) {
-        save(statements, seq, state)?;
-    }
-    Ok(true)
 }
 
 /// Writes back a state, wherever it may differ.
@@ -473,7 +431,8 @@ fn read_progress(text: &str) -> Result<Progress, Trouble> {
     })
 }
 
-fn json(value: &impl Serialize) -> String {
+/// A part of a task as JSON.
+pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("these types have nothing that JSON cannot say")
 }
 
