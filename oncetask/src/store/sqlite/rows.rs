@@ -1,6 +1,7 @@
 //! Tasks as rows: reading them, and writing back what became of them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
@@ -231,18 +232,23 @@ pub(super) fn delete(db: &Connection, seq: i64) -> rusqlite::Result<()> {
 
 /// Reads a row of [`task_columns`].
 pub(super) fn stored(row: &Row<'_>) -> Result<Stored, Trouble> {
-    let id: String = row.get(2)?;
-    match spec(row, &id).and_then(|spec| Ok((spec, state(row, 10)?))) {
+    stored_of(row, None)
+}
+
+/// Reads a row of [`task_columns`], of a kind whose name tasks may share.
+pub(super) fn stored_of(row: &Row<'_>, kind: Option<&Arc<str>>) -> Result<Stored, Trouble> {
+    let id = row.get_ref(2)?.as_str().map_err(|error| not_text(&error))?;
+    match spec(row, id, kind).and_then(|spec| Ok((spec, state(row, 10)?))) {
         Ok((spec, state)) => Ok(Stored {
             seq: row.get(0)?,
             kind: row.get(1)?,
             task: Task { spec, state },
         }),
-        Err(trouble) => Err(naming(&id, trouble)),
+        Err(trouble) => Err(naming(id, trouble)),
     }
 }
 
-fn spec(row: &Row<'_>, id: &str) -> Result<TaskSpec, Trouble> {
+fn spec(row: &Row<'_>, id: &str, kind: Option<&Arc<str>>) -> Result<TaskSpec, Trouble> {
     let recurrence: Option<String> = row.get(6)?;
     let generator: Option<String> = row.get(7)?;
     let occurrence = match generator {
@@ -254,7 +260,7 @@ fn spec(row: &Row<'_>, id: &str) -> Result<TaskSpec, Trouble> {
     };
     Ok(TaskSpec {
         id: TaskId::new(id),
-        kind: row.get(3)?,
+        kind: kind.map_or_else(|| row.get(3), |name| Ok(name.clone()))?,
         resource_key: row.get::<_, Option<String>>(4)?.and_then(ResourceKey::new),
         created_at: instant(row, 5)?,
         recurrence: recurrence.map(|text| parsed(&text)).transpose()?,
