@@ -1,4 +1,5 @@
 mod agreement;
+mod claims;
 mod files;
 mod queue;
 mod trouble;
