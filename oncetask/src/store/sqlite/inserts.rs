@@ -100,51 +100,66 @@ fn insert_rows(
     tasks: &[(i64, &Task)],
 ) -> Result<Vec<bool>, Trouble> {
     static SQL: LazyLock<String> = LazyLock::new(|| {
-        let rows = places(6, |p| {
+        let rows = places(5, |p| {
             // The environment has the place behind all others.
-            let env = ROWS * 6 + 1;
-            format!(
-                "(?{env}, ?{}, ?{}, ?{}, ?{key}, ?{key}, ?{}, ?{due}, ?{due})",
-                p,
-                p + 1,
-                p + 2,
-                p + 4,
-                key = p + 3,
-                due = p + 5
-            )
+            let env = ROWS * 5 + 1;
+            let (id, key, created, due) = (p + 1, p + 2, p + 3, p + 4);
+            format!("(?{env}, ?{p}, ?{id}, ?{key}, ?{key}, ?{created}, ?{due}, ?{due})")
         });
         format!(
-            "INSERT OR IGNORE INTO tasks (env, seq, kind, id, resource_key, held_key, created_at, wait_until, due)
+            "INSERT OR IGNORE INTO tasks (env, kind, id, resource_key, held_key, created_at, wait_until, due)
              VALUES {rows}"
         )
     });
-    let first = next_place(statements)?;
     let statement = statements.get(&SQL)?;
     let mut place = 0;
-    for ((kind, task), seq) in tasks.iter().zip(first..) {
+    for (kind, task) in tasks {
         let key = task.spec.resource_key.as_ref().map(ResourceKey::as_str);
-        statement.raw_bind_parameter(place + 1, seq)?;
-        statement.raw_bind_parameter(place + 2, kind)?;
-        statement.raw_bind_parameter(place + 3, task.id().as_str())?;
-        statement.raw_bind_parameter(place + 4, key)?;
-        statement.raw_bind_parameter(place + 5, millis(task.spec.created_at))?;
-        statement.raw_bind_parameter(place + 6, millis(task.state.wait_until))?;
-        place += 6;
+        statement.raw_bind_parameter(place + 1, kind)?;
+        statement.raw_bind_parameter(place + 2, task.id().as_str())?;
+        statement.raw_bind_parameter(place + 3, key)?;
+        statement.raw_bind_parameter(place + 4, millis(task.spec.created_at))?;
+        statement.raw_bind_parameter(place + 5, millis(task.state.wait_until))?;
+        place += 5;
     }
     statement.raw_bind_parameter(place + 1, env)?;
-    if statement.raw_execute()? == tasks.len() {
-        insert_payloads(statements, first, tasks)?;
-        return Ok(vec![true; tasks.len()]);
+    let count = statement.raw_execute()?;
+    if count == 0 {
+        return Ok(vec![false; tasks.len()]);
     }
+    // New rows lie one behind the other, at the end of the table.
+    let first = statements.last_insert() + 1 - i64::try_from(count).unwrap_or(0);
+    if count < tasks.len() {
+        return insert_payloads_of_new(statements, env, first, tasks);
+    }
+    insert_payloads(statements, first, tasks)?;
+    Ok(vec![true; count])
+}
+
+/// Adds the payloads of those tasks that were added, the first of them at this place, and tells which they are.
+fn insert_payloads_of_new(
+    statements: &mut Statements<'_>,
+    env: i64,
+    first: i64,
+    tasks: &[(i64, &Task)],
+) -> Result<Vec<bool>, Trouble> {
+    let mut next = first;
     let mut added = Vec::with_capacity(tasks.len());
-    for ((_, task), seq) in tasks.iter().zip(first..) {
-        let new = is_there(statements, seq)?;
+    for (_, task) in tasks {
+        let new = place_of(statements, env, task)? == next;
         if new {
-            insert_payload(statements, seq, task)?;
+            insert_payload(statements, next, task)?;
+            next += 1;
         }
         added.push(new);
     }
     Ok(added)
+}
+
+fn place_of(statements: &mut Statements<'_>, env: i64, task: &Task) -> Result<i64, Trouble> {
+    const SQL: &str = "SELECT seq FROM tasks WHERE id = ?1 AND env = ?2";
+    let place = params![task.id().as_str(), env];
+    Ok(statements.get(SQL)?.query_row(place, |row| row.get(0))?)
 }
 
 fn insert_payloads(
@@ -171,16 +186,4 @@ fn insert_payloads(
 fn places(parameters: usize, row: impl Fn(usize) -> String) -> String {
     let rows: Vec<_> = (0..ROWS).map(|n| row(n * parameters + 1)).collect();
     rows.join(", ")
-}
-
-/// The place that SQLite would give the next task.
-fn next_place(statements: &mut Statements<'_>) -> Result<i64, Trouble> {
-    const SQL: &str = "SELECT coalesce(max(seq), 0) + 1 FROM tasks";
-    Ok(statements.get(SQL)?.query_row([], |row| row.get(0))?)
-}
-
-fn is_there(statements: &mut Statements<'_>, seq: i64) -> Result<bool, Trouble> {
-    Ok(statements
-        .get("SELECT 1 FROM tasks WHERE seq = ?1")?
-        .exists([seq])?)
 }

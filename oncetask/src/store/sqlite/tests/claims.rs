@@ -7,8 +7,7 @@ use rusqlite::Connection;
 
 use super::{at, completions, create, request, store, task};
 use crate::store::sqlite::SqliteStore;
-use crate::store::sqlite::inserts::ROWS;
-use crate::store::{Action, Claimed, Insert, Store};
+use crate::store::{Action, Claimed, Store};
 use crate::task::transition::{Change, LeaseLost};
 use crate::task::{Progress, Status, Task, TaskId};
 
@@ -111,29 +110,4 @@ async fn a_lease_of_an_older_program_that_ended_is_claimed_once() {
     assert_eq!(new.claims.len(), 1);
     assert_eq!(finish(&store, &old).await, [Err(LeaseLost)]);
     assert_eq!(finish(&store, &new).await, [Ok(())]);
-}
-
-#[tokio::test]
-async fn of_many_tasks_those_that_were_there_are_answered_so() {
-    let (_directory, store) = store().await;
-    let named = |n: usize| task(&format!("task-{n}"), "Mail", (n % 3 == 0).then_some("key"));
-    create(&store, [named(3), named(ROWS + 3)]).await;
-    let mut tasks: Vec<_> = (0..3 * ROWS + 4).map(named).collect();
-    tasks[7] = named(6);
-    let inserts = store.create(tasks.clone()).await.expect("it is answered");
-    for (place, (task, insert)) in tasks.iter().zip(inserts).enumerate() {
-        match insert {
-            Insert::Existing(stored) if [3, 7, ROWS + 3].contains(&place) => assert_eq!(*stored, *task),
-            Insert::New if ![3, 7, ROWS + 3].contains(&place) => {}
-            other => panic!("{place}: {other:?}"),
-        }
-    }
-    let ids = tasks.iter().map(|task| task.id().clone()).collect();
-    let stored = store.get(ids).await.expect("they are read");
-    assert!(
-        stored
-            .iter()
-            .zip(&tasks)
-            .all(|(stored, task)| stored.as_ref() == Some(task))
-    );
 }
