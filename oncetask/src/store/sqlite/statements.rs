@@ -21,14 +21,11 @@ impl<'a> Statements<'a> {
     /// The statement of this text.
     pub(super) fn get(&mut self, sql: &'static str) -> rusqlite::Result<&mut CachedStatement<'a>> {
         // A text that lies in two places is two statements, which do the same.
-        let place = self.in_use.iter().position(|(text, _)| ptr::eq(*text, sql));
-        let place = match place {
-            Some(place) => place,
-            None => {
-                self.in_use.push((sql, self.db.prepare_cached(sql)?));
-                self.in_use.len() - 1
-            }
-        };
+        let known = self.in_use.iter().position(|(text, _)| ptr::eq(*text, sql));
+        if known.is_none() {
+            self.in_use.push((sql, self.db.prepare_cached(sql)?));
+        }
+        let place = known.unwrap_or(self.in_use.len() - 1);
         Ok(&mut self.in_use[place].1)
     }
 
