@@ -2,8 +2,9 @@
 //!
 //! One thread writes ([`writer`]), one waits for the disk ([`sync`]), one brings the write-ahead log back into
 //! the database ([`checkpoint`]), one looks for what other processes do ([`watcher`]); a few connections read
-//! ([`readers`]). [`changes`], [`claims`] and [`keys`] are what happens in a transaction, [`queries`] what is
-//! read, [`rows`] and [`schema`] how tasks lie in the file.
+//! ([`readers`]). [`changes`], [`claims`] and [`keys`] are what happens in a transaction, [`claimed`] what the
+//! writer remembers from one to the next, [`queries`] what is read, [`inserts`], [`rows`] and [`schema`] how tasks
+//! lie in the file.
 
 mod bells;
 mod changes;
