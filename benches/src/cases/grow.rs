@@ -181,16 +181,3 @@ fn all_probes() -> ClaimRequest {
         wants: vec![want],
     }
 }
-
-pub(crate) async fn probe_place(options: &Options) -> Result {
-    let client = crate::options::open_as_told(options).await?.client;
-    let mut probes = Probes {
-        client: &client,
-        options,
-        created: usize::try_from(Utc::now().timestamp())? * 1_000_000,
-    };
-    for round in 0..options.processes {
-        probes.measure(&format!("probe {round}")).await?;
-    }
-    Ok(())
-}

@@ -35,7 +35,6 @@ pub(crate) async fn run(options: &Options) -> Result {
         "macros" => macros::macros(options),
         "recurrence" => recurrence::recurrence(options),
         "grow" => grow::grow(options).await,
-        "grow-probe" => grow::probe_place(options).await,
         other => Err(format!("there is no case `{other}`; there are {CASES}").into()),
     }
 }
