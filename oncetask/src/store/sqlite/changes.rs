@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::inserts;
 use super::rows::{self, Held, Stored};
 use super::trouble::Trouble;
 use super::tx::Tx;
@@ -9,29 +10,40 @@ use crate::store::{Action, Finish, Insert, Renewal, Renewed};
 use crate::task::transition::{self, Change, LeaseLost};
 use crate::task::{ResourceKey, Task, TaskId, TaskState};
 
-/// Adds a task unless its id is taken.
-pub(super) fn create(tx: &mut Tx<'_>, env: i64, task: &Task) -> Result<Insert, Trouble> {
-    if insert(tx, env, task)? {
-        return Ok(Insert::New);
-    }
+/// Adds tasks unless their ids are taken.
+pub(super) fn create(tx: &mut Tx<'_>, env: i64, tasks: &[Task]) -> Result<Vec<Insert>, Trouble> {
+    let added = insert(tx, env, tasks)?;
+    let inserts = tasks.iter().zip(added);
+    inserts
+        .map(|(task, added)| {
+            if added {
+                Ok(Insert::New)
+            } else {
+                existing(tx, env, task)
+            }
+        })
+        .collect()
+}
+
+fn existing(tx: &Tx<'_>, env: i64, task: &Task) -> Result<Insert, Trouble> {
     let stored = rows::by_id(tx.db, env, task.id())?;
     let stored =
         stored.ok_or_else(|| Trouble::Corrupt(format!("the index of ids is damaged at `{}`", task.id())))?;
     Ok(Insert::Existing(Box::new(stored.task)))
 }
 
-fn insert(tx: &mut Tx<'_>, env: i64, task: &Task) -> Result<bool, Trouble> {
-    let kind = tx.names.new_kind(tx.db, env, task.kind())?;
-    let new = rows::insert(tx.db, env, kind, task)?.is_some();
-    if new {
-        changed(
-            tx,
-            kind,
-            task.spec.held_key().map(ResourceKey::as_str),
-            &task.state,
-        );
+fn insert(tx: &mut Tx<'_>, env: i64, tasks: &[Task]) -> Result<Vec<bool>, Trouble> {
+    let mut of_kinds = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        of_kinds.push((tx.names.new_kind(tx.db, env, task.kind())?, task));
     }
-    Ok(new)
+    let added = inserts::insert_all(&mut tx.statements, env, &of_kinds)?;
+    for ((kind, Task { spec, state }), added) in of_kinds.into_iter().zip(&added) {
+        if *added {
+            changed(tx, kind, spec.held_key().map(ResourceKey::as_str), state);
+        }
+    }
+    Ok(added)
 }
 
 /// Extends a claim.
@@ -41,14 +53,14 @@ pub(super) fn renew(
     renewal: &Renewal,
     now: DateTime<Utc>,
 ) -> Result<Renewed, Trouble> {
-    let Some(mut held) = rows::held(tx.db, env, &renewal.id)? else {
+    let Some(mut held) = rows::held(&mut tx.statements, env, &renewal.id)? else {
         return Ok(Renewed::Gone);
     };
     let progress = renewal.progress.clone();
     if let Err(LeaseLost) = transition::renew(&mut held.state, renewal.token, renewal.until, progress, now) {
         return Ok(Renewed::Lost);
     }
-    rows::save_renewal(tx.db, held.seq, &held.state)?;
+    rows::save_renewal(&mut tx.statements, held.seq, &held.state)?;
     tx.moved(held.kind, held.key.as_deref());
     Ok(match held.state.cancelled_at {
         None => Renewed::Held,
@@ -63,31 +75,71 @@ pub(super) fn finish(
     finish: &Finish,
     now: DateTime<Utc>,
 ) -> Result<Result<(), LeaseLost>, Trouble> {
-    let Some(mut held) = rows::held(tx.db, env, &finish.id)? else {
-        return Ok(Err(LeaseLost));
+    let held = match finish_remembered(tx, env, finish, now)? {
+        Some(held) => held,
+        None => match finish_stored(tx, env, finish, now)? {
+            Ok(held) => held,
+            Err(lost) => return Ok(Err(lost)),
+        },
     };
-    let Held {
-        seq,
-        kind,
-        key,
-        state,
-    } = &mut held;
-    let (verdict, progress) = (finish.verdict.clone(), finish.progress.clone());
-    let ended = transition::say(state, finish.token, progress)
-        .and_then(|()| transition::finish(state, finish.token, verdict, finish.cleanup, now));
-    if let Err(lost) = ended {
-        return Ok(Err(lost));
-    }
-    rows::save(tx.db, *seq, state)?;
-    changed(tx, *kind, key.as_deref(), state);
-    if state.done.is_some() {
+    changed(tx, held.kind, held.key.as_deref(), &held.state);
+    if held.state.done.is_some() {
         tx.news.ended.push(finish.id.clone());
     }
-    for task in &finish.spawn {
-        // An occurrence that exists already was spawned before.
-        insert(tx, env, task)?;
-    }
+    // An occurrence that exists already was spawned before.
+    insert(tx, env, &finish.spawn)?;
     Ok(Ok(()))
+}
+
+/// Ends a claim that was taken here, where nothing but its end is to be written. `None` if it is to be read first.
+fn finish_remembered(
+    tx: &mut Tx<'_>,
+    env: i64,
+    finish: &Finish,
+    now: DateTime<Utc>,
+) -> Result<Option<Held>, Trouble> {
+    let Some(mut held) = tx.claimed.take(env, &finish.id, finish.token) else {
+        return Ok(None);
+    };
+    let before = held.state.clone();
+    if end(&mut held.state, finish, now).is_err() || !only_ended(&before, &held.state) {
+        return Ok(None);
+    }
+    let written = rows::save_end(&mut tx.statements, held.seq, finish.token, &held.state)?;
+    Ok(written.then_some(held))
+}
+
+/// Ends a claim by what is stored.
+fn finish_stored(
+    tx: &mut Tx<'_>,
+    env: i64,
+    finish: &Finish,
+    now: DateTime<Utc>,
+) -> Result<Result<Held, LeaseLost>, Trouble> {
+    let Some(mut held) = rows::held(&mut tx.statements, env, &finish.id)? else {
+        return Ok(Err(LeaseLost));
+    };
+    if let Err(lost) = end(&mut held.state, finish, now) {
+        return Ok(Err(lost));
+    }
+    rows::save(&mut tx.statements, held.seq, &held.state)?;
+    Ok(Ok(held))
+}
+
+fn end(state: &mut TaskState, finish: &Finish, now: DateTime<Utc>) -> Result<(), LeaseLost> {
+    transition::say(state, finish.token, finish.progress.clone())?;
+    transition::finish(state, finish.token, finish.verdict.clone(), finish.cleanup, now)
+}
+
+/// Whether a state differs from the one before in nothing but what [`rows::save_end`] writes.
+fn only_ended(before: &TaskState, after: &TaskState) -> bool {
+    let ended = TaskState {
+        lease: None,
+        done: after.done,
+        result: after.result.clone(),
+        ..before.clone()
+    };
+    after.done.is_some() && ended == *after
 }
 
 /// Does what is asked for from outside.
@@ -130,7 +182,12 @@ fn missing(tx: &Tx<'_>, id: &TaskId) -> Result<Change, Trouble> {
     })
 }
 
-fn apply(tx: &Tx<'_>, stored: &mut Stored, action: &Action, now: DateTime<Utc>) -> Result<Change, Trouble> {
+fn apply(
+    tx: &mut Tx<'_>,
+    stored: &mut Stored,
+    action: &Action,
+    now: DateTime<Utc>,
+) -> Result<Change, Trouble> {
     let Stored { seq, task, .. } = stored;
     let change = match action {
         Action::Cancel => transition::cancel(task, now),
@@ -142,7 +199,7 @@ fn apply(tx: &Tx<'_>, stored: &mut Stored, action: &Action, now: DateTime<Utc>) 
         }
     };
     if change == Change::Applied {
-        rows::save(tx.db, *seq, &task.state)?;
+        rows::save(&mut tx.statements, *seq, &task.state)?;
         if matches!(action, Action::Follow { .. }) {
             rows::save_rule(tx.db, *seq, &task.spec)?;
         }

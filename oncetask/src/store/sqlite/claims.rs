@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::names;
-use super::rows::{self, Stored, task_columns};
+use super::rows::{self, Stored, TASK_COLUMNS, task_columns};
 use super::trouble::Trouble;
 use super::tx::Tx;
 use crate::store::{Claim, ClaimRequest, Claimed, ClaimedTask, Want};
@@ -30,13 +30,14 @@ enum Slot {
 }
 
 /// The number and the name of a kind.
-type Kind<'a> = (i64, &'a str);
+type Kind = (i64, Arc<str>);
 
 /// A want, and what its kinds are called in this file.
 struct Search<'a> {
+    env: i64,
     place: usize,
     want: &'a Want,
-    kinds: Vec<Kind<'a>>,
+    kinds: Vec<Kind>,
     owner: &'a Arc<str>,
     now: DateTime<Utc>,
 }
@@ -92,6 +93,9 @@ pub(super) fn head(db: &Connection, kind: i64) -> rusqlite::Result<Option<(i64, 
         SELECT * FROM (SELECT due, seq FROM tasks INDEXED BY queue
             WHERE kind = ?1 AND due IS NOT NULL AND held_key IS NULL ORDER BY due, seq LIMIT 1)
         UNION ALL
+        SELECT * FROM (SELECT lease_until, seq FROM tasks INDEXED BY leased
+            WHERE kind = ?1 AND lease_until IS NOT NULL AND held_key IS NULL ORDER BY lease_until, seq LIMIT 1)
+        UNION ALL
         SELECT * FROM (SELECT due, first FROM keys INDEXED BY key_queue
             WHERE kind = ?1 ORDER BY due, first LIMIT 1)";
     let mut statement = db.prepare_cached(sql)?;
@@ -110,9 +114,10 @@ fn searches<'a>(
     for (place, want) in request.wants.iter().enumerate() {
         let mut kinds = Vec::with_capacity(want.kinds.len());
         for name in &want.kinds {
-            kinds.extend(number(env, name)?.map(|kind| (kind, name.as_str())));
+            kinds.extend(number(env, name)?.map(|kind| (kind, name.as_str().into())));
         }
         searches.push(Search {
+            env,
             place,
             want,
             kinds,
@@ -163,20 +168,20 @@ impl Search<'_> {
     }
 
     /// What is due of all kinds, in order.
-    fn heads(&self, tx: &mut Tx<'_>, room: usize) -> Result<Vec<(Kind<'_>, Head)>, Trouble> {
+    fn heads(&self, tx: &mut Tx<'_>, room: usize) -> Result<Vec<(&Kind, Head)>, Trouble> {
         let mut heads = Vec::new();
         for kind in &self.kinds {
             let mut unreadable = Vec::new();
-            let tasks = self.tasks(tx.db, *kind, room, &mut unreadable)?;
+            let tasks = self.tasks(tx.db, kind, room, &mut unreadable)?;
             let again = !unreadable.is_empty();
-            put_off(tx, *kind, None, unreadable, self.now)?;
+            put_off(tx, kind, None, unreadable, self.now)?;
             if again {
                 return self.heads(tx, room);
             }
-            heads.extend(tasks.into_iter().map(|head| (*kind, head)));
+            heads.extend(tasks.into_iter().map(|head| (kind, head)));
             if !self.want.generators_only {
                 let keys = self.keys(tx.db, kind.0, room)?;
-                heads.extend(keys.into_iter().map(|head| (*kind, head)));
+                heads.extend(keys.into_iter().map(|head| (kind, head)));
             }
         }
         heads.sort_by(|(_, a), (_, b)| a.place(b));
@@ -187,40 +192,51 @@ impl Search<'_> {
     fn tasks(
         &self,
         db: &Connection,
-        kind: Kind<'_>,
+        kind: &Kind,
         room: usize,
         unreadable: &mut Vec<(i64, String)>,
     ) -> Result<Vec<Head>, Trouble> {
-        const SQL: &str = concat!(
+        const FREE: &str = concat!(
             "SELECT ",
-            task_columns!("?2"),
+            task_columns!("NULL"),
             ", t.due FROM tasks t INDEXED BY queue JOIN payloads p USING (seq)
-             WHERE t.kind = ?1 AND t.due <= ?3 AND t.due IS NOT NULL AND t.held_key IS NULL
-             ORDER BY t.due, t.seq LIMIT ?4"
+             WHERE t.kind = ?1 AND t.due <= ?2 AND t.due IS NOT NULL AND t.held_key IS NULL
+             ORDER BY t.due, t.seq LIMIT ?3"
+        );
+        // Those with a `due` stand in the queue.
+        const EXPIRED: &str = concat!(
+            "SELECT ",
+            task_columns!("NULL"),
+            ", t.lease_until FROM tasks t INDEXED BY leased JOIN payloads p USING (seq)
+             WHERE t.kind = ?1 AND t.lease_until <= ?2 AND t.lease_until IS NOT NULL AND t.held_key IS NULL
+               AND t.due IS NULL
+             ORDER BY t.lease_until, t.seq LIMIT ?3"
         );
         const GENERATORS: &str = concat!(
             "SELECT ",
-            task_columns!("?2"),
+            task_columns!("NULL"),
             ", t.due FROM tasks t INDEXED BY generators JOIN payloads p USING (seq)
-             WHERE t.kind = ?1 AND t.due <= ?3 AND t.due IS NOT NULL AND t.recurrence IS NOT NULL
-             ORDER BY t.due, t.seq LIMIT ?4"
+             WHERE t.kind = ?1 AND t.due <= ?2 AND t.due IS NOT NULL AND t.recurrence IS NOT NULL
+             ORDER BY t.due, t.seq LIMIT ?3"
         );
-        let sql = if self.want.generators_only {
-            GENERATORS
+        let sources: &[&str] = if self.want.generators_only {
+            &[GENERATORS]
         } else {
-            SQL
+            &[FREE, EXPIRED]
         };
-        let mut statement = db.prepare_cached(sql)?;
         let limit = i64::try_from(room).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![kind.0, kind.1, rows::millis(self.now), limit])?;
         let mut heads = Vec::new();
-        while let Some(row) = rows.next()? {
-            if let Some(stored) = readable(row, unreadable)? {
-                heads.push(Head {
-                    due: row.get("due")?,
-                    seq: stored.seq,
-                    slot: Slot::Task(Box::new(stored)),
-                });
+        for sql in sources {
+            let mut statement = db.prepare_cached(sql)?;
+            let mut rows = statement.query(params![kind.0, rows::millis(self.now), limit])?;
+            while let Some(row) = rows.next()? {
+                if let Some(stored) = readable(row, kind, unreadable)? {
+                    heads.push(Head {
+                        due: row.get(TASK_COLUMNS)?,
+                        seq: stored.seq,
+                        slot: Slot::Task(Box::new(stored)),
+                    });
+                }
             }
         }
         Ok(heads)
@@ -243,7 +259,7 @@ impl Search<'_> {
     }
 
     /// The due tasks of a key that one claim takes: several, unless the first is to be cleaned up after.
-    fn group(&self, tx: &mut Tx<'_>, kind: Kind<'_>, key: &str) -> Result<Vec<ClaimedTask>, Trouble> {
+    fn group(&self, tx: &mut Tx<'_>, kind: &Kind, key: &str) -> Result<Vec<ClaimedTask>, Trouble> {
         let mut unreadable = Vec::new();
         let tasks = self.members(tx.db, kind, key, &mut unreadable)?;
         put_off(tx, kind, Some(key), unreadable, self.now)?;
@@ -254,25 +270,25 @@ impl Search<'_> {
     fn members(
         &self,
         db: &Connection,
-        kind: Kind<'_>,
+        kind: &Kind,
         key: &str,
         unreadable: &mut Vec<(i64, String)>,
     ) -> Result<Vec<Stored>, Trouble> {
         const SQL: &str = concat!(
             "SELECT ",
-            task_columns!("?2"),
+            task_columns!("NULL"),
             " FROM tasks t INDEXED BY members JOIN payloads p USING (seq)
-             WHERE t.kind = ?1 AND t.held_key = ?3 AND t.ending = 0
-               AND CASE WHEN t.lease_until IS NULL THEN t.wait_until ELSE t.lease_until END <= ?4
+             WHERE t.kind = ?1 AND t.held_key = ?2 AND t.ending = 0
+               AND CASE WHEN t.lease_until IS NULL THEN t.wait_until ELSE t.lease_until END <= ?3
              ORDER BY t.wait_until, t.seq"
         );
         let mut statement = db.prepare_cached(SQL)?;
-        let mut rows = statement.query(params![kind.0, kind.1, key, rows::millis(self.now)])?;
+        let mut rows = statement.query(params![kind.0, key, rows::millis(self.now)])?;
         let mut tasks: Vec<Stored> = Vec::new();
         while tasks.len() < self.want.group.max(1)
             && let Some(row) = rows.next()?
         {
-            let Some(stored) = readable(row, unreadable)? else {
+            let Some(stored) = readable(row, kind, unreadable)? else {
                 continue;
             };
             let phase = transition::next_phase(&stored.task.state);
@@ -287,7 +303,7 @@ impl Search<'_> {
     }
 
     fn lease(&self, tx: &mut Tx<'_>, stored: Stored) -> Result<ClaimedTask, Trouble> {
-        let Stored { seq, mut task, .. } = stored;
+        let Stored { seq, kind, mut task } = stored;
         let lease = Lease {
             token: LeaseToken::random(),
             until: self.now + self.want.lease,
@@ -295,7 +311,8 @@ impl Search<'_> {
             phase: transition::next_phase(&task.state),
         };
         let silent = transition::claim(&mut task, lease, self.now);
-        rows::save_claim(tx.db, seq, &task.state)?;
+        rows::save_claim(&mut tx.statements, seq, &task.state)?;
+        tx.claimed.note(self.env, kind, seq, &task);
         Ok(ClaimedTask { task, silent })
     }
 }
@@ -307,8 +324,12 @@ impl Head {
 }
 
 /// A task, unless it cannot be read: then its place and the reason are kept.
-fn readable(row: &Row<'_>, unreadable: &mut Vec<(i64, String)>) -> Result<Option<Stored>, Trouble> {
-    match rows::stored(row) {
+fn readable(
+    row: &Row<'_>,
+    kind: &Kind,
+    unreadable: &mut Vec<(i64, String)>,
+) -> Result<Option<Stored>, Trouble> {
+    match rows::stored_of(row, Some(&kind.1)) {
         Ok(stored) => Ok(Some(stored)),
         Err(Trouble::Corrupt(why)) => {
             unreadable.push((row.get(0)?, why));
@@ -321,13 +342,13 @@ fn readable(row: &Row<'_>, unreadable: &mut Vec<(i64, String)>) -> Result<Option
 /// One bad row never stops a queue.
 fn put_off(
     tx: &mut Tx<'_>,
-    kind: Kind<'_>,
+    kind: &Kind,
     key: Option<&str>,
     unreadable: Vec<(i64, String)>,
     now: DateTime<Utc>,
 ) -> Result<(), Trouble> {
     for (seq, why) in unreadable {
-        tracing::warn!(kind = kind.1, "{why}; it is put off for an hour");
+        tracing::warn!(kind = &*kind.1, "{why}; it is put off for an hour");
         rows::put_off(tx.db, seq, now + PUT_OFF)?;
         tx.moved(kind.0, key);
     }

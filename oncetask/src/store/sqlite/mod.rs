@@ -2,15 +2,18 @@
 //!
 //! One thread writes ([`writer`]), one waits for the disk ([`sync`]), one brings the write-ahead log back into
 //! the database ([`checkpoint`]), one looks for what other processes do ([`watcher`]); a few connections read
-//! ([`readers`]). [`changes`], [`claims`] and [`keys`] are what happens in a transaction, [`queries`] what is
-//! read, [`rows`] and [`schema`] how tasks lie in the file.
+//! ([`readers`]). [`changes`], [`claims`] and [`keys`] are what happens in a transaction, [`claimed`] what the
+//! writer remembers from one to the next, [`queries`] what is read, [`inserts`], [`rows`] and [`schema`] how tasks
+//! lie in the file.
 
 mod bells;
 mod changes;
 mod checkpoint;
+mod claimed;
 mod claims;
 mod file;
 pub(super) mod fuzz;
+mod inserts;
 mod keys;
 mod names;
 mod options;
@@ -18,6 +21,7 @@ mod queries;
 mod readers;
 mod rows;
 mod schema;
+mod statements;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -218,7 +222,7 @@ impl Store for SqliteStore {
             let env = self.env.clone();
             self.submit(tasks.len(), true, move |tx| {
                 let env = tx.names.new_env(tx.db, &env)?;
-                tasks.iter().map(|task| changes::create(tx, env, task)).collect()
+                changes::create(tx, env, &tasks)
             })
         }))
     }

@@ -1,12 +1,14 @@
-//! Tasks as rows: reading them, adding them, and writing back what became of them.
+//! Tasks as rows: reading them, and writing back what became of them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
+use super::statements::Statements;
 use super::trouble::Trouble;
 use crate::task::transition::Phase;
 use crate::task::{
@@ -35,6 +37,9 @@ macro_rules! task_columns {
 }
 
 pub(super) use {state_columns, task_columns};
+
+/// How many columns these are.
+pub(super) const TASK_COLUMNS: usize = 24;
 
 /// A task, and where it lies.
 #[derive(Debug)]
@@ -86,14 +91,13 @@ pub(super) fn by_seq(db: &Connection, seq: i64) -> Result<Option<Stored>, Troubl
 }
 
 /// The state of the task with this id.
-pub(super) fn held(db: &Connection, env: i64, id: &TaskId) -> Result<Option<Held>, Trouble> {
+pub(super) fn held(statements: &mut Statements<'_>, env: i64, id: &TaskId) -> Result<Option<Held>, Trouble> {
     const SQL: &str = concat!(
         "SELECT t.seq, t.kind, t.held_key, ",
         state_columns!(),
         " FROM tasks t WHERE t.id = ?1 AND t.env = ?2"
     );
-    let mut statement = db.prepare_cached(SQL)?;
-    let mut rows = statement.query(params![id.as_str(), env])?;
+    let mut rows = statements.get(SQL)?.query(params![id.as_str(), env])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     Ok(Some(Held {
         seq: row.get(0)?,
@@ -109,50 +113,15 @@ pub(super) fn anywhere(db: &Connection, id: &TaskId) -> rusqlite::Result<bool> {
         .exists([id.as_str()])
 }
 
-/// Adds a task. Returns its place, or nothing if its id is taken.
-pub(super) fn insert(db: &Connection, env: i64, kind: i64, task: &Task) -> Result<Option<i64>, Trouble> {
-    const TASK: &str = "
-        INSERT INTO tasks (env, kind, id, resource_key, created_at, wait_until, due, generator, occurrence_at,
-            recurrence, held_key)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10)
-        ON CONFLICT DO NOTHING RETURNING seq";
-    let Task { spec, state } = task;
-    let occurrence = spec.occurrence.as_ref();
-    let recurrence = spec.recurrence.as_ref().map(json);
-    let values = params![
-        env,
-        kind,
-        spec.id.as_str(),
-        spec.resource_key.as_ref().map(ResourceKey::as_str),
-        millis(spec.created_at),
-        millis(state.wait_until),
-        occurrence.map(|occurrence| occurrence.generator.as_str()),
-        occurrence.map(|occurrence| millis(occurrence.at)),
-        recurrence,
-        spec.held_key().map(ResourceKey::as_str)
-    ];
-    let seq = db
-        .prepare_cached(TASK)?
-        .query_row(values, |row| row.get(0))
-        .optional()?;
-    let Some(seq) = seq else { return Ok(None) };
-    db.prepare_cached("INSERT INTO payloads (seq, payload) VALUES (?1, ?2)")?
-        .execute(params![seq, spec.payload.as_str()])?;
-    if *state != TaskState::waiting_until(state.wait_until) {
-        save(db, seq, state)?;
-    }
-    Ok(Some(seq))
-}
-
 /// Writes back a state, wherever it may differ.
-pub(super) fn save(db: &Connection, seq: i64, state: &TaskState) -> Result<(), Trouble> {
+pub(super) fn save(statements: &mut Statements<'_>, seq: i64, state: &TaskState) -> Result<(), Trouble> {
     const SQL: &str = "
-        UPDATE tasks SET wait_until = ?2, due = ?3, ending = ?4, done_at = ?5, attempts = ?6,
+        UPDATE tasks SET wait_until = ?2, due = iif(?9 IS NULL OR recurrence IS NOT NULL, ?3, NULL), ending = ?4, done_at = ?5, attempts = ?6,
             cleanup_attempts = ?7, deferrals = ?8, lease_token = ?9, lease_until = ?10, lease_phase = ?11,
             lease_owner = ?12, cancelled_at = ?13, errors = ?14, progress = ?15, result = ?16
         WHERE seq = ?1";
     let lease = state.lease.as_ref();
-    db.prepare_cached(SQL)?.execute(params![
+    statements.get(SQL)?.execute(params![
         seq,
         millis(state.wait_until),
         state.due().map(millis),
@@ -174,13 +143,17 @@ pub(super) fn save(db: &Connection, seq: i64, state: &TaskState) -> Result<(), T
 }
 
 /// Writes back what a claim changes.
-pub(super) fn save_claim(db: &Connection, seq: i64, state: &TaskState) -> Result<(), Trouble> {
+pub(super) fn save_claim(
+    statements: &mut Statements<'_>,
+    seq: i64,
+    state: &TaskState,
+) -> Result<(), Trouble> {
     const SQL: &str = "
-        UPDATE tasks SET due = ?2, attempts = ?3, cleanup_attempts = ?4, lease_token = ?5, lease_until = ?2,
+        UPDATE tasks SET due = iif(recurrence IS NULL, NULL, ?2), attempts = ?3, cleanup_attempts = ?4, lease_token = ?5, lease_until = ?2,
             lease_phase = ?6, lease_owner = ?7, errors = ?8
         WHERE seq = ?1";
     let lease = state.lease.as_ref();
-    db.prepare_cached(SQL)?.execute(params![
+    statements.get(SQL)?.execute(params![
         seq,
         lease.map(|lease| millis(lease.until)),
         state.attempts,
@@ -193,11 +166,40 @@ pub(super) fn save_claim(db: &Connection, seq: i64, state: &TaskState) -> Result
     Ok(())
 }
 
+/// Writes back what the end of a claim changes in a task that is no generator and was not cancelled, and tells
+/// whether it was still so held.
+pub(super) fn save_end(
+    statements: &mut Statements<'_>,
+    seq: i64,
+    token: LeaseToken,
+    state: &TaskState,
+) -> Result<bool, Trouble> {
+    const SQL: &str = "
+        UPDATE tasks SET ending = ?3, done_at = ?4, lease_token = NULL, lease_until = NULL, lease_phase = NULL,
+            lease_owner = NULL, result = ?5
+        WHERE seq = ?1 AND lease_token = ?2 AND cancelled_at IS NULL";
+    let written = statements.get(SQL)?.execute(params![
+        seq,
+        token.to_bits().cast_signed(),
+        state.done.map_or(OPEN, |done| ending(done.how)),
+        state.done.map(|done| millis(done.at)),
+        state.result.as_ref().map(Json::as_str),
+    ])?;
+    Ok(written == 1)
+}
+
 /// Writes back what a renewal changes.
-pub(super) fn save_renewal(db: &Connection, seq: i64, state: &TaskState) -> Result<(), Trouble> {
-    const SQL: &str = "UPDATE tasks SET due = ?2, lease_until = ?2, progress = ?3 WHERE seq = ?1";
+pub(super) fn save_renewal(
+    statements: &mut Statements<'_>,
+    seq: i64,
+    state: &TaskState,
+) -> Result<(), Trouble> {
+    const SQL: &str = "
+        UPDATE tasks SET due = iif(recurrence IS NULL, NULL, ?2), lease_until = ?2, progress = ?3
+        WHERE seq = ?1";
     let progress = state.progress.as_ref().map(progress);
-    db.prepare_cached(SQL)?
+    statements
+        .get(SQL)?
         .execute(params![seq, state.due().map(millis), progress])?;
     Ok(())
 }
@@ -213,7 +215,8 @@ pub(super) fn save_rule(db: &Connection, seq: i64, spec: &TaskSpec) -> rusqlite:
 /// Puts off a task that cannot be read, so that the queue goes on.
 pub(super) fn put_off(db: &Connection, seq: i64, until: DateTime<Utc>) -> rusqlite::Result<()> {
     let sql = "
-        UPDATE tasks SET due = ?2, wait_until = ?2, lease_until = iif(lease_until IS NULL, NULL, ?2)
+        UPDATE tasks SET due = iif(lease_until IS NULL OR recurrence IS NOT NULL, ?2, NULL), wait_until = ?2,
+            lease_until = iif(lease_until IS NULL, NULL, ?2)
         WHERE seq = ?1";
     db.prepare_cached(sql)?.execute(params![seq, millis(until)])?;
     Ok(())
@@ -229,18 +232,23 @@ pub(super) fn delete(db: &Connection, seq: i64) -> rusqlite::Result<()> {
 
 /// Reads a row of [`task_columns`].
 pub(super) fn stored(row: &Row<'_>) -> Result<Stored, Trouble> {
-    let id: String = row.get(2)?;
-    match spec(row, &id).and_then(|spec| Ok((spec, state(row, 10)?))) {
+    stored_of(row, None)
+}
+
+/// Reads a row of [`task_columns`], of a kind whose name tasks may share.
+pub(super) fn stored_of(row: &Row<'_>, kind: Option<&Arc<str>>) -> Result<Stored, Trouble> {
+    let id = row.get_ref(2)?.as_str().map_err(|error| not_text(&error))?;
+    match spec(row, id, kind).and_then(|spec| Ok((spec, state(row, 10)?))) {
         Ok((spec, state)) => Ok(Stored {
             seq: row.get(0)?,
             kind: row.get(1)?,
             task: Task { spec, state },
         }),
-        Err(trouble) => Err(naming(&id, trouble)),
+        Err(trouble) => Err(naming(id, trouble)),
     }
 }
 
-fn spec(row: &Row<'_>, id: &str) -> Result<TaskSpec, Trouble> {
+fn spec(row: &Row<'_>, id: &str, kind: Option<&Arc<str>>) -> Result<TaskSpec, Trouble> {
     let recurrence: Option<String> = row.get(6)?;
     let generator: Option<String> = row.get(7)?;
     let occurrence = match generator {
@@ -252,7 +260,7 @@ fn spec(row: &Row<'_>, id: &str) -> Result<TaskSpec, Trouble> {
     };
     Ok(TaskSpec {
         id: TaskId::new(id),
-        kind: row.get(3)?,
+        kind: kind.map_or_else(|| row.get(3), |name| Ok(name.clone()))?,
         resource_key: row.get::<_, Option<String>>(4)?.and_then(ResourceKey::new),
         created_at: instant(row, 5)?,
         recurrence: recurrence.map(|text| parsed(&text)).transpose()?,
@@ -429,7 +437,8 @@ fn read_progress(text: &str) -> Result<Progress, Trouble> {
     })
 }
 
-fn json(value: &impl Serialize) -> String {
+/// A part of a task as JSON.
+pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("these types have nothing that JSON cannot say")
 }
 

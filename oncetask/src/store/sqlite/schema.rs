@@ -6,17 +6,17 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = 0x6f6e_6365;
 
 /// Each step takes a file from one version of the schema to the next; the version is how many were made.
-const STEPS: &[&str] = &[FIRST, GENERATORS];
+const STEPS: &[&str] = &[FIRST, GENERATORS, LEASES];
 
 /// The newest version that this program knows.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// Tasks are rows in the order of their creation. What a claim and its end rewrite is short: the payload
 /// lies apart. Instants are milliseconds since 1970; an environment and a kind are numbers, because they
 /// begin the keys of the indexes.
 ///
 /// `ending` is 0 while the task is not done, then 1 completed, 2 failed, 3 cancelled. `due` is when the task
-/// may be claimed next. Where a claim holds a key (`held_key`: not that of a generator), the key stands in
+/// may be claimed next, if it stands in the queue: see [`LEASES`]. Where a claim holds a key (`held_key`: not that of a generator), the key stands in
 /// the queue for the task: see `keys`.
 const FIRST: &str = "
 CREATE TABLE environments (
@@ -107,6 +107,15 @@ JOIN payloads p ON p.seq = t.seq;
 /// Generators are claimed by workers that have no room for other tasks, too.
 const GENERATORS: &str = "
 CREATE INDEX generators ON tasks (kind, due) WHERE due IS NOT NULL AND recurrence IS NOT NULL;
+";
+
+/// A lease takes a task out of the queue, and the index of leases tells when it ends: so a task is put into the
+/// queue once and taken out once. Only a generator stays, for the sake of its own index.
+///
+/// A program of version 2 that has the file open goes on: what it leases stays in the queue until it is claimed
+/// anew. It does not see the ends of leases that newer programs took; those do.
+const LEASES: &str = "
+UPDATE tasks SET due = NULL WHERE lease_until IS NOT NULL AND recurrence IS NULL;
 ";
 
 /// What a file says that it is.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::bells::Bells;
 use super::checkpoint::{Checkpointer, Checkpoints};
+use super::claimed::Claimed;
 use super::file::Place;
 use super::names::Names;
 use super::options::{Durability, SqliteOptions};
@@ -92,6 +93,7 @@ impl Threads {
             db,
             place: place.clone(),
             names: Names::default(),
+            claimed: Claimed::default(),
             jobs: inbox,
             bells: bells.clone(),
             checkpoints,

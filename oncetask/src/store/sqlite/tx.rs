@@ -4,15 +4,19 @@ use std::collections::HashSet;
 
 use rusqlite::Connection;
 
+use super::claimed::Claimed;
 use super::keys;
 use super::names::Names;
+use super::statements::Statements;
 use super::trouble::Trouble;
 use crate::task::TaskId;
 
 /// A transaction that several callers' jobs share.
 pub(super) struct Tx<'a> {
     pub(super) db: &'a Connection,
+    pub(super) statements: Statements<'a>,
     pub(super) names: &'a mut Names,
+    pub(super) claimed: &'a mut Claimed,
     /// Resource keys whose place in the queue has to be found again.
     moved: HashSet<(i64, String)>,
     pub(super) news: News,
@@ -30,10 +34,12 @@ pub(super) struct News {
 }
 
 impl<'a> Tx<'a> {
-    pub(super) fn new(db: &'a Connection, names: &'a mut Names) -> Self {
+    pub(super) fn new(db: &'a Connection, names: &'a mut Names, claimed: &'a mut Claimed) -> Self {
         Self {
             db,
+            statements: Statements::new(db),
             names,
+            claimed,
             moved: HashSet::new(),
             news: News::default(),
         }
@@ -52,5 +58,11 @@ impl<'a> Tx<'a> {
             keys::place(self.db, kind, &key)?;
         }
         Ok(())
+    }
+
+    /// Ends the work on it; what is left is its commit.
+    pub(super) fn end(mut self) -> Result<News, Trouble> {
+        self.place_keys()?;
+        Ok(self.news)
     }
 }

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use super::bells::Bells;
 use super::names;
 use super::rows;
+use super::statements::Statements;
 use super::trouble::Trouble;
 use crate::store::Bell;
 use crate::task::TaskId;
@@ -227,7 +228,7 @@ impl Watcher {
                 continue;
             }
             // One that was reset, or created again, since then runs as it should.
-            let task = rows::held(&self.db, env, id)?;
+            let task = rows::held(&mut Statements::new(&self.db), env, id)?;
             if task.is_none_or(|task| task.state.cancelled_at.is_some()) {
                 bell.stopped(std::slice::from_ref(id));
             }
@@ -237,7 +238,7 @@ impl Watcher {
 
     fn look_for_ended(&self, env: i64, bell: &Bell) -> Result<(), Trouble> {
         for id in bell.tasks() {
-            let task = rows::held(&self.db, env, &id)?;
+            let task = rows::held(&mut Statements::new(&self.db), env, &id)?;
             if task.is_none_or(|task| task.state.done.is_some()) {
                 bell.ended(&id);
             }

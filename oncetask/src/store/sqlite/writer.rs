@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::bells::Bells;
 use super::checkpoint::Checkpoints;
+use super::claimed::Claimed;
 use super::file::Place;
 use super::names::Names;
 use super::sync::Acknowledger;
@@ -105,6 +106,7 @@ pub(super) struct Writer {
     pub(super) db: Connection,
     pub(super) place: Arc<Place>,
     pub(super) names: Names,
+    pub(super) claimed: Claimed,
     pub(super) jobs: Receiver<Box<dyn Job>>,
     pub(super) bells: Arc<Bells>,
     pub(super) checkpoints: Checkpoints,
@@ -133,7 +135,7 @@ impl Writer {
         let mut batch = Vec::new();
         let mut next = Some(first);
         let mut weight = 0;
-        let mut tx = Tx::new(&self.db, &mut self.names);
+        let mut tx = Tx::new(&self.db, &mut self.names, &mut self.claimed);
         let mut outcome = Ok(());
         while let Some(mut job) = next.take() {
             outcome = job.run(&mut tx);
@@ -143,10 +145,9 @@ impl Writer {
                 next = self.jobs.try_recv().ok();
             }
         }
-        let outcome = outcome.and_then(|()| tx.place_keys());
-        let news = tx.news;
-        match outcome.and_then(|()| self.commit()) {
-            Ok(()) => self.committed(batch, news),
+        let outcome = outcome.and_then(|()| tx.end());
+        match outcome.and_then(|news| self.commit().map(|()| news)) {
+            Ok(news) => self.committed(batch, news),
             Err(trouble) => self.one_by_one(batch, &trouble),
         }
     }
@@ -178,10 +179,9 @@ impl Writer {
     }
 
     fn do_alone(&mut self, job: &mut dyn Job) -> Result<News, Trouble> {
-        let mut tx = Tx::new(&self.db, &mut self.names);
+        let mut tx = Tx::new(&self.db, &mut self.names, &mut self.claimed);
         job.run(&mut tx)?;
-        tx.place_keys()?;
-        let news = tx.news;
+        let news = tx.end()?;
         self.commit()?;
         Ok(news)
     }
@@ -196,6 +196,7 @@ impl Writer {
 
     fn roll_back(&mut self) {
         self.names.forget();
+        self.claimed.forget();
         // SQLite may have done it already.
         if !self.db.is_autocommit() {
             let _ = self.db.execute_batch("ROLLBACK");

@@ -1,5 +1,7 @@
 mod agreement;
+mod claims;
 mod files;
+mod inserts;
 mod queue;
 mod trouble;
 

@@ -104,8 +104,7 @@ async fn a_job_that_goes_wrong_takes_none_of_its_batch_with_it() {
     let names = ["a", "b"].map(|id| task(id, "New", Some("key")));
     let good = store.submit(1, true, move |tx| {
         let env = tx.names.new_env(tx.db, "TEST")?;
-        let mut create = |task| crate::store::sqlite::changes::create(tx, env, task);
-        names.iter().map(&mut create).collect::<Result<Vec<_>, _>>()
+        crate::store::sqlite::changes::create(tx, env, &names)
     });
     drop(go);
     store.answer(gate).await.expect("it is done");

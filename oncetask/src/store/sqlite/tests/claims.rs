@@ -1,0 +1,113 @@
+//! What a process remembers of its claims decides only while they hold, and a lease that ends is seen wherever
+//! it was taken.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{at, completions, create, request, store, task};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Action, Claimed, Store};
+use crate::task::transition::{Change, LeaseLost};
+use crate::task::{Progress, Status, Task, TaskId};
+
+async fn again(directory: &Path) -> SqliteStore {
+    let store = SqliteStore::open(directory.join("tasks.db"), "TEST").await;
+    store.expect("it is opened once more")
+}
+
+async fn claim(store: &SqliteStore, seconds: i64) -> Claimed {
+    let claimed = store.claim(request(&["Mail"], 9, at(seconds))).await;
+    claimed.expect("it is answered")
+}
+
+async fn finish(store: &SqliteStore, claimed: &Claimed) -> Vec<Result<(), LeaseLost>> {
+    let finished = store.finish(completions(claimed), at(1)).await;
+    finished.expect("it is answered")
+}
+
+async fn change(store: &SqliteStore, action: Action) {
+    let changed = store.change(vec![TaskId::new("a")], action, at(1)).await;
+    assert_eq!(changed.expect("it is answered"), [Change::Applied]);
+}
+
+async fn stored(store: &SqliteStore) -> Task {
+    let mut tasks = store.get(vec![TaskId::new("a")]).await.expect("it is read");
+    tasks.remove(0).expect("it is there")
+}
+
+#[tokio::test]
+async fn a_cancellation_by_another_process_wins() {
+    let (directory, store) = store().await;
+    let other = again(directory.path()).await;
+    create(&store, [task("a", "Mail", None)]).await;
+    let claimed = claim(&store, 0).await;
+    change(&other, Action::Cancel).await;
+    assert_eq!(finish(&store, &claimed).await, [Ok(())]);
+    assert_eq!(stored(&store).await.status(at(1)), Status::Cancelled);
+}
+
+#[tokio::test]
+async fn a_task_that_another_process_deleted_or_took_is_lost() {
+    let (directory, store) = store().await;
+    let other = again(directory.path()).await;
+    create(&store, [task("a", "Mail", None)]).await;
+    let claimed = claim(&store, 0).await;
+    change(&other, Action::Delete).await;
+    create(&other, [task("a", "Mail", None)]).await;
+    assert_eq!(finish(&store, &claimed).await, [Err(LeaseLost)]);
+    assert_eq!(stored(&store).await.status(at(1)), Status::Pending);
+
+    let first = claim(&store, 0).await;
+    assert_eq!(first.next_due, [Some(at(60))], "its lease may end");
+    let second = claim(&other, 60).await;
+    assert!(second.claims[0].tasks[0].silent);
+    assert_eq!(finish(&store, &first).await, [Err(LeaseLost)]);
+    assert_eq!(finish(&other, &second).await, [Ok(())]);
+    assert_eq!(finish(&other, &second).await, [Err(LeaseLost)]);
+    assert_eq!(stored(&store).await.attempts(), 2);
+}
+
+#[tokio::test]
+async fn a_token_ends_the_claim_of_its_own_task_only() {
+    let (_directory, store) = store().await;
+    create(&store, ["a", "b"].map(|id| task(id, "Mail", None))).await;
+    let claimed = claim(&store, 0).await;
+    let mut ends = completions(&claimed);
+    ends[0].id = ends[1].id.clone();
+    ends.truncate(1);
+    let finished = store.finish(ends, at(1)).await.expect("it is answered");
+    assert_eq!(finished, [Err(LeaseLost)]);
+    assert_eq!(finish(&store, &claimed).await, [Ok(()), Ok(())]);
+}
+
+#[tokio::test]
+async fn what_a_handler_said_last_is_stored_with_its_end() {
+    let (_directory, store) = store().await;
+    create(&store, [task("a", "Mail", None)]).await;
+    let mut ends = completions(&claim(&store, 0).await);
+    ends[0].progress = Some(Progress {
+        fraction: 0.5,
+        message: "half of it".to_owned(),
+        at: at(1),
+    });
+    let finished = store.finish(ends, at(1)).await.expect("it is answered");
+    assert_eq!(finished, [Ok(())]);
+    let progress = stored(&store).await.state.progress.expect("it is kept");
+    assert_eq!(progress.message, "half of it");
+}
+
+#[tokio::test]
+async fn a_lease_of_an_older_program_that_ended_is_claimed_once() {
+    let (directory, store) = store().await;
+    create(&store, [task("a", "Mail", None)]).await;
+    let old = claim(&store, 0).await;
+    let file = Connection::open(directory.path().join("tasks.db")).expect("the older program");
+    file.execute_batch("UPDATE tasks SET due = lease_until")
+        .expect("it leaves it in the queue");
+    assert_eq!(claim(&store, 59).await.next_due, [Some(at(60))]);
+    let new = claim(&store, 60).await;
+    assert_eq!(new.claims.len(), 1);
+    assert_eq!(finish(&store, &old).await, [Err(LeaseLost)]);
+    assert_eq!(finish(&store, &new).await, [Ok(())]);
+}
