@@ -116,9 +116,10 @@ pub(super) fn anywhere(db: &Connection, id: &TaskId) -> rusqlite::Result<bool> {
 /// Writes back a state, wherever it may differ.
 pub(super) fn save(statements: &mut Statements<'_>, seq: i64, state: &TaskState) -> Result<(), Trouble> {
     const SQL: &str = "
-        UPDATE tasks SET wait_until = ?2, due = iif(?9 IS NULL OR recurrence IS NOT NULL, ?3, NULL), ending = ?4, done_at = ?5, attempts = ?6,
-            cleanup_attempts = ?7, deferrals = ?8, lease_token = ?9, lease_until = ?10, lease_phase = ?11,
-            lease_owner = ?12, cancelled_at = ?13, errors = ?14, progress = ?15, result = ?16
+        UPDATE tasks SET wait_until = ?2, due = iif(?9 IS NULL OR recurrence IS NOT NULL, ?3, NULL),
+            ending = ?4, done_at = ?5, attempts = ?6, cleanup_attempts = ?7, deferrals = ?8, lease_token = ?9,
+            lease_until = ?10, lease_phase = ?11, lease_owner = ?12, cancelled_at = ?13, errors = ?14,
+            progress = ?15, result = ?16
         WHERE seq = ?1";
     let lease = state.lease.as_ref();
     statements.get(SQL)?.execute(params![
@@ -149,8 +150,8 @@ pub(super) fn save_claim(
     state: &TaskState,
 ) -> Result<(), Trouble> {
     const SQL: &str = "
-        UPDATE tasks SET due = iif(recurrence IS NULL, NULL, ?2), attempts = ?3, cleanup_attempts = ?4, lease_token = ?5, lease_until = ?2,
-            lease_phase = ?6, lease_owner = ?7, errors = ?8
+        UPDATE tasks SET due = iif(recurrence IS NULL, NULL, ?2), attempts = ?3, cleanup_attempts = ?4,
+            lease_token = ?5, lease_until = ?2, lease_phase = ?6, lease_owner = ?7, errors = ?8
         WHERE seq = ?1";
     let lease = state.lease.as_ref();
     statements.get(SQL)?.execute(params![
