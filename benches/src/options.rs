@@ -18,7 +18,10 @@ pub(crate) struct Options {
     pub(crate) store: String,
     pub(crate) tasks: usize,
     pub(crate) concurrency: Option<usize>,
-    pub(crate) processes: usize,
+    /// In how many processes of their own; this one does the work if nothing is said.
+    pub(crate) processes: Option<usize>,
+    /// How often to measure, one after the other, after one warm-up.
+    pub(crate) rounds: usize,
     /// In seconds; the case `recovery` has some of its own.
     pub(crate) heartbeat: Option<u64>,
     /// For the process that a case starts: the file or project to work on.
@@ -37,7 +40,8 @@ impl Options {
             store,
             tasks: 20_000,
             concurrency: None,
-            processes: 1,
+            processes: None,
+            rounds: 1,
             heartbeat: None,
             place: None,
         };
@@ -49,12 +53,13 @@ impl Options {
                 "--store" => options.store = value,
                 "--tasks" => options.tasks = value.parse()?,
                 "--concurrency" => options.concurrency = Some(value.parse()?),
-                "--processes" => options.processes = value.parse()?,
+                "--processes" => options.processes = Some(value.parse()?),
+                "--rounds" => options.rounds = value.parse()?,
                 "--heartbeat" => options.heartbeat = Some(value.parse()?),
                 "--place" => options.place = Some(value),
                 _ => {
                     return Err(format!(
-                        "there is no option `{name}`; the options are --store, --tasks, --concurrency, --processes and --heartbeat"
+                        "there is no option `{name}`; the options are --store, --tasks, --concurrency, --processes, --rounds and --heartbeat"
                     )
                     .into());
                 }

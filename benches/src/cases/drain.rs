@@ -5,12 +5,13 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use oncetask::{Client, Filter, Handler, HandlerConfig, OnceTask as _, Status};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::Result;
 use super::create::fill;
 use crate::options::{Options, Place, open_as_told};
-use crate::report::{Asked, Line, Usage};
+use crate::report::{Asked, Line, Usage, rounded};
 use crate::work::{Noop, worker};
 
 /// How often to work a queue off before the first measurement on an emulator. It is a Java program, which runs
@@ -22,33 +23,48 @@ pub(crate) async fn drain(options: &Options) -> Result {
         .concurrency
         .map_or_else(|| vec![1, 10, 100], |one| vec![one]);
     for concurrency in concurrencies {
-        let place = Place::new(options)?;
-        let opened = place.open().await?;
-        fill(&opened.client, 0..options.tasks, 1000).await?;
-        let (before, billed) = (Usage::of_this_process(), opened.usage());
-        let mut line = Line::of(&options.store, "drain", options.tasks);
-        if options.processes > 1 {
-            let (took, asked) = in_processes(&place, options, concurrency).await?;
-            line = line.rate(options.tasks, took).asked(asked);
-            line.processes = Some(options.processes);
-        } else {
-            let took = work_off(&opened.client, concurrency, options.tasks).await?;
-            let asked = billed
-                .zip(opened.usage())
-                .map(|(before, after)| after.since(before));
-            line = line.rate(options.tasks, took).asked(asked);
+        for _ in 0..options.rounds {
+            measure(options, concurrency).await?.print()?;
         }
-        line = line.used(before, Usage::of_this_process());
-        expect_completed(&opened.client, options.tasks).await?;
-        line.concurrency = Some(concurrency);
-        if options.store == "firestore" {
-            line.note = Some(format!(
-                "after a warm-up of {WARM_UP_ROUNDS} drains in other projects"
-            ));
-        }
-        line.print()?;
     }
     Ok(())
+}
+
+async fn measure(options: &Options, concurrency: usize) -> Result<Line> {
+    let place = Place::new(options)?;
+    let opened = place.open().await?;
+    fill(&opened.client, 0..options.tasks, 1000).await?;
+    let mut line = Line::of(&options.store, "drain", options.tasks);
+    if let Some(processes) = options.processes {
+        let (took, used) = in_processes(&place, options, processes, concurrency).await?;
+        line = line.rate(options.tasks, took).asked(used.asked);
+        line.cpu_s = rounded(used.cpu_s);
+        line.processes = Some(processes);
+    } else {
+        let (before, billed) = (Usage::of_this_process(), opened.usage());
+        let took = work_off(&opened.client, concurrency, options.tasks).await?;
+        let asked = billed
+            .zip(opened.usage())
+            .map(|(before, after)| after.since(before));
+        line = line.rate(options.tasks, took).asked(asked);
+        line = line.used(before, Usage::of_this_process());
+    }
+    expect_completed(&opened.client, options.tasks).await?;
+    line.concurrency = Some(concurrency);
+    line.note = note(options);
+    Ok(line)
+}
+
+fn note(options: &Options) -> Option<String> {
+    let warm = (options.store == "firestore")
+        .then(|| format!("after a warm-up of {WARM_UP_ROUNDS} drains in other projects"));
+    let cold = options
+        .processes
+        .map(|_| "by processes that have just begun: to be compared with `--processes 1`".to_owned());
+    match (warm, cold) {
+        (Some(warm), Some(cold)) => Some(format!("{warm}; {cold}")),
+        (one, other) => one.or(other),
+    }
 }
 
 /// Works queues off in projects of their own.
@@ -89,15 +105,36 @@ async fn expect_completed(client: &Client, tasks: usize) -> Result {
     }
 }
 
+/// What a process has used.
+#[derive(Default, Serialize, Deserialize)]
+struct Used {
+    asked: Option<Asked>,
+    cpu_s: f64,
+}
+
+impl Used {
+    fn and(self, other: Self) -> Self {
+        let asked = match (self.asked, other.asked) {
+            (Some(one), Some(other)) => Some(one.and(other)),
+            (one, other) => one.or(other),
+        };
+        Self {
+            asked,
+            cpu_s: self.cpu_s + other.cpu_s,
+        }
+    }
+}
+
 /// Runs the tasks in other processes; returns how long it took from their start until all were done.
 async fn in_processes(
     place: &Place,
     options: &Options,
+    processes: usize,
     concurrency: usize,
-) -> Result<(Duration, Option<Asked>)> {
+) -> Result<(Duration, Used)> {
     let (said, mut says) = mpsc::unbounded_channel();
     let mut children = Vec::new();
-    for _ in 0..options.processes {
+    for _ in 0..processes {
         let mut command = place.another_process("drain-worker")?;
         command.args(["--concurrency", &concurrency.to_string()]);
         let mut child = command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn()?;
@@ -114,7 +151,7 @@ async fn in_processes(
         children.push(child);
     }
     // Each says that it is ready, and is told to begin.
-    for _ in 0..options.processes {
+    for _ in 0..processes {
         says.recv().await.ok_or("the workers ended")?;
     }
     let began = Instant::now();
@@ -130,20 +167,20 @@ async fn in_processes(
     let took = began.elapsed();
     // Told that it is over, each stores what it has done, and says what it has asked.
     drop(inputs);
-    let mut asked = None;
-    for _ in 0..options.processes {
+    let mut used = Used::default();
+    for _ in 0..processes {
         let line = says.recv().await.ok_or("the workers ended")?;
-        let of_one: Option<Asked> = serde_json::from_str(&line)?;
-        asked = asked.map_or(of_one, |all: Asked| of_one.map(|one| all.and(one)));
+        let of_one: Used = serde_json::from_str(&line)?;
+        used = used.and(of_one);
     }
     for mut child in children {
         child.wait()?;
     }
-    Ok((took, asked))
+    Ok((took, used))
 }
 
 /// What another process does for [`drain`]: it prints a line when it is ready, waits for one, prints one
-/// for each task, and when its input ends what it has asked of Firestore.
+/// for each task, and when its input ends what it has used.
 pub(crate) async fn drain_worker(options: &Options) -> Result {
     let opened = open_as_told(options).await?;
     print("ready");
@@ -151,7 +188,7 @@ pub(crate) async fn drain_worker(options: &Options) -> Result {
     let handler = Handler::new(|_: Noop| async { print("ran") });
     let concurrency = u32::try_from(options.concurrency.unwrap_or(1))?;
     let handler = handler.config(HandlerConfig::DEFAULT.concurrency(concurrency));
-    let billed = opened.usage();
+    let (before, billed) = (Usage::of_this_process(), opened.usage());
     let worker = oncetask::builder()
         .client(opened.client.clone())
         .only(&[])
@@ -160,10 +197,13 @@ pub(crate) async fn drain_worker(options: &Options) -> Result {
         .await?;
     told().await?;
     worker.shutdown().await;
-    let asked = billed
-        .zip(opened.usage())
-        .map(|(before, after)| after.since(before));
-    print(&serde_json::to_string(&asked)?);
+    let used = Used {
+        asked: billed
+            .zip(opened.usage())
+            .map(|(before, after)| after.since(before)),
+        cpu_s: Usage::of_this_process().cpu_s - before.cpu_s,
+    };
+    print(&serde_json::to_string(&used)?);
     Ok(())
 }
 
