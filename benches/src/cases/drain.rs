@@ -106,7 +106,7 @@ async fn expect_completed(client: &Client, tasks: usize) -> Result {
 }
 
 /// What a process has used.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Used {
     asked: Option<Asked>,
     cpu_s: f64,

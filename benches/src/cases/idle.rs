@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oncetask::{Handler, OnceTask};
+use oncetask::{Client, Handler, OnceTask, Worker};
 use serde::{Deserialize, Serialize};
 
 use super::Result;
@@ -11,6 +11,8 @@ use crate::report::{Line, Usage, rounded};
 
 const SETTLE: Duration = Duration::from_secs(2);
 const WATCHED: Duration = Duration::from_secs(30);
+/// Firestore is asked once a minute.
+const WATCHED_FOR_READS: Duration = Duration::from_mins(10);
 
 /// The processor time of an idle worker of 20 kinds, a minute's worth.
 pub(crate) async fn idle(options: &Options) -> Result {
@@ -26,19 +28,45 @@ pub(crate) async fn idle(options: &Options) -> Result {
     line.cpu_s = rounded(line.cpu_s * 60.0 / WATCHED.as_secs_f64());
     line.note = Some("cpu_s is for a minute".to_owned());
     line.print()?;
+    if options.store == "firestore" {
+        reads(&place, options).await?;
+    }
+    Ok(())
+}
+
+/// What Firestore is asked by such a worker in an hour.
+async fn reads(place: &Place, options: &Options) -> Result {
+    let opened = place.open().await?;
+    let _worker = start(&opened.client).await?;
+    tokio::time::sleep(SETTLE).await;
+    let before = opened.usage().ok_or("there is nothing to be billed")?;
+    tokio::time::sleep(WATCHED_FOR_READS).await;
+    let asked = opened
+        .usage()
+        .ok_or("there is nothing to be billed")?
+        .since(before);
+    let hours = WATCHED_FOR_READS.as_secs_f64() / 3600.0;
+    let mut line = Line::of(&options.store, "idle", 1).asked(Some(asked));
+    for each in [&mut line.rpcs_per_task, &mut line.reads_per_task] {
+        *each = each.map(|count| rounded(count / hours));
+    }
+    line.note = Some("reads and requests are for an hour".to_owned());
+    line.print()?;
     Ok(())
 }
 
 /// What another process does for [`idle`]: nothing, until it is ended.
 pub(crate) async fn worker(options: &Options) -> Result {
-    let mut builder = oncetask::builder()
-        .client(open_as_told(options).await?.client)
-        .only(&[]);
+    let _worker = start(&open_as_told(options).await?.client).await?;
+    std::future::pending().await
+}
+
+async fn start(client: &Client) -> Result<Worker> {
+    let mut builder = oncetask::builder().client(client.clone()).only(&[]);
     for handler in handlers() {
         builder = builder.handler(handler);
     }
-    let _worker = builder.start().await?;
-    std::future::pending().await
+    Ok(builder.start().await?)
 }
 
 macro_rules! kinds {

@@ -18,11 +18,12 @@ use crate::store::firestore::retry::Failure;
 /// processes make due earlier waits for so long behind it.
 const FRESH: Duration = Duration::from_secs(3);
 /// How many tasks are read at a time, at the most: alone, and when others compete for them.
-const MOST: (usize, usize) = (256, 512);
+const MOST: (usize, usize) = (1024, 2048);
 /// How many are read at first for each that there is room for.
 const FIRST: usize = 4;
-/// How many are read at least when others compete for them: not all shall want the head of the queue.
-const LEAST_CONTENDED: usize = 256;
+/// How many are read at least when others compete for them: not all shall want the head of the queue, and those that
+/// one process reads others take while it claims, so that small windows are soon read in vain.
+const LEAST_CONTENDED: usize = 1024;
 /// How much of tasks is kept in memory, as far as their number can be chosen by their usual size.
 const MAX_BYTES: usize = 8 << 20;
 /// How many tasks that cannot be claimed yet are kept.
