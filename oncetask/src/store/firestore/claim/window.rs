@@ -17,13 +17,14 @@ use crate::store::firestore::retry::Failure;
 /// How long what was read is of use. What changes meanwhile cannot be claimed by mistake; but what other
 /// processes make due earlier waits for so long behind it.
 const FRESH: Duration = Duration::from_secs(3);
-/// How many tasks are read at a time, at the most: alone, and when others compete for them.
-const MOST: (usize, usize) = (1024, 2048);
+/// How many tasks are read at a time, at the most.
+const MOST: usize = 1024;
 /// How many are read at first for each that there is room for.
 const FIRST: usize = 4;
-/// How many are read at least when others compete for them: not all shall want the head of the queue, and those that
-/// one process reads others take while it claims, so that small windows are soon read in vain.
-const LEAST_CONTENDED: usize = 1024;
+/// How many times as many are read when others compete for them, and how many at least: not all shall want the head of
+/// the queue, and what one process reads others take while it claims, so that small windows are soon of no use.
+const CONTENDED: usize = 16;
+const LEAST_CONTENDED: usize = 256;
 /// How much of tasks is kept in memory, as far as their number can be chosen by their usual size.
 const MAX_BYTES: usize = 8 << 20;
 /// How many tasks that cannot be claimed yet are kept.
@@ -53,16 +54,15 @@ pub(super) struct Appetite {
 impl Appetite {
     /// How many to read for this much room: one more at least, to know whether any are left.
     fn limit(self, room: usize, is_contended: bool) -> usize {
-        let (alone, contended) = MOST;
         let wanted = match self.tasks {
             // Nothing was read yet: a backlog costs few queries then, and what is not used is read once.
             0 => FIRST * (room + 1),
             used => used.max(room + 1),
         };
         let wanted = if is_contended {
-            (8 * wanted).clamp(LEAST_CONTENDED, contended)
+            (CONTENDED * wanted).clamp(LEAST_CONTENDED, MOST)
         } else {
-            wanted.min(alone)
+            wanted.min(MOST)
         };
         wanted.min((MAX_BYTES / self.bytes.max(1)).max(2))
     }
@@ -226,7 +226,7 @@ impl Inner {
             let appetite = shared.appetite(kinds);
             if window.size > 0 {
                 // All that was read is used up.
-                appetite.tasks = appetite.tasks.max(2 * window.size.min(MOST.1));
+                appetite.tasks = appetite.tasks.max(2 * window.size.min(MOST));
             }
             appetite.limit(room, is_contended)
         };
