@@ -105,12 +105,23 @@ async fn drain(store: FirestoreStore) {
         }
         let Some(next) = next.filter(|_| running.is_empty()) else {
             if running.join_next().await.is_none() {
-                return;
+                // What is handed on, or given back, is nobody's for a moment, and nobody must have left by then.
+                if all_completed(&store).await {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
             }
             continue;
         };
         tokio::time::sleep((next - now).to_std().unwrap_or_default().min(LOOK)).await;
     }
+}
+
+async fn all_completed(store: &FirestoreStore) -> bool {
+    let all = Filter::new().kind(KIND);
+    let completed = all.clone().status(Status::Completed);
+    let [all, completed] = [all, completed].map(|filter| store.count(filter, Utc::now()));
+    all.await.expect("counted") == completed.await.expect("counted")
 }
 
 async fn handle(store: FirestoreStore, held: ClaimedTask) {
