@@ -38,6 +38,12 @@ pub struct Line {
     /// Writes that were refused, as another process was faster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflicts_per_task: Option<f64>,
+    /// Requests to Firestore by an idle worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpcs_per_hour: Option<f64>,
+    /// Documents that it read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reads_per_hour: Option<f64>,
     /// Processor time, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_us_per_task: Option<f64>,
@@ -114,6 +120,16 @@ impl Line {
             self.reads_per_task = Some(each(asked.reads));
             self.conflicts_per_task = Some(each(asked.conflicts));
         }
+        self
+    }
+
+    /// What a server was asked in this time by a worker that had nothing to do.
+    #[must_use]
+    pub fn asked_while_idle(mut self, asked: Asked, time: Duration) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "requests are counted in thousands")]
+        let each = |count: u64| rounded(count as f64 * 3600.0 / time.as_secs_f64());
+        self.rpcs_per_hour = Some(each(asked.rpcs));
+        self.reads_per_hour = Some(each(asked.reads));
         self
     }
 

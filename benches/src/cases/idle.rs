@@ -45,13 +45,9 @@ async fn reads(place: &Place, options: &Options) -> Result {
         .usage()
         .ok_or("there is nothing to be billed")?
         .since(before);
-    let hours = WATCHED_FOR_READS.as_secs_f64() / 3600.0;
-    let mut line = Line::of(&options.store, "idle", 1).asked(Some(asked));
-    for each in [&mut line.rpcs_per_task, &mut line.reads_per_task] {
-        *each = each.map(|count| rounded(count / hours));
-    }
-    line.note = Some("reads and requests are for an hour".to_owned());
-    line.print()?;
+    Line::of(&options.store, "idle", 0)
+        .asked_while_idle(asked, WATCHED_FOR_READS)
+        .print()?;
     Ok(())
 }
 

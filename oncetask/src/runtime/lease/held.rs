@@ -165,14 +165,20 @@ impl Held {
         self.dropped.set();
     }
 
-    /// Notes where it stands in the table. Returns where it stood before; once it is not held it stays so.
-    pub(super) fn list(&self, begins: bool) -> Option<(Option<Instant>, Instant)> {
+    /// Begins to stand in the table: at its next event, which is returned.
+    pub(super) fn enlist(&self) -> Instant {
         let mut state = lock(&self.state);
-        if state.listed.is_none() && !begins {
-            return None;
-        }
         let next = state.next_event(self.stop.is_set());
-        Some((state.listed.replace(next), next))
+        state.listed = Some(next);
+        next
+    }
+
+    /// Moves to its next event. Returns where it stood before, and where it stands now; `None` if it is not held.
+    pub(super) fn relist(&self) -> Option<(Instant, Instant)> {
+        let mut state = lock(&self.state);
+        let (before, next) = (state.listed?, state.next_event(self.stop.is_set()));
+        state.listed = Some(next);
+        Some((before, next))
     }
 
     /// Notes that it is held no longer. Returns where it stood in the table.

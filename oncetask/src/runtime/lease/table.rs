@@ -66,16 +66,15 @@ impl Table {
 
     pub(super) fn insert(&self, held: Arc<Held>) {
         let mut entries = lock(&self.entries);
-        if let Some((_, at)) = held.list(true) {
-            entries.by_time.insert((at, held.number), held);
-            self.wake_for(&entries, at);
-        }
+        let at = held.enlist();
+        entries.by_time.insert((at, held.number), held);
+        self.wake_for(&entries, at);
     }
 
     /// Moves a claim to where its next event belongs, if it is held.
     pub(super) fn reschedule(&self, held: &Held) {
         let mut entries = lock(&self.entries);
-        if let Some((Some(before), at)) = held.list(false)
+        if let Some((before, at)) = held.relist()
             && let Some(held) = entries.by_time.remove(&(before, held.number))
         {
             entries.by_time.insert((at, held.number), held);

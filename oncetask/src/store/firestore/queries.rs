@@ -8,16 +8,24 @@ use super::proto::pb;
 use crate::store::{Filter, Order};
 use crate::task::ResourceKey;
 
-/// The tasks of these kinds that are due, the earliest first. What became due within this second is judged by
-/// its exact instant, after it is read.
-pub(super) fn due(env: &str, kinds: &[String], now: DateTime<Utc>) -> Find {
+/// The order of the queue. A query compares every field that it orders by, so that one index serves all that say this.
+const BY_DUE: &[&str] = &[field::WAIT_UNTIL, field::CREATED_AT, field::LEASED_UNTIL];
+
+/// The tasks of these kinds that have not ended.
+fn unfinished(env: &str, kinds: &[String]) -> Find {
     Find::new()
         .equal(field::ENV, env)
         .among(field::KIND, kinds)
         .equal(field::DONE_AT, "")
+}
+
+/// The tasks of these kinds that are due, the earliest first. What became due within this second is judged by
+/// its exact instant, after it is read.
+pub(super) fn due(env: &str, kinds: &[String], now: DateTime<Utc>) -> Find {
+    unfinished(env, kinds)
         .at_most(field::WAIT_UNTIL, second(now))
         .at_most(field::LEASED_UNTIL, second_up(now))
-        .order(&[field::WAIT_UNTIL, field::CREATED_AT, field::LEASED_UNTIL])
+        .order(BY_DUE)
 }
 
 /// The same of one resource key.
@@ -29,25 +37,23 @@ pub(super) fn due_of_key(env: &str, kind: &str, key: &ResourceKey, now: DateTime
         .equal(field::DONE_AT, "")
         .at_most(field::WAIT_UNTIL, second(now))
         .at_most(field::LEASED_UNTIL, second_up(now))
-        .order(&[field::WAIT_UNTIL, field::CREATED_AT, field::LEASED_UNTIL])
+        .order(BY_DUE)
+}
+
+/// The tasks of these kinds that have not ended, held or not, those first that were the first to be due.
+pub(super) fn open(env: &str, kinds: &[String]) -> Find {
+    unfinished(env, kinds)
+        // Always true, both of them.
+        .at_least(field::WAIT_UNTIL, "")
+        .at_least(field::LEASED_UNTIL, "")
+        .order(BY_DUE)
 }
 
 /// The generators of these kinds that have not ended, the earliest first, whether due or held or neither.
 pub(super) fn generators(env: &str, kinds: &[String]) -> Find {
-    Find::new()
-        .equal(field::ENV, env)
-        .among(field::KIND, kinds)
-        .equal(field::DONE_AT, "")
-        // Always true, both of them: what a query orders by it must compare.
-        .at_least(field::WAIT_UNTIL, "")
-        .at_least(field::LEASED_UNTIL, "")
+    open(env, kinds)
         .present(field::RECURRENCE)
-        .order(&[
-            field::WAIT_UNTIL,
-            field::CREATED_AT,
-            field::LEASED_UNTIL,
-            field::RECURRENCE,
-        ])
+        .order(&[field::RECURRENCE])
 }
 
 /// The tasks of these resource keys that somebody holds.
@@ -64,44 +70,23 @@ pub(super) fn held(env: &str, kind: &str, keys: &[String], now: DateTime<Utc>) -
 /// The tasks of these kinds that are due after this instant, the earliest first; and, as they are spelled
 /// otherwise, those that Go made due at the beginning of this second.
 pub(super) fn waiting(env: &str, kinds: &[String], now: DateTime<Utc>) -> Find {
-    Find::new()
-        .equal(field::ENV, env)
-        .among(field::KIND, kinds)
-        .equal(field::DONE_AT, "")
+    unfinished(env, kinds)
         .above(field::WAIT_UNTIL, exact(now))
-        // Always true: so that the index of the due tasks serves this one too.
+        // Always true.
         .at_least(field::LEASED_UNTIL, "")
-        .order(&[field::WAIT_UNTIL, field::CREATED_AT, field::LEASED_UNTIL])
-}
-
-/// The tasks of these kinds that have not ended, held or not, those first that were the first to be due.
-pub(super) fn open(env: &str, kinds: &[String]) -> Find {
-    Find::new()
-        .equal(field::ENV, env)
-        .among(field::KIND, kinds)
-        .equal(field::DONE_AT, "")
-        // Always true, both of them: so that the index of the due tasks serves this one too.
-        .at_least(field::WAIT_UNTIL, "")
-        .at_least(field::LEASED_UNTIL, "")
-        .order(&[field::WAIT_UNTIL, field::CREATED_AT, field::LEASED_UNTIL])
+        .order(BY_DUE)
 }
 
 /// The tasks of these kinds that somebody holds, the first lease to end first.
 pub(super) fn leased(env: &str, kinds: &[String], now: DateTime<Utc>) -> Find {
-    Find::new()
-        .equal(field::ENV, env)
-        .among(field::KIND, kinds)
-        .equal(field::DONE_AT, "")
+    unfinished(env, kinds)
         .above(field::LEASED_UNTIL, second(now))
         .order(&[field::LEASED_UNTIL, field::WAIT_UNTIL])
 }
 
 /// The task of these kinds that nobody holds and that is due first: what a listener watches.
 pub(super) fn head(env: &str, kinds: &[String]) -> Find {
-    Find::new()
-        .equal(field::ENV, env)
-        .among(field::KIND, kinds)
-        .equal(field::DONE_AT, "")
+    unfinished(env, kinds)
         .equal(field::LEASED_UNTIL, "")
         .order(&[field::WAIT_UNTIL])
         .limit(1)
