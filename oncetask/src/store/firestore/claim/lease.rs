@@ -221,14 +221,15 @@ impl Inner {
     }
 
     /// Brings the window into the order in which to claim: while others are about, from our place on.
-    pub(super) fn arrange(&self, window: &mut Window) {
+    pub(super) fn arrange(&self, kinds: &[String], window: &mut Window) {
         if self.settings.keys != KeyClaims::Normal {
             fastrand::shuffle(window.tasks.make_contiguous());
             return;
         }
-        let shared = self.desk.shared();
-        if shared.rivals.are_about() {
-            window.turn_to(shared.rivals.place());
+        let mut shared = self.desk.shared();
+        let rivals = &shared.queue(kinds).rivals;
+        if rivals.are_about() {
+            window.turn_to(rivals.place());
         }
     }
 

@@ -5,7 +5,7 @@
 //! Due tasks are read outside of any transaction, a window of them at a time, and each is claimed by a write
 //! that demands the state that was read (`update_time`). Of two workers that read a task one writes it; the
 //! other's write is refused. Nothing is locked, so that workers do not wait for each other; who loses many
-//! documents looks further down the queue and keeps out of the others' way: see [`rivals`].
+//! documents keeps out of the others' way, and leaves the queue to them while they are faster: see [`rivals`].
 //!
 //! # Resource keys
 //!
@@ -72,13 +72,19 @@ pub(super) struct Desk {
 struct Shared {
     /// For each set of kinds what was read of its queue and not claimed yet.
     windows: HashMap<Vec<String>, Window>,
-    appetites: HashMap<Vec<String>, Appetite>,
+    queues: HashMap<Vec<String>, Queue>,
     /// The keys that somebody else was found to hold.
     refusals: Refusals,
     /// For each set of kinds when the next lease ends.
     outlooks: HashMap<Vec<String>, Outlook>,
-    rivals: Rivals,
     hands: hand::Hands,
+}
+
+/// What is known of the queue of a set of kinds.
+#[derive(Debug, Default)]
+struct Queue {
+    appetite: Appetite,
+    rivals: Rivals,
 }
 
 /// When the next task of a request's kinds is due, once somebody has asked.
@@ -126,7 +132,7 @@ impl Inner {
             claimed.next_due.push(taken.next_due);
             drained.push(taken.drained);
         }
-        let contended = self.desk.shared().rivals.may_be_about();
+        let contended = self.desk.shared().may_be_contended();
         self.ears.claimed(&wants, &drained, contended);
         Ok(claimed)
     }
@@ -165,8 +171,13 @@ impl Inner {
 }
 
 impl Shared {
-    fn appetite(&mut self, kinds: &[String]) -> &mut Appetite {
-        self.appetites.entry(kinds.to_vec()).or_default()
+    fn queue(&mut self, kinds: &[String]) -> &mut Queue {
+        self.queues.entry(kinds.to_vec()).or_default()
+    }
+
+    /// Whether others who claim were noticed lately.
+    fn may_be_contended(&self) -> bool {
+        self.queues.values().any(|queue| queue.rivals.may_be_about())
     }
 
     fn forget_behind(&mut self, kind: &str, due: DateTime<Utc>) {

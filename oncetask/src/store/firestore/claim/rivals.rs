@@ -5,6 +5,11 @@
 //! process sees the tasks of the queue's head at the same places of it, by the hash of their names, and walks
 //! from a place of its own. Nobody meets another before it has come to where that one began; then it goes on
 //! from somewhere else. A resource key's tasks are at one place, so that they stay in their order.
+//!
+//! Who even so loses more of what it read than it wins does not read more at once: others work the queue off
+//! faster than it can read it, and one that reads for nothing costs them time, and money. It leaves the queue to
+//! them, looks again after a moment at a few tasks only, and stays away for longer each time that this is in vain.
+//! It never does so for the sake of a few tasks, and those who win go on.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
@@ -19,19 +24,18 @@ const MET: f64 = 0.25;
 const MOST: f64 = 0.5;
 /// How much of what is known of the claims before remains after one more.
 const MEMORY: f64 = 0.9;
+/// How many claims must be lost before the queue is left to others.
+const MANY: usize = 16;
+/// For how long it is left to them: at first, and at the most.
+const AWAY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+/// How many times as many tasks are read when others compete for them, and how many at least: not all shall want the
+/// head of the queue, and what one process reads others take while it claims, so that small windows are soon of no use.
+const CONTENDED: usize = 16;
+const LEAST_CONTENDED: usize = 256;
+/// How many are read, for each that there is room for, by who comes back to see whether the others are still faster.
+const PROBE: usize = 2;
 
-/// Whether others were met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meeting {
-    None,
-    /// For the first time in a while.
-    First,
-    Here,
-    /// What was read of the queue is likely theirs by now.
-    Everywhere,
-}
-
-/// What is known of them.
+/// What is known of those who claim from one queue.
 #[derive(Debug)]
 pub(super) struct Rivals {
     /// Which part of our claims they were faster with, lately.
@@ -39,6 +43,11 @@ pub(super) struct Rivals {
     met: Option<Instant>,
     /// Where on the ring we are.
     place: u64,
+    /// How many claims of what was read were won, and how many lost.
+    tally: (usize, usize),
+    /// How often in a row the queue was left to them, and until when.
+    retreats: u32,
+    away: Option<Instant>,
 }
 
 impl Default for Rivals {
@@ -47,6 +56,9 @@ impl Default for Rivals {
             lost: 0.0,
             met: None,
             place: fastrand::u64(..),
+            tally: (0, 0),
+            retreats: 0,
+            away: None,
         }
     }
 }
@@ -66,26 +78,60 @@ impl Rivals {
         self.place
     }
 
-    /// Notes how many of the claims up to this place were lost to them.
-    pub(super) fn note(&mut self, chosen: usize, lost: usize, up_to: u64) -> Meeting {
+    /// Notes how many of the claims up to this place were lost to them. Returns whether what was read of the queue is
+    /// likely theirs by now.
+    pub(super) fn note(&mut self, chosen: usize, lost: usize, up_to: u64) -> bool {
+        self.tally.0 += chosen.saturating_sub(lost);
+        self.tally.1 += lost;
         let [chosen, lost] = [chosen, lost].map(|tasks| u32::try_from(tasks).unwrap_or(u32::MAX));
         let part = f64::from(lost) / f64::from(chosen.max(1));
         let remains = MEMORY.powf(f64::from(chosen));
         self.lost = remains * self.lost + (1.0 - remains) * part;
-        if self.lost < MET {
+        if lost == 0 || self.lost < MET {
             self.place = up_to.wrapping_add(1);
-            return Meeting::None;
+            return false;
         }
-        let is_first = !self.are_about();
+        // Met for the first time, they are at the head only.
+        let is_stale = self.are_about() && self.lost > MOST;
         self.place = fastrand::u64(..);
         self.met = Some(Instant::now());
-        if is_first {
-            Meeting::First
-        } else if self.lost > MOST {
+        if is_stale {
             self.lost = 0.0;
-            Meeting::Everywhere
+        }
+        is_stale
+    }
+
+    /// What was read is used up. Returns for how long to leave the queue to them before more is read, if at all.
+    pub(super) fn leave(&mut self) -> Option<Duration> {
+        let (won, lost) = std::mem::take(&mut self.tally);
+        if lost >= MANY && lost > won {
+            let (first, longest) = AWAY;
+            let away = first
+                .saturating_mul(2_u32.saturating_pow(self.retreats))
+                .min(longest);
+            self.retreats += 1;
+            // Not in step with whoever else leaves it.
+            self.away = Some(Instant::now() + away.mul_f64(0.5 + fastrand::f64()));
+        } else if won + lost > 0 {
+            self.retreats = 0;
+        }
+        self.away()
+    }
+
+    /// For how long the queue is still left to them.
+    pub(super) fn away(&self) -> Option<Duration> {
+        let left = self.away?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// How many tasks to read with this much room, where one who is alone would read so many.
+    pub(super) fn read(&self, alone: usize, room: usize) -> usize {
+        if self.retreats > 0 {
+            alone.min(PROBE * (room + 1))
+        } else if self.are_about() {
+            (CONTENDED * alone).max(LEAST_CONTENDED)
         } else {
-            Meeting::Here
+            alone
         }
     }
 }
@@ -108,32 +154,75 @@ mod tests {
     #[test]
     fn who_loses_nothing_walks_on_and_keeps_the_order() {
         let mut rivals = Rivals::default();
-        assert_eq!(rivals.note(64, 0, 7), Meeting::None);
+        assert!(!rivals.note(64, 0, 7));
         assert_eq!((rivals.place(), rivals.are_about()), (8, false));
         assert!(!rivals.may_be_about());
+        assert_eq!(rivals.leave(), None);
+        assert_eq!(rivals.read(260, 64), 260);
     }
 
     #[test]
     fn who_loses_many_goes_on_elsewhere_and_then_reads_anew() {
         let mut rivals = Rivals::default();
-        assert_eq!(rivals.note(64, 64, 7), Meeting::First);
+        assert!(!rivals.note(64, 64, 7), "they are met for the first time");
         assert!(rivals.are_about());
         assert_ne!(rivals.place(), 8, "all who lost are there");
-        assert_eq!(rivals.note(64, 0, u64::MAX), Meeting::None);
+        assert_eq!(rivals.read(65, 64), 1040);
+        assert!(!rivals.note(64, 0, u64::MAX));
         assert_eq!(rivals.place(), 0, "the ring is closed");
-        assert_eq!(rivals.note(64, 20, 7), Meeting::Here);
-        assert_eq!(rivals.note(64, 60, 7), Meeting::Everywhere);
-        assert_eq!(rivals.note(64, 0, 7), Meeting::None);
+        assert!(!rivals.note(64, 20, 7));
+        assert!(rivals.note(64, 60, 7));
+        assert!(!rivals.note(64, 0, 7));
+    }
+
+    #[test]
+    fn who_loses_more_than_it_wins_stays_away_and_longer_each_time() {
+        let mut rivals = Rivals::default();
+        let (first, longest) = AWAY;
+        let mut least = first;
+        for _ in 0..8 {
+            rivals.note(64, 40, 7);
+            let away = rivals.leave().expect("it lost more than it won");
+            assert!(
+                away > least.mul_f64(0.4) && away < longest.mul_f64(1.5),
+                "{away:?}"
+            );
+            assert_eq!(rivals.read(1024, 64), 130, "a few, to see");
+            least = (2 * least).min(longest);
+        }
+        rivals.away = None;
+        rivals.note(64, 10, 7);
+        assert_eq!(rivals.leave(), None);
+        assert_eq!(rivals.read(1024, 64), 16384, "it wins again");
+    }
+
+    #[test]
+    fn who_wins_more_than_it_loses_stays() {
+        let mut rivals = Rivals::default();
+        rivals.note(64, 64, 7);
+        rivals.note(64, 0, 7);
+        rivals.note(64, 0, 7);
+        assert_eq!(rivals.leave(), None);
+    }
+
+    #[test]
+    fn nobody_stays_away_for_the_sake_of_a_few_tasks() {
+        let mut rivals = Rivals::default();
+        for _ in 0..100 {
+            rivals.note(1, 1, 7);
+            assert_eq!(rivals.leave(), None);
+        }
+        assert!(rivals.are_about());
     }
 
     #[test]
     fn one_that_is_lost_proves_nothing() {
         let mut rivals = Rivals::default();
-        assert_eq!(rivals.note(1, 1, 7), Meeting::None);
+        rivals.note(1, 1, 7);
         assert!(rivals.may_be_about() && !rivals.are_about());
-        let last = (0..10)
-            .map(|_| rivals.note(1, 1, 7))
-            .find(|met| *met != Meeting::None);
-        assert_eq!(last, Some(Meeting::First));
+        assert!((0..10).any(|_| {
+            rivals.note(1, 1, 7);
+            rivals.are_about()
+        }));
     }
 }

@@ -8,7 +8,8 @@ use super::Ahead;
 use super::lease::Attempt;
 use super::outlook::earliest;
 use super::pick::{Mine, Picked, pick};
-use super::rivals::{self, Meeting};
+use super::rivals;
+use super::window::Window;
 use crate::store::firestore::inner::Inner;
 use crate::store::firestore::retry::Failure;
 use crate::store::{Claim, Want};
@@ -109,6 +110,8 @@ impl<'a> Turn<'a> {
         self.fetch();
         let Want { kinds, group, .. } = self.want;
         let mut window = self.inner.window(kinds, self.room(), self.now).await?;
+        // Until when the queue is left to others.
+        let mut away = None;
         let mut later = None;
         let mut outlook = None;
         // Whether all of the queue has been looked at.
@@ -117,18 +120,21 @@ impl<'a> Turn<'a> {
             if self.room() == 0 {
                 break;
             }
-            self.inner.arrange(&mut window);
+            self.inner.arrange(kinds, &mut window);
             let Picked { picks, later: wait } =
                 pick(&mut window, self.room(), *group, &self.mine(), self.now);
             later = earliest(later, wait);
             if picks.is_empty() {
-                if window.behind.is_some() {
+                away = self.inner.desk.shared().queue(kinds).rivals.leave();
+                if away.is_some() {
+                    break;
+                } else if window.behind.is_some() {
                     self.inner.read_queue(&mut window, kinds, self.room()).await?;
                 } else if window.is_as_of(self.now) {
                     seen_all = true;
                     break;
                 } else {
-                    // It was read a while ago: more may be due by now.
+                    // It was read a while ago, if at all: more may be due by now.
                     window = self.inner.window_of_now(kinds, self.room(), self.now).await?;
                 }
                 continue;
@@ -151,19 +157,16 @@ impl<'a> Turn<'a> {
             if let Some(failure) = leased.failure {
                 return Err(failure);
             }
-            let meeting = self.inner.desk.shared().rivals.note(chosen, leased.lost, last);
-            let is_stale = meeting == Meeting::Everywhere;
+            let is_stale = {
+                let mut shared = self.inner.desk.shared();
+                shared.queue(kinds).rivals.note(chosen, leased.lost, last)
+            };
+            if is_stale {
+                window = Window::unread();
+            }
             if leased.lost > 0 && !self.taken.claims.is_empty() {
                 // What was taken can begin, and more room has likely become free: the caller asks again at once.
-                if is_stale {
-                    window.clear();
-                }
                 break;
-            } else if is_stale {
-                window = self.inner.window_of_now(kinds, self.room(), self.now).await?;
-            } else if meeting == Meeting::First && window.behind.is_some() {
-                // Not all shall want the head of the queue.
-                self.inner.read_queue(&mut window, kinds, self.room()).await?;
             }
         }
         let left = if self.room() == 0 {
@@ -178,7 +181,7 @@ impl<'a> Turn<'a> {
         self.inner.keep(kinds, window);
         self.taken.drained = !left;
         self.taken.next_due = match (later, outlook) {
-            _ if left => Some(self.now),
+            _ if left => Some(self.now + away.unwrap_or_default()),
             (Some(soon), _) if soon - self.now < SOON => later,
             (_, Some(ahead)) => earliest(later, ahead),
             (_, None) => earliest(later, self.outlook().await?),

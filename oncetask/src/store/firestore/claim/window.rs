@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::rivals;
+use super::Queue;
+use super::rivals::{self, Rivals};
 use crate::store::Want;
 use crate::store::firestore::codec::Stored;
 use crate::store::firestore::find::MAX_IN;
@@ -21,10 +22,6 @@ const FRESH: Duration = Duration::from_secs(3);
 const MOST: usize = 1024;
 /// How many are read at first for each that there is room for.
 const FIRST: usize = 4;
-/// How many times as many are read when others compete for them, and how many at least: not all shall want the head of
-/// the queue, and what one process reads others take while it claims, so that small windows are soon of no use.
-const CONTENDED: usize = 16;
-const LEAST_CONTENDED: usize = 256;
 /// How much of tasks is kept in memory, as far as their number can be chosen by their usual size.
 const MAX_BYTES: usize = 8 << 20;
 /// How many tasks that cannot be claimed yet are kept.
@@ -53,17 +50,13 @@ pub(super) struct Appetite {
 
 impl Appetite {
     /// How many to read for this much room: one more at least, to know whether any are left.
-    fn limit(self, room: usize, is_contended: bool) -> usize {
+    fn limit(self, room: usize, rivals: &Rivals) -> usize {
         let wanted = match self.tasks {
             // Nothing was read yet: a backlog costs few queries then, and what is not used is read once.
             0 => FIRST * (room + 1),
             used => used.max(room + 1),
         };
-        let wanted = if is_contended {
-            (CONTENDED * wanted).clamp(LEAST_CONTENDED, MOST)
-        } else {
-            wanted.min(MOST)
-        };
+        let wanted = rivals.read(wanted, room).min(MOST);
         wanted.min((MAX_BYTES / self.bytes.max(1)).max(2))
     }
 
@@ -87,10 +80,9 @@ impl Window {
         }
     }
 
-    /// Leaves nothing of it.
-    pub(super) fn clear(&mut self) {
-        self.tasks.clear();
-        self.behind = None;
+    /// One that tells nothing: it is as of no instant at which anybody claims.
+    pub(super) fn unread() -> Self {
+        Self::empty(DateTime::<Utc>::MIN_UTC)
     }
 
     pub(super) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
@@ -143,7 +135,7 @@ impl Inner {
     pub(super) async fn look_ahead(&self, wants: &[Want], now: DateTime<Utc>) -> Result<(), Failure> {
         let unknown = |want: &&Want| {
             let is_queued = want.claims > 0 && !want.generators_only;
-            is_queued && (1..=MAX_IN).contains(&want.kinds.len()) && !self.has_window(&want.kinds, now)
+            is_queued && (1..=MAX_IN).contains(&want.kinds.len()) && !self.is_known(&want.kinds, now)
         };
         let unknown: Vec<_> = wants.iter().filter(unknown).collect();
         for some in in_queries(&unknown) {
@@ -174,15 +166,15 @@ impl Inner {
         Ok(())
     }
 
-    fn has_window(&self, kinds: &[String], now: DateTime<Utc>) -> bool {
-        let shared = self.desk.shared();
-        shared
-            .windows
-            .get(kinds)
-            .is_some_and(|window| window.is_fresh(now))
+    /// Whether there is no need to read this queue now.
+    fn is_known(&self, kinds: &[String], now: DateTime<Utc>) -> bool {
+        let mut shared = self.desk.shared();
+        let window = shared.windows.get(kinds);
+        window.is_some_and(|window| window.is_fresh(now)) || shared.queue(kinds).rivals.away().is_some()
     }
 
-    /// The window of these kinds: what is left of the last one, or a new one.
+    /// The window of these kinds: what is left of the last one, or a new one; it is not read while the queue is left to
+    /// others.
     pub(super) async fn window(
         &self,
         kinds: &[String],
@@ -194,9 +186,12 @@ impl Inner {
             Some(window) if window.is_fresh(now) => return Ok(window),
             Some(stale) => {
                 let used = stale.size - stale.tasks.len().min(stale.size);
-                self.desk.shared().appetite(kinds).tasks = used;
+                self.desk.shared().queue(kinds).appetite.tasks = used;
             }
             None => {}
+        }
+        if self.desk.shared().queue(kinds).rivals.leave().is_some() {
+            return Ok(Window::unread());
         }
         self.window_of_now(kinds, room, now).await
     }
@@ -222,18 +217,17 @@ impl Inner {
     ) -> Result<(), Failure> {
         let limit = {
             let mut shared = self.desk.shared();
-            let is_contended = shared.rivals.are_about();
-            let appetite = shared.appetite(kinds);
+            let Queue { appetite, rivals } = shared.queue(kinds);
             if window.size > 0 {
                 // All that was read is used up.
                 appetite.tasks = appetite.tasks.max(2 * window.size.min(MOST));
             }
-            appetite.limit(room, is_contended)
+            appetite.limit(room, rivals)
         };
         let find = queries::due(&self.env, kinds, window.as_of);
         let find = find.after(window.behind.take()).limit(limit);
         let documents = self.documents(&find).await?;
-        self.desk.shared().appetite(kinds).weigh(&documents);
+        self.desk.shared().queue(kinds).appetite.weigh(&documents);
         window.size += documents.len();
         let last = documents.last().filter(|_| documents.len() == limit);
         window.behind = last.map(|last| find.place_of(last));
