@@ -41,7 +41,10 @@ impl Page {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    tracing_subscriber::fmt().with_env_filter("off").init(); // try `RUST_LOG=oncetask=debug`
+    // Try `RUST_LOG=oncetask=debug`.
+    if std::env::var_os("RUST_LOG").is_some() {
+        tracing_subscriber::fmt::init();
+    }
     let project = std::env::var("GOOGLE_CLOUD_PROJECT").unwrap_or_else(|_| "demo-oncetask".to_owned());
     let store = FirestoreStore::open(project, "EXAMPLE").await?;
     let client = Client::new(store.clone());

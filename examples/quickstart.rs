@@ -73,7 +73,10 @@ impl Charge {
 
 #[tokio::main]
 async fn main() -> Result<(), oncetask::Error> {
-    tracing_subscriber::fmt().with_env_filter("off").init(); // try `RUST_LOG=info`
+    // Try `RUST_LOG=info`.
+    if std::env::var_os("RUST_LOG").is_some() {
+        tracing_subscriber::fmt::init();
+    }
     let path = std::env::temp_dir().join("oncetask-quickstart.db");
     let client = Client::open(&StoreUrl::Sqlite(path.clone()), "DEFAULT").await?;
     let story = Story::new();

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio, exit};
 use std::time::Duration;
 
 use tests::chaos::{self, Kind, Options};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -34,9 +34,10 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn work(store: &str, journal: &str) -> Result {
+    let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok());
     tracing_subscriber::fmt()
         .with_ansi(false)
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")))
+        .with_max_level(level.unwrap_or(LevelFilter::WARN))
         .with_writer(std::io::stderr)
         .init();
     end_with_parent();
