@@ -26,6 +26,9 @@ pub struct Line {
     /// What 99 of 100 stayed below, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub p99_ms: Option<f64>,
+    /// How many times the median of an empty store it is, of which each measurement was made beside one of this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_to_empty: Option<f64>,
     /// Processes at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<usize>,
@@ -98,6 +101,15 @@ impl Line {
         };
         self.p50_ms = at(50).map(millis);
         self.p99_ms = at(99).map(millis);
+        self
+    }
+
+    /// What an empty store took for the same.
+    #[must_use]
+    pub fn beside_empty(mut self, empty: Vec<Duration>) -> Self {
+        let empty = Self::default().times(empty).p50_ms;
+        let ratio = self.p50_ms.zip(empty).map(|(own, empty)| own / empty);
+        self.p50_to_empty = ratio.map(rounded);
         self
     }
 

@@ -40,71 +40,78 @@ struct Other {
     number: usize,
 }
 
+/// What is measured, in the order of [`Probes::once`].
+const NAMES: [&str; 5] = ["create", "claim", "create with keys", "claim with keys", "list"];
+
 /// The probes of one store.
 struct Probes<'a> {
     client: &'a Client,
-    options: &'a Options,
     created: usize,
 }
 
-/// What a create, a claim and a page cost with more and more in the store.
+/// What a create, a claim and a page cost with more and more in the store, beside one that has nothing else in it.
 pub(crate) async fn grow(options: &Options) -> Result {
     let place = Place::new(options)?;
     let client = place.client().await?;
     let mut probes = Probes {
         client: &client,
-        options,
         created: 0,
     };
     let mut finished = 0;
-    for wanted in [0, 100_000, 1_000_000] {
+    for wanted in [100_000, 1_000_000] {
         fill(&client, finished..wanted, 1000).await?;
-        if wanted > finished {
-            run_all(&client, CONCURRENCY, wanted - finished).await?;
-        }
+        run_all(&client, CONCURRENCY, wanted - finished).await?;
         finished = wanted;
-        probes.measure(&format!("{wanted} finished")).await?;
+        probes.measure(options, &format!("{wanted} finished")).await?;
     }
     for first in (0..WAITING).step_by(1000) {
         let tasks = (first..first + 1000).map(|number| Other { number });
         client.create_all(tasks).await?;
     }
-    probes
-        .measure(&format!("{finished} finished, {WAITING} of another kind wait"))
-        .await?;
+    let note = format!("{finished} finished, {WAITING} of another kind wait");
+    probes.measure(options, &note).await?;
     probes.hold_keys().await?;
     let note = format!("the same, {KEYS} keys of which half are held");
-    probes.measure(&note).await
+    probes.measure(options, &note).await
 }
 
 impl Probes<'_> {
-    /// Prints the median of each.
-    async fn measure(&mut self, note: &str) -> Result {
-        let mut times = [const { Vec::new() }; 5];
+    /// Prints the median of each, beside that of a new store: in turns, so that what else the machine does meets both.
+    async fn measure(&mut self, options: &Options, note: &str) -> Result {
+        let place = Place::new(options)?;
+        let client = place.client().await?;
+        let mut empty = Probes {
+            client: &client,
+            created: 0,
+        };
+        let mut times = NAMES.map(|_| (Vec::new(), Vec::new()));
         let before = Usage::of_this_process();
         for _ in 0..RUNS {
-            let (create, claim) = self.create_and_claim("plain", false).await?;
-            let (create_keys, claim_keys) = self.create_and_claim("keyed", true).await?;
-            let page = self.page().await?;
-            for (times, time) in times
-                .iter_mut()
-                .zip([create, claim, create_keys, claim_keys, page])
-            {
-                times.push(time);
+            let here = self.once().await?;
+            let there = empty.once().await?;
+            for (times, (here, there)) in times.iter_mut().zip(here.into_iter().zip(there)) {
+                times.0.push(here);
+                times.1.push(there);
             }
         }
         let after = Usage::of_this_process();
-        let names = ["create", "claim", "create with keys", "claim with keys", "list"];
-        for (what, times) in names.into_iter().zip(times) {
-            let mut line = Line::of(&self.options.store, "grow", CALL)
-                .times(times)
-                .used(before, after);
-            // The processor time is that of all five.
+        for (what, (here, there)) in NAMES.into_iter().zip(times) {
+            let line = Line::of(&options.store, "grow", CALL).times(here);
+            let mut line = line.beside_empty(there).used(before, after);
+            // The processor time is that of all five, in both stores.
             line.cpu_us_per_task = None;
             line.note = Some(format!("{what}: {note}"));
             line.print()?;
         }
         Ok(())
+    }
+
+    /// One of each.
+    async fn once(&mut self) -> Result<[Duration; NAMES.len()]> {
+        let (create, claim) = self.create_and_claim("plain", false).await?;
+        let (create_keys, claim_keys) = self.create_and_claim("keyed", true).await?;
+        let page = self.page().await?;
+        Ok([create, claim, create_keys, claim_keys, page])
     }
 
     /// Creates tasks, each of a key of its own or of none, and claims them.
