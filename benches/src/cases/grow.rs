@@ -18,7 +18,7 @@ const CONCURRENCY: usize = 100;
 /// How many tasks are created and claimed in one call, and how many a page has.
 const CALL: usize = 100;
 /// The median of so many calls.
-const RUNS: usize = 101;
+const RUNS: usize = 401;
 const KEYS: usize = 10_000;
 const WAITING: usize = 100_000;
 

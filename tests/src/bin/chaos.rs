@@ -34,7 +34,9 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn work(store: &str, journal: &str) -> Result {
-    let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok());
+    let level = std::env::var("RUST_LOG")
+        .ok()
+        .and_then(|level| level.parse().ok());
     tracing_subscriber::fmt()
         .with_ansi(false)
         .with_max_level(level.unwrap_or(LevelFilter::WARN))

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 
 use super::names;
 use super::rows::{self, OPEN, ending};
@@ -23,7 +23,11 @@ pub(super) fn get(db: &Connection, env: &str, ids: &[TaskId]) -> Result<Vec<Opti
 pub(super) fn page(db: &Connection, env: &str, query: &Query) -> Result<Page, Trouble> {
     let mut places = Places::new(query);
     if let Some(env) = names::env(db, env)? {
-        for scan in scans(db, env, &query.filter, query.now)? {
+        // The most promising first: what they find ends the others early, most of them before they begin.
+        for (first, scan) in places.in_order(db, scans(db, env, &query.filter, query.now)?)? {
+            if first.is_some_and(|first| places.are_better_than(first)) {
+                break;
+            }
             places.look_through(db, scan)?;
         }
     }
@@ -63,6 +67,8 @@ struct Scan {
     index: &'static str,
     conditions: String,
     values: Vec<Value>,
+    /// The kind and the ending, if it is all of these in the order of creation.
+    part: Option<(i64, i64)>,
 }
 
 impl Scan {
@@ -71,6 +77,7 @@ impl Scan {
             index,
             conditions: condition.to_owned(),
             values: Vec::new(),
+            part: None,
         }
     }
 
@@ -131,6 +138,7 @@ fn starts(env: i64, filter: &Filter, kinds: Vec<i64>) -> Vec<Scan> {
         scan.and("kind = ?", [kind]);
         if let Some(ending) = class.ending {
             scan.and("ending = ?", [ending]);
+            scan.part = Some((kind, ending));
         }
         scan
     };
@@ -237,6 +245,55 @@ impl<'a> Places<'a> {
         self.query.limit.saturating_add(1)
     }
 
+    /// The walks that may find something, and when the first task was created that they may find: those that begin
+    /// the page first, and before them those of which that is not known.
+    fn in_order(&self, db: &Connection, scans: Vec<Scan>) -> Result<Vec<(Option<i64>, Scan)>, Trouble> {
+        const NEWEST: &str = "SELECT created_at FROM tasks INDEXED BY list
+            WHERE kind = ?1 AND ending = ?2 AND created_at <= ?3 ORDER BY created_at DESC LIMIT 1";
+        const OLDEST: &str = "SELECT created_at FROM tasks INDEXED BY list
+            WHERE kind = ?1 AND ending = ?2 AND created_at >= ?3 ORDER BY created_at LIMIT 1";
+        let after = self
+            .query
+            .after
+            .as_ref()
+            .map(|after| rows::millis(after.created_at));
+        let (sql, from) = if self.newest_first {
+            (NEWEST, after.unwrap_or(i64::MAX))
+        } else {
+            (OLDEST, after.unwrap_or(i64::MIN))
+        };
+        let mut statement = db.prepare_cached(sql)?;
+        let mut ordered: Vec<(Option<i64>, Scan)> = Vec::with_capacity(scans.len());
+        for scan in scans {
+            let Some((kind, ending)) = scan.part else {
+                ordered.push((None, scan));
+                continue;
+            };
+            let first = statement.query_row((kind, ending, from), |row| row.get(0));
+            if let Some(first) = first.optional()? {
+                ordered.push((Some(first), scan));
+            }
+        }
+        ordered.sort_by_key(|(first, _)| *first);
+        if self.newest_first {
+            let known = ordered.partition_point(|(first, _)| first.is_none());
+            ordered[known..].reverse();
+        }
+        Ok(ordered)
+    }
+
+    /// Whether no task that was created at this instant, or comes after it in the order, has a place on the page.
+    fn are_better_than(&self, created_at: i64) -> bool {
+        let worst = self.found.last().filter(|_| self.found.len() == self.wanted());
+        worst.is_some_and(|(worst, ..)| {
+            if self.newest_first {
+                created_at < *worst
+            } else {
+                created_at > *worst
+            }
+        })
+    }
+
     fn look_through(&mut self, db: &Connection, mut scan: Scan) -> Result<(), Trouble> {
         let (behind, order) = if self.newest_first {
             ("<", "DESC")
@@ -255,6 +312,7 @@ impl<'a> Places<'a> {
             index,
             conditions,
             mut values,
+            ..
         } = scan;
         let sql = format!(
             "SELECT created_at, id, seq FROM tasks INDEXED BY {index} WHERE {conditions}
