@@ -22,7 +22,7 @@ use crate::task::TaskId;
 /// How long something that another process did may go unseen, if the last such thing is not long ago.
 const BUSY: Duration = Duration::from_millis(20);
 /// How long otherwise.
-const QUIET: Duration = Duration::from_millis(40);
+const QUIET: Duration = Duration::from_millis(50);
 /// From how many looks without a change on it is quiet.
 const CALM: u32 = 50;
 /// How many looks may trust the log's time of change, in case a file system does not keep it well.
