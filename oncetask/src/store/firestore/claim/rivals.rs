@@ -39,12 +39,13 @@ const PROBE: usize = 2;
 #[derive(Debug)]
 pub(super) struct Rivals {
     /// Which part of our claims they were faster with, lately.
-    lost: f64,
+    share: f64,
     met: Option<Instant>,
     /// Where on the ring we are.
     place: u64,
-    /// How many claims of what was read were won, and how many lost.
-    tally: (usize, usize),
+    /// What became of the claims of what was read last.
+    won: usize,
+    lost: usize,
     /// How often in a row the queue was left to them, and until when.
     retreats: u32,
     away: Option<Instant>,
@@ -53,10 +54,11 @@ pub(super) struct Rivals {
 impl Default for Rivals {
     fn default() -> Self {
         Self {
-            lost: 0.0,
+            share: 0.0,
             met: None,
             place: fastrand::u64(..),
-            tally: (0, 0),
+            won: 0,
+            lost: 0,
             retreats: 0,
             away: None,
         }
@@ -71,7 +73,7 @@ impl Rivals {
 
     /// Whether any were noticed lately.
     pub(super) fn may_be_about(&self) -> bool {
-        self.lost > MET / 4.0 || self.are_about()
+        self.share > MET / 4.0 || self.are_about()
     }
 
     pub(super) fn place(&self) -> u64 {
@@ -81,29 +83,30 @@ impl Rivals {
     /// Notes how many of the claims up to this place were lost to them. Returns whether what was read of the queue is
     /// likely theirs by now.
     pub(super) fn note(&mut self, chosen: usize, lost: usize, up_to: u64) -> bool {
-        self.tally.0 += chosen.saturating_sub(lost);
-        self.tally.1 += lost;
+        self.won += chosen.saturating_sub(lost);
+        self.lost += lost;
         let [chosen, lost] = [chosen, lost].map(|tasks| u32::try_from(tasks).unwrap_or(u32::MAX));
         let part = f64::from(lost) / f64::from(chosen.max(1));
         let remains = MEMORY.powf(f64::from(chosen));
-        self.lost = remains * self.lost + (1.0 - remains) * part;
-        if lost == 0 || self.lost < MET {
+        self.share = remains * self.share + (1.0 - remains) * part;
+        if lost == 0 || self.share < MET {
             self.place = up_to.wrapping_add(1);
             return false;
         }
         // Met for the first time, they are at the head only.
-        let is_stale = self.are_about() && self.lost > MOST;
+        let is_stale = self.are_about() && self.share > MOST;
         self.place = fastrand::u64(..);
         self.met = Some(Instant::now());
         if is_stale {
-            self.lost = 0.0;
+            self.share = 0.0;
         }
         is_stale
     }
 
     /// What was read is used up. Returns for how long to leave the queue to them before more is read, if at all.
     pub(super) fn leave(&mut self) -> Option<Duration> {
-        let (won, lost) = std::mem::take(&mut self.tally);
+        let won = std::mem::take(&mut self.won);
+        let lost = std::mem::take(&mut self.lost);
         if lost >= MANY && lost > won {
             let (first, longest) = AWAY;
             let away = first

@@ -110,7 +110,7 @@ impl<'a> Turn<'a> {
         self.fetch();
         let Want { kinds, group, .. } = self.want;
         let mut window = self.inner.window(kinds, self.room(), self.now).await?;
-        // Until when the queue is left to others.
+        // For how long the queue is left to others.
         let mut away = None;
         let mut later = None;
         let mut outlook = None;
