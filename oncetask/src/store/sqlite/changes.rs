@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::inserts;
 use super::rows::{self, Held, Stored};
+use super::together;
 use super::trouble::Trouble;
 use super::tx::Tx;
 use crate::store::{Action, Finish, Insert, Renewal, Renewed};
@@ -68,45 +69,50 @@ pub(super) fn renew(
     })
 }
 
-/// Ends a claim.
+/// Ends claims.
 pub(super) fn finish(
     tx: &mut Tx<'_>,
     env: i64,
-    finish: &Finish,
+    finishes: &[Finish],
     now: DateTime<Utc>,
-) -> Result<Result<(), LeaseLost>, Trouble> {
-    let held = match finish_remembered(tx, env, finish, now)? {
-        Some(held) => held,
-        None => match finish_stored(tx, env, finish, now)? {
-            Ok(held) => held,
-            Err(lost) => return Ok(Err(lost)),
-        },
-    };
+) -> Result<Vec<Result<(), LeaseLost>>, Trouble> {
+    let mut outcomes = Vec::with_capacity(finishes.len());
+    let mut remembered = Vec::new();
+    for finish in finishes {
+        let outcome = if let Some(held) = as_remembered(tx, env, finish, now) {
+            ended(tx, finish, &held);
+            remembered.push((finish.token, held));
+            Ok(())
+        } else {
+            finish_stored(tx, env, finish, now)?.map(|held| ended(tx, finish, &held))
+        };
+        if outcome.is_ok() {
+            // An occurrence that exists already was spawned before.
+            insert(tx, env, &finish.spawn)?;
+        }
+        outcomes.push(outcome);
+    }
+    if together::save_ends(&mut tx.statements, &remembered)? {
+        Ok(outcomes)
+    } else {
+        Err(Trouble::Outdated)
+    }
+}
+
+fn ended(tx: &mut Tx<'_>, finish: &Finish, held: &Held) {
     changed(tx, held.kind, held.key.as_deref(), &held.state);
     if held.state.done.is_some() {
         tx.news.ended.push(finish.id.clone());
     }
-    // An occurrence that exists already was spawned before.
-    insert(tx, env, &finish.spawn)?;
-    Ok(Ok(()))
 }
 
-/// Ends a claim that was taken here, where nothing but its end is to be written. `None` if it is to be read first.
-fn finish_remembered(
-    tx: &mut Tx<'_>,
-    env: i64,
-    finish: &Finish,
-    now: DateTime<Utc>,
-) -> Result<Option<Held>, Trouble> {
-    let Some(mut held) = tx.claimed.take(env, &finish.id, finish.token) else {
-        return Ok(None);
-    };
+/// What a claim's end makes of the task if it was taken here and nothing but its end is to be written. `None` if it
+/// is to be read first.
+fn as_remembered(tx: &mut Tx<'_>, env: i64, finish: &Finish, now: DateTime<Utc>) -> Option<Held> {
+    let mut held = tx.claimed.take(env, &finish.id, finish.token)?;
     let before = held.state.clone();
-    if end(&mut held.state, finish, now).is_err() || !only_ended(&before, &held.state) {
-        return Ok(None);
-    }
-    let written = rows::save_end(&mut tx.statements, held.seq, finish.token, &held.state)?;
-    Ok(written.then_some(held))
+    let ends = end(&mut held.state, finish, now).is_ok() && only_ended(&before, &held.state);
+    ends.then_some(held)
 }
 
 /// Ends a claim by what is stored.
@@ -131,7 +137,7 @@ fn end(state: &mut TaskState, finish: &Finish, now: DateTime<Utc>) -> Result<(),
     transition::finish(state, finish.token, finish.verdict.clone(), finish.cleanup, now)
 }
 
-/// Whether a state differs from the one before in nothing but what [`rows::save_end`] writes.
+/// Whether a state differs from the one before in nothing but what [`together::save_ends`] writes.
 fn only_ended(before: &TaskState, after: &TaskState) -> bool {
     let ended = TaskState {
         lease: None,
@@ -153,7 +159,7 @@ pub(super) fn change(
     let Some(mut stored) = rows::by_id(tx.db, env.0, id)? else {
         return missing(tx, id);
     };
-    let leased = stored.task.state.lease.is_some();
+    let lease = stored.task.state.lease.as_ref().map(|lease| lease.token);
     let change = apply(tx, &mut stored, action, now)?;
     if change != Change::Applied {
         return Ok(change);
@@ -165,7 +171,8 @@ pub(super) fn change(
     }
     if matches!(action, Action::Cancel | Action::Delete) {
         tx.news.stopped.push((env.1.to_owned(), id.clone()));
-        if leased {
+        if let Some(token) = lease {
+            tx.claimed.forget(token);
             note_stopped(tx, env.0, id)?;
         }
     }

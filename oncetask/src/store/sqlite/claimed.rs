@@ -2,8 +2,8 @@
 //!
 //! Most claims end soon, in the process that took them, and nothing else happens to the task meanwhile. Then its
 //! state is what the claim made of it, and it need not be found and read again: what is remembered decides what
-//! becomes of the task, and that is written only if the row still shows the claim's token and no cancellation.
-//! Whatever else may have happened, the row is read.
+//! becomes of the task, and that is written only if the row still shows the claim's token and no cancellation. If
+//! one does not, because of another process, all is forgotten, and the ends are written anew by what the rows say.
 
 use std::collections::HashMap;
 
@@ -43,8 +43,13 @@ impl Claimed {
         (of == env && task == *id).then_some(held)
     }
 
+    /// Something else happens to the task.
+    pub(super) fn forget(&mut self, token: LeaseToken) {
+        self.0.remove(&token);
+    }
+
     /// What was noted in a transaction that was rolled back is not so.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn forget_all(&mut self) {
         self.0.clear();
     }
 }

@@ -8,11 +8,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::names;
 use super::rows::{self, Stored, TASK_COLUMNS, task_columns};
+use super::together::Leases;
 use super::trouble::Trouble;
 use super::tx::Tx;
 use crate::store::{Claim, ClaimRequest, Claimed, ClaimedTask, Want};
 use crate::task::transition::{self, Phase};
-use crate::task::{Lease, LeaseToken};
+use crate::task::{Lease, Task};
 
 /// How long a task is put off that cannot be read.
 const PUT_OFF: TimeDelta = TimeDelta::hours(1);
@@ -136,10 +137,11 @@ impl Search<'_> {
             tx.place_keys()?;
             progress = false;
             let heads = self.heads(tx, room)?;
+            let mut leases = Leases::new();
             for (kind, head) in heads {
                 let tasks = match head.slot {
-                    Slot::Task(stored) => vec![self.lease(tx, *stored)?],
-                    Slot::Key(key) => self.group(tx, kind, &key)?,
+                    Slot::Task(stored) => vec![self.lease(tx, *stored, &mut leases)?],
+                    Slot::Key(key) => self.group(tx, kind, &key, &mut leases)?,
                 };
                 if !tasks.is_empty() {
                     claims.push(Claim {
@@ -150,8 +152,13 @@ impl Search<'_> {
                     progress = true;
                 }
             }
+            leases.save(&mut tx.statements, self.lease_until(), self.owner)?;
         }
         Ok(())
+    }
+
+    fn lease_until(&self) -> DateTime<Utc> {
+        self.now + self.want.lease
     }
 
     fn next_due(&self, db: &Connection) -> Result<Option<DateTime<Utc>>, Trouble> {
@@ -259,12 +266,21 @@ impl Search<'_> {
     }
 
     /// The due tasks of a key that one claim takes: several, unless the first is to be cleaned up after.
-    fn group(&self, tx: &mut Tx<'_>, kind: &Kind, key: &str) -> Result<Vec<ClaimedTask>, Trouble> {
+    fn group(
+        &self,
+        tx: &mut Tx<'_>,
+        kind: &Kind,
+        key: &str,
+        leases: &mut Leases,
+    ) -> Result<Vec<ClaimedTask>, Trouble> {
         let mut unreadable = Vec::new();
         let tasks = self.members(tx.db, kind, key, &mut unreadable)?;
         put_off(tx, kind, Some(key), unreadable, self.now)?;
         tx.moved(kind.0, Some(key));
-        tasks.into_iter().map(|stored| self.lease(tx, stored)).collect()
+        tasks
+            .into_iter()
+            .map(|stored| self.lease(tx, stored, leases))
+            .collect()
     }
 
     fn members(
@@ -302,19 +318,30 @@ impl Search<'_> {
         Ok(tasks)
     }
 
-    fn lease(&self, tx: &mut Tx<'_>, stored: Stored) -> Result<ClaimedTask, Trouble> {
+    fn lease(&self, tx: &mut Tx<'_>, stored: Stored, leases: &mut Leases) -> Result<ClaimedTask, Trouble> {
         let Stored { seq, kind, mut task } = stored;
         let lease = Lease {
-            token: LeaseToken::random(),
-            until: self.now + self.want.lease,
+            token: leases.token(seq),
+            until: self.lease_until(),
             owner: self.owner.clone(),
             phase: transition::next_phase(&task.state),
         };
+        let plain = is_plain(&task, lease.phase);
         let silent = transition::claim(&mut task, lease, self.now);
-        rows::save_claim(&mut tx.statements, seq, &task.state)?;
+        if plain {
+            leases.add(seq);
+        } else {
+            rows::save(&mut tx.statements, seq, &task.state)?;
+        }
         tx.claimed.note(self.env, kind, seq, &task);
         Ok(ClaimedTask { task, silent })
     }
+}
+
+/// Whether a claim only counts an attempt and sets the lease.
+fn is_plain(task: &Task, phase: Phase) -> bool {
+    let Task { spec, state } = task;
+    phase == Phase::Run && spec.recurrence.is_none() && state.lease.is_none() && state.attempts < u32::MAX
 }
 
 impl Head {

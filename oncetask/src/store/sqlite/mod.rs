@@ -3,8 +3,8 @@
 //! One thread writes ([`writer`]), one waits for the disk ([`sync`]), one brings the write-ahead log back into
 //! the database ([`checkpoint`]), one looks for what other processes do ([`watcher`]); a few connections read
 //! ([`readers`]). [`changes`], [`claims`] and [`keys`] are what happens in a transaction, [`claimed`] what the
-//! writer remembers from one to the next, [`queries`] what is read, [`inserts`], [`rows`] and [`schema`] how tasks
-//! lie in the file.
+//! writer remembers from one to the next, [`queries`] what is read, [`inserts`], [`together`], [`rows`] and [`schema`]
+//! how tasks lie in the file.
 
 mod bells;
 mod changes;
@@ -26,6 +26,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod together;
 mod trouble;
 mod tx;
 mod watcher;
@@ -297,10 +298,7 @@ impl Store for SqliteStore {
             let env = self.env.clone();
             self.submit(finishes.len(), true, move |tx| {
                 let env = tx.names.env(tx.db, &env)?.unwrap_or(NO_ENV);
-                finishes
-                    .iter()
-                    .map(|finish| changes::finish(tx, env, finish, now))
-                    .collect()
+                changes::finish(tx, env, &finishes, now)
             })
         }))
     }

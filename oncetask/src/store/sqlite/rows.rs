@@ -143,52 +143,6 @@ pub(super) fn save(statements: &mut Statements<'_>, seq: i64, state: &TaskState)
     Ok(())
 }
 
-/// Writes back what a claim changes.
-pub(super) fn save_claim(
-    statements: &mut Statements<'_>,
-    seq: i64,
-    state: &TaskState,
-) -> Result<(), Trouble> {
-    const SQL: &str = "
-        UPDATE tasks SET due = iif(recurrence IS NULL, NULL, ?2), attempts = ?3, cleanup_attempts = ?4,
-            lease_token = ?5, lease_until = ?2, lease_phase = ?6, lease_owner = ?7, errors = ?8
-        WHERE seq = ?1";
-    let lease = state.lease.as_ref();
-    statements.get(SQL)?.execute(params![
-        seq,
-        lease.map(|lease| millis(lease.until)),
-        state.attempts,
-        state.cleanup_attempts,
-        lease.map(|lease| lease.token.to_bits().cast_signed()),
-        lease.map(|lease| phase(lease.phase)),
-        lease.map(|lease| &*lease.owner),
-        errors(&state.errors),
-    ])?;
-    Ok(())
-}
-
-/// Writes back what the end of a claim changes in a task that is no generator and was not cancelled, and tells
-/// whether it was still so held.
-pub(super) fn save_end(
-    statements: &mut Statements<'_>,
-    seq: i64,
-    token: LeaseToken,
-    state: &TaskState,
-) -> Result<bool, Trouble> {
-    const SQL: &str = "
-        UPDATE tasks SET ending = ?3, done_at = ?4, lease_token = NULL, lease_until = NULL, lease_phase = NULL,
-            lease_owner = NULL, result = ?5
-        WHERE seq = ?1 AND lease_token = ?2 AND cancelled_at IS NULL";
-    let written = statements.get(SQL)?.execute(params![
-        seq,
-        token.to_bits().cast_signed(),
-        state.done.map_or(OPEN, |done| ending(done.how)),
-        state.done.map(|done| millis(done.at)),
-        state.result.as_ref().map(Json::as_str),
-    ])?;
-    Ok(written == 1)
-}
-
 /// Writes back what a renewal changes.
 pub(super) fn save_renewal(
     statements: &mut Statements<'_>,
@@ -325,7 +279,7 @@ fn not_text(error: &FromSqlError) -> Trouble {
 fn naming(id: &str, trouble: Trouble) -> Trouble {
     match trouble {
         Trouble::Corrupt(what) => Trouble::Corrupt(format!("the task `{id}` cannot be read: {what}")),
-        sql @ Trouble::Sql(_) => sql,
+        other => other,
     }
 }
 
@@ -352,7 +306,7 @@ fn how(code: i64) -> Result<Ending, Trouble> {
 
 const CLEANUP: i64 = 1;
 
-fn phase(phase: Phase) -> i64 {
+pub(super) fn phase(phase: Phase) -> i64 {
     match phase {
         Phase::Run => 0,
         Phase::Cleanup => CLEANUP,

@@ -13,6 +13,8 @@ pub(super) enum Trouble {
     Sql(rusqlite::Error),
     /// A row cannot be read as a task.
     Corrupt(String),
+    /// What was remembered of a claim is not so any more. Once it is forgotten, what is stored decides.
+    Outdated,
 }
 
 impl From<rusqlite::Error> for Trouble {
@@ -27,6 +29,10 @@ impl Trouble {
         let (kind, message) = match self {
             Self::Sql(error) => told(error),
             Self::Corrupt(what) => (StoreErrorKind::Corrupt, what.clone()),
+            Self::Outdated => (
+                StoreErrorKind::Unavailable,
+                "another process changed what was claimed here; do it again".to_owned(),
+            ),
         };
         at(file, kind, message)
     }
@@ -44,10 +50,15 @@ impl Trouble {
         self.code() == Some(ErrorCode::DiskFull)
     }
 
+    /// Whether it passes once what the writer remembers is forgotten.
+    pub(super) fn is_outdated(&self) -> bool {
+        matches!(self, Self::Outdated)
+    }
+
     fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Sql(error) => error.sqlite_error_code(),
-            Self::Corrupt(_) => None,
+            Self::Corrupt(_) | Self::Outdated => None,
         }
     }
 }

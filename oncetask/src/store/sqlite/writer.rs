@@ -159,7 +159,7 @@ impl Writer {
         if full {
             self.checkpoints.make_room(&self.db);
         }
-        if batch.len() == 1 && !full {
+        if batch.len() == 1 && !full && !trouble.is_outdated() {
             let job = batch.pop().expect("it has one");
             return job.settle(Err(trouble.about(&self.place.file)));
         }
@@ -196,7 +196,7 @@ impl Writer {
 
     fn roll_back(&mut self) {
         self.names.forget();
-        self.claimed.forget();
+        self.claimed.forget_all();
         // SQLite may have done it already.
         if !self.db.is_autocommit() {
             let _ = self.db.execute_batch("ROLLBACK");

@@ -1,15 +1,17 @@
 //! What a process remembers of its claims decides only while they hold, and a lease that ends is seen wherever
 //! it was taken.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use rusqlite::Connection;
 
 use super::{at, completions, create, request, store, task};
 use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::together::ROWS;
 use crate::store::{Action, Claimed, Store};
-use crate::task::transition::{Change, LeaseLost};
-use crate::task::{Progress, Status, Task, TaskId};
+use crate::task::transition::{Change, LeaseLost, Verdict};
+use crate::task::{Json, Progress, Status, Task, TaskId};
 
 async fn again(directory: &Path) -> SqliteStore {
     let store = SqliteStore::open(directory.join("tasks.db"), "TEST").await;
@@ -110,4 +112,89 @@ async fn a_lease_of_an_older_program_that_ended_is_claimed_once() {
     assert_eq!(new.claims.len(), 1);
     assert_eq!(finish(&store, &old).await, [Err(LeaseLost)]);
     assert_eq!(finish(&store, &new).await, [Ok(())]);
+}
+
+#[tokio::test]
+async fn of_many_ends_those_that_are_lost_leave_the_others_as_they_were_told() {
+    const MANY: usize = 2 * ROWS + 3;
+    let (directory, store) = store().await;
+    let other = again(directory.path()).await;
+    create(&store, (0..MANY).map(|n| task(&format!("{n}"), "Mail", None))).await;
+    let claimed = store.claim(request(&["Mail"], MANY, at(0))).await;
+    let mut ends = completions(&claimed.expect("they are claimed"));
+    assert_eq!(ends.len(), MANY);
+    for (n, end) in ends.iter_mut().enumerate() {
+        end.verdict = match n % 3 {
+            0 => Verdict::Complete(None),
+            1 => Verdict::Complete(Some(Json::parse(format!("[{n}]")).expect("JSON"))),
+            _ => Verdict::Fail {
+                error: "no".to_owned(),
+            },
+        };
+    }
+    // The same once more in one call, and what others did.
+    ends.push(ends[5].clone());
+    let (cancelled, deleted) = (ends[ROWS].id.clone(), ends[ROWS + 1].id.clone());
+    for (id, action) in [(&cancelled, Action::Cancel), (&deleted, Action::Delete)] {
+        let changed = other.change(vec![id.clone()], action, at(1)).await;
+        assert_eq!(changed.expect("it is answered"), [Change::Applied]);
+    }
+
+    let outcomes = store.finish(ends.clone(), at(1)).await.expect("it is answered");
+    let ids: Vec<_> = ends.iter().map(|end| end.id.clone()).collect();
+    let tasks = store.get(ids).await.expect("they are read");
+    for (n, (task, outcome)) in tasks.iter().zip(outcomes).enumerate() {
+        let lost = n == MANY || ends[n].id == deleted;
+        assert_eq!(outcome.is_err(), lost, "{n}");
+        let Some(task) = task else {
+            assert_eq!(ends[n].id, deleted);
+            continue;
+        };
+        let status = match ends[n].verdict {
+            _ if task.id() == &cancelled => Status::Cancelled,
+            Verdict::Fail { .. } => Status::Failed,
+            _ => Status::Completed,
+        };
+        assert_eq!(task.status(at(1)), status, "{n}");
+        assert_eq!((task.attempts(), &task.state.lease), (1, &None), "{n}");
+        if let (Status::Completed, Verdict::Complete(result)) = (status, &ends[n].verdict) {
+            assert_eq!(&task.state.result, result, "{n}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_claim_of_many_counts_the_attempts_of_each() {
+    const MANY: usize = ROWS + 2;
+    let (_directory, store) = store().await;
+    create(&store, (0..MANY).map(|n| task(&format!("{n}"), "Mail", None))).await;
+    let mut times = [0; MANY];
+    let mut tokens = HashSet::new();
+    for round in 0..3 {
+        let claimed = store.claim(request(&["Mail"], MANY, at(round))).await;
+        let claimed = claimed.expect("they are claimed");
+        let mut ends = completions(&claimed);
+        assert_eq!(ends.len(), MANY);
+        for task in claimed.claims.iter().flat_map(|claim| &claim.tasks) {
+            let number: usize = task.task.id().as_str().parse().expect("a number");
+            times[number] += 1;
+            assert_eq!(task.task.attempts(), times[number], "{number}");
+        }
+        for (n, end) in ends.iter_mut().enumerate() {
+            assert!(tokens.insert(end.token), "a token that another claim had");
+            if n.is_multiple_of(3) {
+                // As if it had not been claimed.
+                let number: usize = end.id.as_str().parse().expect("a number");
+                times[number] -= 1;
+                end.verdict = Verdict::Release;
+            } else {
+                end.verdict = Verdict::Retry {
+                    at: at(round + 1),
+                    error: "again".to_owned(),
+                };
+            }
+        }
+        let outcomes = store.finish(ends, at(round)).await.expect("it is answered");
+        assert!(outcomes.iter().all(Result::is_ok));
+    }
 }
