@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
-use tokio_util::task::TaskTracker;
 
-use super::drive::Drive;
+use super::drive::{Drive, UnderWay};
 use super::latch::Latch;
 use super::lease::{Hold, Keeper};
 use crate::client::Client;
@@ -34,7 +33,7 @@ struct Job {
 pub(super) struct Completer {
     jobs: mpsc::Sender<Job>,
     closing: Arc<Latch>,
-    calls: TaskTracker,
+    calls: Arc<UnderWay>,
 }
 
 /// Where verdicts are stored, and who keeps their claims until then.
@@ -47,10 +46,10 @@ struct Desk {
 impl Completer {
     pub(super) fn start(client: Client, keeper: Keeper, drive: &Drive) -> Self {
         let (jobs, receiver) = mpsc::channel(WAITING);
-        let (closing, calls) = (Arc::new(Latch::default()), TaskTracker::new());
+        let (closing, calls) = (Arc::new(Latch::default()), Arc::new(UnderWay::new()));
         let desk = Desk { client, keeper };
         let gathering = gather(desk, receiver, closing.clone(), (calls.clone(), drive.clone()));
-        drive.spawn(calls.track_future(gathering));
+        drive.spawn(calls.track(gathering));
         Self { jobs, closing, calls }
     }
 
@@ -66,8 +65,7 @@ impl Completer {
     /// Waits until everything handed in is stored or refused. Nothing is taken any more.
     pub(super) async fn drained(&self) {
         self.closing.set();
-        self.calls.close();
-        self.calls.wait().await;
+        self.calls.ended().await;
     }
 }
 
@@ -75,7 +73,7 @@ async fn gather(
     desk: Desk,
     mut jobs: mpsc::Receiver<Job>,
     closing: Arc<Latch>,
-    (calls, drive): (TaskTracker, Drive),
+    (calls, drive): (Arc<UnderWay>, Drive),
 ) {
     let free = Arc::new(Semaphore::new(CALLS));
     loop {
@@ -100,7 +98,7 @@ async fn gather(
             batch.push(job);
         }
         let desk = desk.clone();
-        drive.spawn(calls.track_future(async move {
+        drive.spawn(calls.track(async move {
             desk.store(batch).await;
             drop(permit);
         }));

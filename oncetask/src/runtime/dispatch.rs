@@ -12,9 +12,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
-use tokio_util::task::TaskTracker;
 
 use super::Engine;
+use super::drive::UnderWay;
 use super::execute::{self, Assignment};
 use super::lanes;
 use super::room::Room;
@@ -69,7 +69,7 @@ impl Drop for Slot {
 struct Dispatcher {
     engine: Arc<Engine>,
     rooms: Vec<Room>,
-    calls: TaskTracker,
+    calls: UnderWay,
     heard: mpsc::UnboundedReceiver<News>,
     news: mpsc::UnboundedSender<News>,
     failures: u32,
@@ -87,7 +87,7 @@ pub(super) async fn dispatch(engine: Arc<Engine>) {
         .iter()
         .map(|runnable| Room::of(runnable, engine.heartbeat, ahead))
         .collect();
-    let calls = TaskTracker::new();
+    let calls = UnderWay::new();
     let mut dispatcher = Dispatcher {
         engine,
         rooms,
@@ -100,8 +100,7 @@ pub(super) async fn dispatch(engine: Arc<Engine>) {
     };
     dispatcher.run().await;
     dispatcher.give_back(Duration::ZERO);
-    dispatcher.calls.close();
-    dispatcher.calls.wait().await;
+    dispatcher.calls.ended().await;
 }
 
 impl Dispatcher {
@@ -257,7 +256,7 @@ impl Dispatcher {
                 news: self.news.clone(),
             };
             let lane = lanes::lane(self.engine.clone(), room.queue.clone(), slot);
-            self.engine.drive.spawn(self.calls.track_future(lane));
+            self.engine.drive.spawn(self.calls.track(lane));
         }
     }
 
@@ -273,7 +272,7 @@ impl Dispatcher {
     }
 
     fn spawn(&self, call: impl Future<Output = ()> + Send + 'static) {
-        self.engine.drive.spawn(self.calls.track_future(call));
+        self.engine.drive.spawn(self.calls.track(call));
     }
 
     /// How long until something has to be given back.

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// A future of a worker.
@@ -36,5 +37,29 @@ impl Drive {
             None => set.spawn(future),
             Some(wrap) => set.spawn(wrap(Box::pin(future))),
         };
+    }
+}
+
+/// Futures that are under way, for whoever waits for their ends. Each has a receiver to which nothing is ever sent.
+#[derive(Debug)]
+pub(super) struct UnderWay(watch::Sender<()>);
+
+impl UnderWay {
+    pub(super) fn new() -> Self {
+        Self(watch::Sender::new(()))
+    }
+
+    /// The future, which is under way from now on, until it ends or is dropped.
+    pub(super) fn track<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        let under_way = self.0.subscribe();
+        async move {
+            let _under_way = under_way;
+            future.await
+        }
+    }
+
+    /// Returns as soon as none is under way.
+    pub(super) async fn ended(&self) {
+        self.0.closed().await;
     }
 }
