@@ -3,16 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::process::{Command, ExitStatus};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use oncetask::store::StoreUrl;
 use oncetask::{Client, Filter, OnceTask, Status, TaskId};
 use tests::journal::{Entry, Journal, Keyed, Quick, Stubborn, Ticking};
 use tests::process::Process;
+use tests::wait;
 
 /// Long enough for any machine; only a failure waits for it.
 const PATIENCE: Duration = Duration::from_mins(2);
+const LOOK: Duration = Duration::from_millis(10);
 const HEARTBEAT_MS: u64 = 1000;
 
 /// A store, a journal, and the workers on them.
@@ -57,7 +59,7 @@ impl Fleet {
 
     /// Waits for an entry of the journal, and returns it.
     async fn entry(&self, what: &str, matches: impl Fn(&Entry) -> bool) -> Entry {
-        until(what, || {
+        until(what, async || {
             self.journal.read().into_iter().find(|entry| matches(entry))
         })
         .await
@@ -79,19 +81,13 @@ impl Fleet {
 
 /// Waits for the process to end.
 async fn ended(worker: &mut Process) -> ExitStatus {
-    until("the worker ends", || worker.ended()).await
+    until("the worker ends", async || worker.ended()).await
 }
 
 /// Looks until there is something to see.
-async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    let seen = wait::until(LOOK, PATIENCE, look).await;
+    seen.unwrap_or_else(|| panic!("waited in vain: {what}"))
 }
 
 #[tokio::test]
@@ -147,7 +143,7 @@ async fn a_second_signal_ends_at_once() {
         .entry("the attempt begins", |entry| entry.event == "begin")
         .await;
     worker.signal("TERM");
-    until("the worker drains", || {
+    until("the worker drains", async || {
         worker.log().contains("no more claims").then_some(())
     })
     .await;
@@ -170,7 +166,7 @@ async fn a_frozen_worker_finds_its_handler_stopped_by_its_own_clock() {
     let ticks = fleet.events("tick");
 
     frozen.signal("CONT");
-    until("the handler is stopped", || {
+    until("the handler is stopped", async || {
         frozen.log().contains("the handler was stopped").then_some(())
     })
     .await;
@@ -213,7 +209,7 @@ async fn a_zombies_completion_is_refused() {
 
     File::create(&go).expect("the file");
     zombie.signal("CONT");
-    until("the zombie's handler returns", || {
+    until("the zombie's handler returns", async || {
         (fleet.events("end") == 2).then_some(())
     })
     .await;
@@ -246,15 +242,15 @@ async fn two_workers_share_a_file_each_task_once_and_no_two_of_a_key_at_a_time()
     }
     let workers = [fleet.start("first", PATIENCE), fleet.start("second", PATIENCE)];
     let completed = Filter::new().kind(Keyed::KIND).status(Status::Completed);
-    let began = Instant::now();
-    while fleet.client.count(completed.clone()).await.expect("counted") < u64::from(TASKS) {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "not all done in time: {}",
-            workers[0].log()
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let all_done = wait::until(LOOK, PATIENCE, async || {
+        let done = fleet.client.count(completed.clone()).await.expect("counted");
+        (done >= u64::from(TASKS)).then_some(())
+    });
+    assert!(
+        all_done.await.is_some(),
+        "not all done in time: {}",
+        workers[0].log()
+    );
 
     let mut entries = fleet.journal.read();
     entries.sort_by_key(|entry| entry.nanos);
@@ -313,7 +309,7 @@ impl Fleet {
         }
         let before = self.events("begin");
         let mut worker = self.start_with(&format!("killed-{round}"), PATIENCE, NOT_AHEAD_MS);
-        until("many tasks are done", || {
+        until("many tasks are done", async || {
             (self.events("begin") >= before + SEEN).then_some(())
         })
         .await;
@@ -350,11 +346,10 @@ async fn what_a_killed_worker_had_claimed_ahead_is_free_within_seconds_and_loses
 
     let _second = fleet.start_with("second", PATIENCE, NOT_AHEAD_MS);
     let all = u64::from(rounds * ROUND);
-    let began = Instant::now();
-    while fleet.quick(Status::Completed).await < all {
-        assert!(began.elapsed() < PATIENCE, "not all done in time");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until("all are done", async || {
+        (fleet.quick(Status::Completed).await >= all).then_some(())
+    })
+    .await;
 
     assert_eq!(fleet.quick(Status::Failed).await, 0);
     let entries = fleet.journal.read();

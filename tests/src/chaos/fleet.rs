@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::time::MissedTickBehavior;
+
 use super::Result;
 use super::ground::Ground;
 use super::report::Counts;
@@ -52,7 +54,10 @@ impl Fleet {
     pub(crate) async fn suffer(&mut self, ground: &mut Ground, length: Duration) -> Result {
         let end = Instant::now() + length;
         let (mut next, mut mended) = (Instant::now(), None);
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while Instant::now() < end {
+            looks.tick().await;
             self.tend(ground)?;
             if mended.is_some_and(|at| at <= Instant::now()) {
                 ground.mend();
@@ -67,7 +72,6 @@ impl Fleet {
                     self.strike();
                 }
             }
-            tokio::time::sleep(LOOK).await;
         }
         ground.mend();
         self.calm();

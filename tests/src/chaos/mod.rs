@@ -36,6 +36,7 @@ pub use self::report::Report;
 pub use self::work::worker;
 use crate::emulator::Emulator;
 use crate::journal::Journal;
+use crate::wait;
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -179,16 +180,20 @@ impl Episode<'_> {
         watching.spawn(witness(client, ledger.clone()));
         fleet.suffer(ground, self.length).await?;
         let healed = Instant::now();
-        let mut settled = false;
-        while !settled && healed.elapsed() < TO_SETTLE {
-            tokio::time::sleep(LOOK).await;
+        let mut settled = async || -> Result<bool> {
             fleet.tend(ground)?;
             while let Some(ended) = producing.try_join_next() {
                 ended?;
             }
             let children = Effects::read(&journal).children;
-            settled = producing.is_empty() && have_ended(&direct, &ledger, &children).await?;
-        }
+            Ok(producing.is_empty() && have_ended(&direct, &ledger, &children).await?)
+        };
+        // If it never does, the history tells what is left.
+        wait::until(LOOK, TO_SETTLE, async || {
+            settled().await.map(|settled| settled.then_some(())).transpose()
+        })
+        .await
+        .transpose()?;
         let (kills, counts) = (std::mem::take(&mut fleet.kills), fleet.counts.clone());
         // The workers go first: what they hold is not to be changed while it is looked at.
         drop((fleet, watching));

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use oncetask::store::{
@@ -14,10 +14,12 @@ use oncetask::task::transition::Verdict;
 use oncetask::task::{Json, ResourceKey, Task, TaskSpec};
 use serde_json::{Value, json};
 use tests::emulator::Emulator;
+use tests::wait;
 use tokio::runtime;
 
 /// Long enough for any machine; only a failure waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+const LOOK: Duration = Duration::from_millis(20);
 
 static EMULATOR: Mutex<Option<Emulator>> = Mutex::new(None);
 
@@ -224,11 +226,8 @@ pub(crate) fn complete(held: &ClaimedTask) -> Finish {
 
 /// Waits for a condition. Only a failure waits for long.
 pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let seen = wait::until(LOOK, PATIENCE, async || condition().await.then_some(()));
+    assert!(seen.await.is_some(), "in vain: {what}");
 }
 
 /// Waits for a ring.
