@@ -9,7 +9,8 @@
 //! Who even so loses more of what it read than it wins does not read more at once: others work the queue off
 //! faster than it can read it, and one that reads for nothing costs them time, and money. It leaves the queue to
 //! them, looks again after a moment at a few tasks only, and stays away for longer each time that this is in vain.
-//! It never does so for the sake of a few tasks, and those who win go on.
+//! It never does so for the sake of a few tasks, and those who win go on. So does whoever won where it began, even
+//! if it loses more afterwards: of those who began at the same place one did, so that never all leave at once.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ const MEMORY: f64 = 0.9;
 /// How many claims must be lost before the queue is left to others.
 const MANY: usize = 16;
 /// For how long it is left to them: at first, and at the most.
-const AWAY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+const AWAY: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(2));
 /// How many times as many tasks are read when others compete for them, and how many at least: not all shall want the
 /// head of the queue, and what one process reads others take while it claims, so that small windows are soon of no use.
 const CONTENDED: usize = 16;
@@ -46,6 +47,8 @@ pub(super) struct Rivals {
     /// What became of the claims of what was read last.
     won: usize,
     lost: usize,
+    /// Whether the first claim of it was mostly won.
+    leads: bool,
     /// How often in a row the queue was left to them, and until when.
     retreats: u32,
     away: Option<Instant>,
@@ -59,6 +62,7 @@ impl Default for Rivals {
             place: fastrand::u64(..),
             won: 0,
             lost: 0,
+            leads: false,
             retreats: 0,
             away: None,
         }
@@ -83,6 +87,9 @@ impl Rivals {
     /// Notes how many of the claims up to this place were lost to them. Returns whether what was read of the queue is
     /// likely theirs by now.
     pub(super) fn note(&mut self, chosen: usize, lost: usize, up_to: u64) -> bool {
+        if self.won + self.lost == 0 {
+            self.leads = 2 * lost <= chosen;
+        }
         self.won += chosen.saturating_sub(lost);
         self.lost += lost;
         let [chosen, lost] = [chosen, lost].map(|tasks| u32::try_from(tasks).unwrap_or(u32::MAX));
@@ -107,7 +114,7 @@ impl Rivals {
     pub(super) fn leave(&mut self) -> Option<Duration> {
         let won = std::mem::take(&mut self.won);
         let lost = std::mem::take(&mut self.lost);
-        if lost >= MANY && lost > won {
+        if lost >= MANY && lost > won && !self.leads {
             let (first, longest) = AWAY;
             let away = first
                 .saturating_mul(2_u32.saturating_pow(self.retreats))
@@ -206,6 +213,17 @@ mod tests {
         rivals.note(64, 0, 7);
         rivals.note(64, 0, 7);
         assert_eq!(rivals.leave(), None);
+    }
+
+    #[test]
+    fn who_won_where_it_began_stays() {
+        let mut rivals = Rivals::default();
+        rivals.note(64, 32, 7);
+        rivals.note(64, 64, 7);
+        assert_eq!(rivals.leave(), None);
+        rivals.note(64, 33, 7);
+        rivals.note(64, 64, 7);
+        assert!(rivals.leave().is_some());
     }
 
     #[test]
