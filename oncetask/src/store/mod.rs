@@ -164,7 +164,7 @@ pub struct Claimed {
     /// The claims.
     pub claims: Vec<Claim>,
     /// For each [`Want`] the instant at which a task that this call did not claim is due; at or before the
-    /// request's `now` when there was more than was asked for, or up to a few seconds later while a store
+    /// request's `now` when there was, or may be, more than was asked for, or up to a few seconds later while a store
     /// leaves that to other processes, which are faster.
     pub next_due: Vec<Option<DateTime<Utc>>>,
 }

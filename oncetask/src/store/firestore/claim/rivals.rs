@@ -29,6 +29,8 @@ const MEMORY: f64 = 0.9;
 const MANY: usize = 16;
 /// For how long it is left to them: at first, and at the most.
 const AWAY: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(2));
+/// How many times as long as a look takes it is left to them at least: looks that find little cost them time.
+const LOOKS: u32 = 10;
 /// How many times as many tasks are read when others compete for them, and how many at least: not all shall want the
 /// head of the queue, and what one process reads others take while it claims, so that small windows are soon of no use.
 const CONTENDED: usize = 16;
@@ -49,6 +51,8 @@ pub(super) struct Rivals {
     lost: usize,
     /// Whether the first claim of it was mostly won.
     leads: bool,
+    /// What it took to read that.
+    took: Duration,
     /// How often in a row the queue was left to them, and until when.
     retreats: u32,
     away: Option<Instant>,
@@ -63,6 +67,7 @@ impl Default for Rivals {
             won: 0,
             lost: 0,
             leads: false,
+            took: Duration::ZERO,
             retreats: 0,
             away: None,
         }
@@ -80,8 +85,19 @@ impl Rivals {
         self.share > MET / 4.0 || self.are_about()
     }
 
+    /// Whether to read what follows before what was read is used up: when we are about to use it up ourselves, or when
+    /// the others do that, who will have left the rest to us by then.
+    pub(super) fn read_ahead(&self, is_short: bool) -> bool {
+        if self.lost > 0 { self.leads } else { is_short }
+    }
+
     pub(super) fn place(&self) -> u64 {
         self.place
+    }
+
+    /// Notes how long it took to read a part of the queue.
+    pub(super) fn look_took(&mut self, took: Duration) {
+        self.took = took;
     }
 
     /// Notes how many of the claims up to this place were lost to them. Returns whether what was read of the queue is
@@ -117,6 +133,7 @@ impl Rivals {
         if lost >= MANY && lost > won && !self.leads {
             let (first, longest) = AWAY;
             let away = first
+                .max(self.took.saturating_mul(LOOKS))
                 .saturating_mul(2_u32.saturating_pow(self.retreats))
                 .min(longest);
             self.retreats += 1;
@@ -200,6 +217,11 @@ mod tests {
             assert_eq!(rivals.read(1024, 64), 130, "a few, to see");
             least = (2 * least).min(longest);
         }
+        rivals.away = None;
+        rivals.retreats = 0;
+        rivals.look_took(longest / LOOKS);
+        rivals.note(64, 40, 7);
+        assert!(rivals.leave().is_some_and(|away| away > longest.mul_f64(0.4)));
         rivals.away = None;
         rivals.note(64, 10, 7);
         assert_eq!(rivals.leave(), None);

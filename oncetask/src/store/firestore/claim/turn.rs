@@ -9,7 +9,6 @@ use super::lease::Attempt;
 use super::outlook::earliest;
 use super::pick::{Mine, Picked, pick};
 use super::rivals;
-use super::window::Window;
 use crate::store::firestore::inner::Inner;
 use crate::store::firestore::retry::Failure;
 use crate::store::{Claim, Want};
@@ -114,6 +113,8 @@ impl<'a> Turn<'a> {
         let mut away = None;
         let mut later = None;
         let mut outlook = None;
+        // Whether the last claim was of so many that more may have come.
+        let mut is_backlog = false;
         // Whether all of the queue has been looked at.
         let mut seen_all = false;
         for _ in 0..MAX_ROUNDS {
@@ -127,6 +128,10 @@ impl<'a> Turn<'a> {
             if picks.is_empty() {
                 away = self.inner.desk.shared().queue(kinds).rivals.leave();
                 if away.is_some() {
+                    window.next = None;
+                    break;
+                } else if is_backlog && !self.taken.claims.is_empty() {
+                    // What was taken can begin while more is read: the caller asks again at once.
                     break;
                 } else if window.behind.is_some() {
                     self.inner.read_queue(&mut window, kinds, self.room()).await?;
@@ -144,7 +149,9 @@ impl<'a> Turn<'a> {
             if chosen + window.tasks.len() >= BACKLOG {
                 self.inner.ears.work_begins();
             }
-            let leased = if window.is_used_up() {
+            let is_complete = window.is_as_of(self.now) && window.behind.is_none();
+            is_backlog = chosen >= BACKLOG && !is_complete;
+            let leased = if window.is_used_up() && !is_backlog {
                 // Nothing follows: when to look again is asked while the claims are made.
                 let (leased, ahead) = tokio::join!(self.lease(picks), self.outlook());
                 outlook = ahead.ok();
@@ -162,7 +169,9 @@ impl<'a> Turn<'a> {
                 shared.queue(kinds).rivals.note(chosen, leased.lost, last)
             };
             if is_stale {
-                window = Window::unread();
+                window.forget();
+            } else {
+                self.inner.read_ahead(&mut window, kinds, self.want.claims);
             }
             if leased.lost > 0 && !self.taken.claims.is_empty() {
                 // What was taken can begin, and more room has likely become free: the caller asks again at once.
@@ -170,7 +179,7 @@ impl<'a> Turn<'a> {
             }
         }
         let left = if self.room() == 0 {
-            window.behind.is_some() || {
+            is_backlog || window.behind.is_some() || {
                 let rest = pick(&mut window.peek(), usize::MAX, 1, &self.mine(), self.now);
                 later = earliest(later, rest.later);
                 !rest.picks.is_empty()

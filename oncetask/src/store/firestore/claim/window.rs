@@ -5,25 +5,18 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::Queue;
-use super::rivals::{self, Rivals};
+use super::reading::{Pace, Part, Reading};
+use super::rivals;
 use crate::store::Want;
 use crate::store::firestore::codec::Stored;
 use crate::store::firestore::find::MAX_IN;
 use crate::store::firestore::inner::Inner;
-use crate::store::firestore::proto::{Message, pb};
-use crate::store::firestore::queries;
+use crate::store::firestore::proto::pb;
 use crate::store::firestore::retry::Failure;
 
 /// How long what was read is of use. What changes meanwhile cannot be claimed by mistake; but what other
 /// processes make due earlier waits for so long behind it.
 const FRESH: Duration = Duration::from_secs(3);
-/// How many tasks are read at a time, at the most.
-const MOST: usize = 1024;
-/// How many are read at first for each that there is room for.
-const FIRST: usize = 4;
-/// How much of tasks is kept in memory, as far as their number can be chosen by their usual size.
-const MAX_BYTES: usize = 8 << 20;
 /// How many tasks that cannot be claimed yet are kept.
 const MAX_KEPT: usize = 1024;
 
@@ -33,40 +26,13 @@ pub(super) struct Window {
     pub(super) tasks: VecDeque<Stored>,
     /// Where the queue goes on, if there may be more that is due.
     pub(super) behind: Option<Vec<pb::Value>>,
-    as_of: DateTime<Utc>,
+    pub(super) as_of: DateTime<Utc>,
     read: Instant,
     /// How many were read so far.
-    size: usize,
-}
-
-/// How many tasks of a queue to read at a time: as many as were used of the last window while it was fresh,
-/// and more for as long as all are used. A read that serves no claim costs money; a query costs time.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Appetite {
-    tasks: usize,
-    /// The usual size of a document.
-    bytes: usize,
-}
-
-impl Appetite {
-    /// How many to read for this much room: one more at least, to know whether any are left.
-    fn limit(self, room: usize, rivals: &Rivals) -> usize {
-        let wanted = match self.tasks {
-            // Nothing was read yet: a backlog costs few queries then, and what is not used is read once.
-            0 => FIRST * (room + 1),
-            used => used.max(room + 1),
-        };
-        let wanted = rivals.read(wanted, room).min(MOST);
-        wanted.min((MAX_BYTES / self.bytes.max(1)).max(2))
-    }
-
-    /// Learns how large documents are.
-    fn weigh(&mut self, documents: &[pb::Document]) {
-        let bytes: usize = documents.iter().map(Message::encoded_len).sum();
-        if let Some(usual) = bytes.checked_div(documents.len()) {
-            self.bytes = usual;
-        }
-    }
+    pub(super) size: usize,
+    pub(super) pace: Pace,
+    /// What follows, while it is being read.
+    pub(super) next: Option<Reading>,
 }
 
 impl Window {
@@ -77,12 +43,23 @@ impl Window {
             as_of: now,
             read: Instant::now(),
             size: 0,
+            pace: Pace::of(Duration::ZERO),
+            next: None,
         }
     }
 
     /// One that tells nothing: it is as of no instant at which anybody claims.
     pub(super) fn unread() -> Self {
         Self::empty(DateTime::<Utc>::MIN_UTC)
+    }
+
+    /// What was read is of no use. What follows is, if it is being read.
+    pub(super) fn forget(&mut self) {
+        if self.next.is_some() {
+            self.tasks.clear();
+        } else {
+            *self = Self::unread();
+        }
     }
 
     pub(super) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
@@ -100,6 +77,7 @@ impl Window {
         Self {
             tasks: self.tasks.clone(),
             behind: self.behind.clone(),
+            next: None,
             ..*self
         }
     }
@@ -118,15 +96,20 @@ impl Window {
         (self.tasks.is_empty() && self.behind.is_none()) || self.tasks.len() > MAX_KEPT
     }
 
-    /// Whether all of it is due before this instant.
+    /// Whether all of it is due before this instant, and what is being read too.
     pub(super) fn is_before(&self, at: DateTime<Utc>) -> bool {
-        let last = self.tasks.back().and_then(|stored| stored.task.state.due());
+        let last = match self.next {
+            Some(_) => Some(self.as_of),
+            None => self.tasks.back().and_then(|stored| stored.task.state.due()),
+        };
         last.is_some_and(|last| last <= at)
     }
 
-    fn add(&mut self, mut tasks: Vec<Stored>) {
-        tasks.sort_by_key(|stored| (stored.task.state.due(), stored.task.spec.created_at));
-        self.tasks.extend(tasks);
+    pub(super) fn add(&mut self, part: Part) {
+        self.size += part.read;
+        self.behind = part.behind;
+        self.tasks.extend(part.tasks);
+        self.pace = Pace::of(part.took);
     }
 }
 
@@ -206,38 +189,6 @@ impl Inner {
         let mut window = Window::empty(now);
         self.read_queue(&mut window, kinds, room).await?;
         Ok(window)
-    }
-
-    /// Adds what follows in the queue.
-    pub(super) async fn read_queue(
-        &self,
-        window: &mut Window,
-        kinds: &[String],
-        room: usize,
-    ) -> Result<(), Failure> {
-        let limit = {
-            let mut shared = self.desk.shared();
-            let Queue { appetite, rivals } = shared.queue(kinds);
-            if window.size > 0 {
-                // All that was read is used up.
-                appetite.tasks = appetite.tasks.max(2 * window.size.min(MOST));
-            }
-            appetite.limit(room, rivals)
-        };
-        let find = queries::due(&self.env, kinds, window.as_of);
-        let find = find.after(window.behind.take()).limit(limit);
-        let documents = self.documents(&find).await?;
-        self.desk.shared().queue(kinds).appetite.weigh(&documents);
-        window.size += documents.len();
-        let last = documents.last().filter(|_| documents.len() == limit);
-        window.behind = last.map(|last| find.place_of(last));
-        window.add(
-            documents
-                .into_iter()
-                .filter_map(|document| self.readable(document))
-                .collect(),
-        );
-        Ok(())
     }
 }
 
