@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::Tests;
 use crate::go;
-use crate::world::{Project, block_on, complete, keyed, request};
+use crate::world::{Project, block_on, claim, complete, keyed, request, until};
 
 pub(crate) const TESTS: Tests = &[
     ("processes_never_hold_a_key_together", || {
@@ -26,6 +26,9 @@ pub(crate) const TESTS: Tests = &[
             let found = overlaps(&["unverified"; 4], 3, 60).await;
             assert!(found > 0, "this test would not find two who hold a key");
         });
+    }),
+    ("a_refused_task_is_not_overtaken_by_the_next_of_its_key", || {
+        block_on(a_refused_task_is_not_overtaken());
     }),
     ("workers_in_go_and_ours_never_hold_a_key_together", || {
         block_on(async {
@@ -82,6 +85,30 @@ pub(crate) fn work_off(role: &str) {
         let store = project.options().key_claims(how).open("DEFAULT").await;
         drain(store.expect("the emulator answers")).await;
     });
+}
+
+async fn a_refused_task_is_not_overtaken() {
+    let project = Project::new();
+    let [ours, theirs] = [project.connect().await, project.connect().await];
+    let tasks = [("0", "k"), ("1", "k"), ("2", ""), ("3", ""), ("4", "k")];
+    for (id, key) in tasks {
+        ours.create(vec![keyed(id, KIND, key)]).await.expect("created");
+    }
+    let held = claim(&theirs, KIND, 1).await.remove(0);
+    assert_eq!(held.task.id().as_str(), "0");
+    let first = claim(&ours, KIND, 1).await.remove(0);
+    assert_eq!(first.task.id().as_str(), "2", "the key is theirs");
+    theirs
+        .finish(vec![complete(&held)], Utc::now())
+        .await
+        .expect("finished");
+    until("the key is ours", async || {
+        let claimed = claim(&ours, KIND, 10).await;
+        let mut ids = claimed.iter().map(|held| held.task.id().as_str());
+        assert!(ids.all(|id| id != "4"), "it comes last of its key: {claimed:?}");
+        claimed.iter().any(|held| held.task.id().as_str() == "1")
+    })
+    .await;
 }
 
 async fn drain(store: FirestoreStore) {

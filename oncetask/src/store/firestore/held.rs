@@ -7,13 +7,20 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::codec::Stored;
-use crate::task::{LeaseToken, ResourceKey, TaskId};
+use crate::task::{LeaseToken, ResourceKey, Task, TaskId};
 
 /// How long a claim is remembered after its lease ended without a word from the worker.
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(10);
 
 /// A kind and a resource key of it.
 pub(super) type Key = (Arc<str>, ResourceKey);
+
+/// The key that a task holds while it is claimed.
+pub(super) fn key_of(task: &Task) -> Option<Key> {
+    task.spec
+        .held_key()
+        .map(|key| (task.spec.kind.clone(), key.clone()))
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct Holding {
@@ -84,8 +91,8 @@ impl Held {
                 continue;
             };
             names.insert(held.stored.name.clone());
-            if let Some(key) = task.spec.held_key() {
-                let ends = keys.entry((task.spec.kind.clone(), key.clone())).or_insert(until);
+            if let Some(key) = key_of(task) {
+                let ends = keys.entry(key).or_insert(until);
                 *ends = until.max(*ends);
             }
         }

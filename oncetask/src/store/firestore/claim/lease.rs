@@ -63,6 +63,8 @@ pub(super) struct Round {
     pub(super) lost: usize,
     /// When to try those again whose key somebody else holds.
     pub(super) later: Option<DateTime<Utc>>,
+    /// Those keys.
+    pub(super) refused: Vec<Key>,
     pub(super) failure: Option<Failure>,
 }
 

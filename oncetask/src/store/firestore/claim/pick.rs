@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::window::Window;
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::held::Key;
+use crate::store::firestore::held::{Key, key_of};
 use crate::task::transition::{self, Phase};
 
 /// What one claim is to hold: a task, or several of one key.
@@ -53,12 +53,7 @@ pub(super) fn pick(
             rest.push_back(stored);
             continue;
         }
-        let key = stored
-            .task
-            .spec
-            .held_key()
-            .map(|key| (stored.task.spec.kind.clone(), key.clone()));
-        let Some(key) = key else {
+        let Some(key) = key_of(&stored.task) else {
             if picked.picks.len() < room {
                 picked.picks.push(Pick::alone(None, stored));
             } else {

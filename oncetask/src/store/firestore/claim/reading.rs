@@ -56,6 +56,8 @@ pub(super) struct Pace {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Appetite {
     pub(super) tasks: usize,
+    /// Whether nothing is read ahead, as it was in vain the last time.
+    pub(super) is_slow: bool,
     /// The usual size of a document.
     bytes: usize,
 }
@@ -79,6 +81,8 @@ impl Pace {
         };
         let used = self.had.saturating_sub(left);
         let [used, left] = [used, left].map(|tasks| u32::try_from(tasks).unwrap_or(u32::MAX));
+        // One that is left, or none, is no proof of haste.
+        let left = left.saturating_add(1);
         since.elapsed().saturating_mul(left) < self.took.saturating_mul(AHEAD).saturating_mul(used)
     }
 }
@@ -112,6 +116,10 @@ impl Inner {
         kinds: &[String],
         room: usize,
     ) -> Result<(), Failure> {
+        if window.size > 0 {
+            // All that was read is used, while it was fresh.
+            self.desk.shared().queue(kinds).appetite.is_slow = false;
+        }
         let begun = match window.next.take() {
             // One that did not come to an end has read nothing.
             Some(reading) => reading.await.ok(),
@@ -130,11 +138,15 @@ impl Inner {
     /// After a claim: begins to read what follows in the queue, if the window will soon be used up.
     pub(super) fn read_ahead(self: &Arc<Self>, window: &mut Window, kinds: &[String], room: usize) {
         let is_short = window.pace.is_short(window.tasks.len());
-        if window.behind.is_none() || window.next.is_some() {
+        if window.behind.is_none() || window.next.is_some() || window.is_used_up() {
             return;
         }
-        if !self.desk.shared().queue(kinds).rivals.read_ahead(is_short) {
-            return;
+        {
+            let mut shared = self.desk.shared();
+            let Queue { appetite, rivals } = shared.queue(kinds);
+            if appetite.is_slow || !rivals.read_ahead(is_short) {
+                return;
+            }
         }
         let (find, limit) = self.what_follows(window, kinds, room);
         let (inner, kinds) = (self.clone(), kinds.to_vec());
@@ -146,7 +158,7 @@ impl Inner {
         let mut shared = self.desk.shared();
         let Queue { appetite, rivals } = shared.queue(kinds);
         if window.size > 0 {
-            // All that was read is used.
+            // All that was read is used, or will be soon.
             appetite.tasks = appetite.tasks.max(2 * window.size.min(MOST));
         }
         let limit = appetite.limit(room, rivals);
@@ -199,6 +211,7 @@ mod tests {
         assert!(!is_short(1000, 500), "a second is left");
         assert!(is_short(1000, 150), "less than 0.2 s is left");
         assert!(!is_short(60_000, 5), "0.3 s is left");
+        assert!(!is_short(300_000, 0), "it took long to use all of it");
     }
 
     #[test]
@@ -206,5 +219,6 @@ mod tests {
         let mut pace = Pace::of(Duration::from_hours(1));
         assert!(!pace.is_short(10));
         assert!(pace.is_short(9));
+        assert!(pace.is_short(0));
     }
 }

@@ -10,7 +10,8 @@
 //! faster than it can read it, and one that reads for nothing costs them time, and money. It leaves the queue to
 //! them, looks again after a moment at a few tasks only, and stays away for longer each time that this is in vain.
 //! It never does so for the sake of a few tasks, and those who win go on. So does whoever won where it began, even
-//! if it loses more afterwards: of those who began at the same place one did, so that never all leave at once.
+//! if it loses more afterwards: of those who began at the same place one did, or some did, unless many shared it evenly.
+//! So they hardly ever all leave at once.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
@@ -25,6 +26,8 @@ const MET: f64 = 0.25;
 const MOST: f64 = 0.5;
 /// How much of what is known of the claims before remains after one more.
 const MEMORY: f64 = 0.9;
+/// From which part of the first claim on, if it is won, somebody leads: of four who share it evenly all do.
+const LEADS: (usize, usize) = (1, 4);
 /// How many claims must be lost before the queue is left to others.
 const MANY: usize = 16;
 /// For how long it is left to them: at first, and at the most.
@@ -49,7 +52,7 @@ pub(super) struct Rivals {
     /// What became of the claims of what was read last.
     won: usize,
     lost: usize,
-    /// Whether the first claim of it was mostly won.
+    /// Whether enough of its first claim was won.
     leads: bool,
     /// What it took to read that.
     took: Duration,
@@ -88,7 +91,10 @@ impl Rivals {
     /// Whether to read what follows before what was read is used up: when we are about to use it up ourselves, or when
     /// the others do that, who will have left the rest to us by then.
     pub(super) fn read_ahead(&self, is_short: bool) -> bool {
-        if self.lost > 0 { self.leads } else { is_short }
+        match self.lost {
+            0 => is_short,
+            lost => self.leads && (is_short || lost >= MANY),
+        }
     }
 
     pub(super) fn place(&self) -> u64 {
@@ -104,7 +110,7 @@ impl Rivals {
     /// likely theirs by now.
     pub(super) fn note(&mut self, chosen: usize, lost: usize, up_to: u64) -> bool {
         if self.won + self.lost == 0 {
-            self.leads = 2 * lost <= chosen;
+            self.leads = LEADS.1 * lost <= (LEADS.1 - LEADS.0) * chosen;
         }
         self.won += chosen.saturating_sub(lost);
         self.lost += lost;
@@ -208,7 +214,7 @@ mod tests {
         let (first, longest) = AWAY;
         let mut least = first;
         for _ in 0..8 {
-            rivals.note(64, 40, 7);
+            rivals.note(64, 60, 7);
             let away = rivals.leave().expect("it lost more than it won");
             assert!(
                 away > least.mul_f64(0.4) && away < longest.mul_f64(1.5),
@@ -220,7 +226,7 @@ mod tests {
         rivals.away = None;
         rivals.retreats = 0;
         rivals.look_took(longest / LOOKS);
-        rivals.note(64, 40, 7);
+        rivals.note(64, 60, 7);
         assert!(rivals.leave().is_some_and(|away| away > longest.mul_f64(0.4)));
         rivals.away = None;
         rivals.note(64, 10, 7);
@@ -240,10 +246,12 @@ mod tests {
     #[test]
     fn who_won_where_it_began_stays() {
         let mut rivals = Rivals::default();
-        rivals.note(64, 32, 7);
+        rivals.note(64, 48, 7);
         rivals.note(64, 64, 7);
+        assert!(rivals.read_ahead(false), "others use up what was read");
         assert_eq!(rivals.leave(), None);
-        rivals.note(64, 33, 7);
+        rivals.note(64, 49, 7);
+        assert!(!rivals.read_ahead(true), "they use up what follows too");
         rivals.note(64, 64, 7);
         assert!(rivals.leave().is_some());
     }

@@ -130,7 +130,7 @@ impl<'a> Turn<'a> {
                 if away.is_some() {
                     window.next = None;
                     break;
-                } else if is_backlog && !self.taken.claims.is_empty() {
+                } else if is_backlog && !self.taken.claims.is_empty() && window.tasks.is_empty() {
                     // What was taken can begin while more is read: the caller asks again at once.
                     break;
                 } else if window.behind.is_some() {
@@ -161,6 +161,7 @@ impl<'a> Turn<'a> {
             };
             self.taken.claims.extend(leased.claims);
             later = earliest(later, leased.later);
+            window.shut(leased.refused);
             if let Some(failure) = leased.failure {
                 return Err(failure);
             }

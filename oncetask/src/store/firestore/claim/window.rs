@@ -1,6 +1,6 @@
 //! What was read of a queue and not claimed yet.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,6 +10,7 @@ use super::rivals;
 use crate::store::Want;
 use crate::store::firestore::codec::Stored;
 use crate::store::firestore::find::MAX_IN;
+use crate::store::firestore::held::{Key, key_of};
 use crate::store::firestore::inner::Inner;
 use crate::store::firestore::proto::pb;
 use crate::store::firestore::retry::Failure;
@@ -31,6 +32,10 @@ pub(super) struct Window {
     /// How many were read so far.
     pub(super) size: usize,
     pub(super) pace: Pace,
+    /// Whether some of it was forgotten that nobody may have claimed.
+    has_gaps: bool,
+    /// The keys of which a task was refused: the next ones must not overtake it.
+    shut: HashSet<Key>,
     /// What follows, while it is being read.
     pub(super) next: Option<Reading>,
 }
@@ -44,6 +49,8 @@ impl Window {
             read: Instant::now(),
             size: 0,
             pace: Pace::of(Duration::ZERO),
+            has_gaps: false,
+            shut: HashSet::new(),
             next: None,
         }
     }
@@ -53,13 +60,34 @@ impl Window {
         Self::empty(DateTime::<Utc>::MIN_UTC)
     }
 
-    /// What was read is of no use. What follows is, if it is being read.
+    /// What was read is of no use. What follows is, if it is being read, and if no key's tasks come before it.
     pub(super) fn forget(&mut self) {
-        if self.next.is_some() {
+        let has_keys = self
+            .tasks
+            .iter()
+            .any(|stored| stored.task.spec.held_key().is_some());
+        if self.next.is_some() && !has_keys {
             self.tasks.clear();
+            self.has_gaps = true;
         } else {
             *self = Self::unread();
         }
+    }
+
+    /// Leaves out all tasks of these keys, until the queue is read anew.
+    pub(super) fn shut(&mut self, keys: Vec<Key>) {
+        if !keys.is_empty() {
+            self.shut.extend(keys);
+            self.leave_out_the_shut();
+        }
+    }
+
+    fn leave_out_the_shut(&mut self) {
+        if self.shut.is_empty() {
+            return;
+        }
+        self.tasks
+            .retain(|stored| key_of(&stored.task).is_none_or(|key| !self.shut.contains(&key)));
     }
 
     pub(super) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
@@ -69,7 +97,7 @@ impl Window {
 
     /// Whether it tells of all that is due at this instant.
     pub(super) fn is_as_of(&self, now: DateTime<Utc>) -> bool {
-        self.as_of == now
+        self.as_of == now && !self.has_gaps
     }
 
     /// A copy to look at.
@@ -77,6 +105,7 @@ impl Window {
         Self {
             tasks: self.tasks.clone(),
             behind: self.behind.clone(),
+            shut: self.shut.clone(),
             next: None,
             ..*self
         }
@@ -109,6 +138,7 @@ impl Window {
         self.size += part.read;
         self.behind = part.behind;
         self.tasks.extend(part.tasks);
+        self.leave_out_the_shut();
         self.pace = Pace::of(part.took);
     }
 }
@@ -169,7 +199,11 @@ impl Inner {
             Some(window) if window.is_fresh(now) => return Ok(window),
             Some(stale) => {
                 let used = stale.size - stale.tasks.len().min(stale.size);
-                self.desk.shared().queue(kinds).appetite.tasks = used;
+                let mut shared = self.desk.shared();
+                let appetite = &mut shared.queue(kinds).appetite;
+                appetite.tasks = used;
+                // Nobody came to what was read ahead.
+                appetite.is_slow |= stale.next.is_some();
             }
             None => {}
         }
