@@ -135,7 +135,11 @@ impl Inner {
                 self.keep_ready(key, next);
                 Some(Ok(()))
             }
-            Err(status) => Some(Err(status)),
+            Err(status) => {
+                // It was taken out of the window: the key's next tasks must not overtake it.
+                self.desk.shared().shut(key);
+                Some(Err(status))
+            }
         }
     }
 

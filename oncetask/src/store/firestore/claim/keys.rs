@@ -120,7 +120,7 @@ impl Turn<'_> {
             let mut shared = self.inner.desk.shared();
             let again = shared.refusals.note(key.clone(), ends, self.now);
             round.later = earliest(round.later, Some(again));
-            round.refused.push(key.clone());
+            round.shut.push(key.clone());
         }
     }
 }

@@ -63,8 +63,8 @@ pub(super) struct Round {
     pub(super) lost: usize,
     /// When to try those again whose key somebody else holds.
     pub(super) later: Option<DateTime<Utc>>,
-    /// Those keys.
-    pub(super) refused: Vec<Key>,
+    /// The keys of which a task was refused, or lost.
+    pub(super) shut: Vec<Key>,
     pub(super) failure: Option<Failure>,
 }
 
@@ -120,21 +120,22 @@ impl Turn<'_> {
         let writes = singles.iter().map(|attempt| attempt.tasks[0].write()).collect();
         let grouped = join_all(groups.into_iter().map(|group| {
             let inner = inner.clone();
-            async move { inner.lease_group(group).await }
+            let key = group.key.clone();
+            async move { (key, inner.lease_group(group).await) }
         }));
         let (written, grouped) = tokio::join!(inner.writer.write(writes), grouped);
         let mut won = Vec::new();
+        let mut settled = Vec::with_capacity(singles.len() + grouped.len());
         for (attempt, written) in singles.into_iter().zip(written) {
-            match inner.settle(attempt, written).await {
-                Ok(Some(attempt)) => won.push(attempt),
-                Ok(None) => round.lost += 1,
-                Err(failure) => round.failure = Some(failure),
-            }
+            settled.push((attempt.key.clone(), inner.settle(attempt, written).await));
         }
-        for group in grouped {
-            match group {
+        for (key, outcome) in settled.into_iter().chain(grouped) {
+            match outcome {
                 Ok(Some(attempt)) => won.push(attempt),
-                Ok(None) => round.lost += 1,
+                Ok(None) => {
+                    round.lost += 1;
+                    round.shut.extend(key);
+                }
                 Err(failure) => round.failure = Some(failure),
             }
         }

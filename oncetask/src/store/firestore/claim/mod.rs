@@ -44,7 +44,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 
-use self::keys::Refusals;
+use self::keys::{Key, Refusals};
 pub(super) use self::outlook::Next;
 use self::outlook::Outlook;
 use self::reading::Appetite;
@@ -180,6 +180,14 @@ impl Shared {
     /// Whether others who claim were noticed lately.
     fn may_be_contended(&self) -> bool {
         self.queues.values().any(|queue| queue.rivals.may_be_about())
+    }
+
+    /// A task of this key is to be read again, before others of the key are claimed.
+    fn shut(&mut self, key: Key) {
+        let of_kind = |(kinds, _): &(&Vec<String>, &mut Window)| kinds.iter().any(|kind| **kind == *key.0);
+        if let Some((_, window)) = self.windows.iter_mut().find(of_kind) {
+            window.shut(vec![key], None, true);
+        }
     }
 
     fn forget_behind(&mut self, kind: &str, due: DateTime<Utc>) {

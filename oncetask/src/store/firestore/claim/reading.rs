@@ -73,7 +73,7 @@ impl Pace {
 
     /// Notes that some were claimed. Returns whether what is left will not last for much longer than it takes to read
     /// more.
-    fn is_short(&mut self, left: usize) -> bool {
+    pub(super) fn is_short(&mut self, left: usize) -> bool {
         let Some(since) = self.since else {
             self.since = Some(Instant::now());
             self.had = left;
@@ -159,7 +159,9 @@ impl Inner {
         let Queue { appetite, rivals } = shared.queue(kinds);
         if window.size > 0 {
             // All that was read is used, or will be soon.
-            appetite.tasks = appetite.tasks.max(2 * window.size.min(MOST));
+            appetite.tasks = appetite
+                .tasks
+                .max(2 * (window.size - window.left_out.min(window.size)).min(MOST));
         }
         let limit = appetite.limit(room, rivals);
         let find = queries::due(&self.env, kinds, window.as_of);

@@ -138,6 +138,10 @@ impl<'a> Turn<'a> {
                 } else if window.is_as_of(self.now) {
                     seen_all = true;
                     break;
+                } else if let Some(until) = window.is_shut_until(self.now) {
+                    later = earliest(later, Some(until));
+                    seen_all = true;
+                    break;
                 } else {
                     // It was read a while ago, if at all: more may be due by now.
                     window = self.inner.window_of_now(kinds, self.room(), self.now).await?;
@@ -161,7 +165,7 @@ impl<'a> Turn<'a> {
             };
             self.taken.claims.extend(leased.claims);
             later = earliest(later, leased.later);
-            window.shut(leased.refused);
+            window.shut(leased.shut, leased.later, leased.lost > 0);
             if let Some(failure) = leased.failure {
                 return Err(failure);
             }

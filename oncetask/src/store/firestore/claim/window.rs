@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::reading::{Pace, Part, Reading};
+use super::reading::{MOST, Pace, Part, Reading};
 use super::rivals;
 use crate::store::Want;
 use crate::store::firestore::codec::Stored;
@@ -34,8 +34,12 @@ pub(super) struct Window {
     pub(super) pace: Pace,
     /// Whether some of it was forgotten that nobody may have claimed.
     has_gaps: bool,
-    /// The keys of which a task was refused: the next ones must not overtake it.
+    /// The keys of which a task was refused or lost: the next ones must not overtake it.
     shut: HashSet<Key>,
+    /// When to try those again that were refused.
+    shut_until: Option<DateTime<Utc>>,
+    /// How many were left out because of that.
+    pub(super) left_out: usize,
     /// What follows, while it is being read.
     pub(super) next: Option<Reading>,
 }
@@ -51,6 +55,8 @@ impl Window {
             pace: Pace::of(Duration::ZERO),
             has_gaps: false,
             shut: HashSet::new(),
+            shut_until: None,
+            left_out: 0,
             next: None,
         }
     }
@@ -74,20 +80,30 @@ impl Window {
         }
     }
 
-    /// Leaves out all tasks of these keys, until the queue is read anew.
-    pub(super) fn shut(&mut self, keys: Vec<Key>) {
+    /// Leaves out all tasks of these keys, until the queue is read anew. That is soon if one of them may be free.
+    pub(super) fn shut(&mut self, keys: Vec<Key>, until: Option<DateTime<Utc>>, may_be_free: bool) {
         if !keys.is_empty() {
             self.shut.extend(keys);
+            self.has_gaps |= may_be_free;
+            self.shut_until = self.shut_until.max(until);
             self.leave_out_the_shut();
         }
+    }
+
+    /// Until when to wait with reading all of it again, as so much was left out that this is dear.
+    pub(super) fn is_shut_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.shut_until
+            .filter(|until| self.left_out > MOST && *until > now)
     }
 
     fn leave_out_the_shut(&mut self) {
         if self.shut.is_empty() {
             return;
         }
+        let had = self.tasks.len();
         self.tasks
             .retain(|stored| key_of(&stored.task).is_none_or(|key| !self.shut.contains(&key)));
+        self.left_out += had - self.tasks.len();
     }
 
     pub(super) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
@@ -118,6 +134,11 @@ impl Window {
             let ahead = rivals::place_of(stored).wrapping_sub(place);
             (ahead, task.state.due(), task.spec.created_at)
         });
+    }
+
+    /// How many of those that were read were chosen.
+    pub(super) fn used(&self) -> usize {
+        self.size.saturating_sub(self.tasks.len() + self.left_out)
     }
 
     /// Whether there is anything left of it to look at.
@@ -197,13 +218,13 @@ impl Inner {
         let kept = self.desk.shared().windows.remove(kinds);
         match kept {
             Some(window) if window.is_fresh(now) => return Ok(window),
-            Some(stale) => {
-                let used = stale.size - stale.tasks.len().min(stale.size);
+            Some(mut stale) => {
+                let used = stale.used();
                 let mut shared = self.desk.shared();
                 let appetite = &mut shared.queue(kinds).appetite;
                 appetite.tasks = used;
-                // Nobody came to what was read ahead.
-                appetite.is_slow |= stale.next.is_some();
+                // Nobody would have come to what was read ahead.
+                appetite.is_slow |= stale.next.is_some() && !stale.pace.is_short(stale.tasks.len());
             }
             None => {}
         }
