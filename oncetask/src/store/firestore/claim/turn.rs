@@ -184,7 +184,7 @@ impl<'a> Turn<'a> {
             }
         }
         let left = if self.room() == 0 {
-            is_backlog || window.behind.is_some() || {
+            is_backlog || window.has_gaps || window.behind.is_some() || {
                 let rest = pick(&mut window.peek(), usize::MAX, 1, &self.mine(), self.now);
                 later = earliest(later, rest.later);
                 !rest.picks.is_empty()
@@ -192,6 +192,7 @@ impl<'a> Turn<'a> {
         } else {
             !seen_all
         };
+        later = earliest(later, window.shut_until);
         self.inner.keep(kinds, window);
         self.taken.drained = !left;
         self.taken.next_due = match (later, outlook) {

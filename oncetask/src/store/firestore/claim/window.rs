@@ -32,12 +32,12 @@ pub(super) struct Window {
     /// How many were read so far.
     pub(super) size: usize,
     pub(super) pace: Pace,
-    /// Whether some of it was forgotten that nobody may have claimed.
-    has_gaps: bool,
+    /// Whether some of it was forgotten, or left out, that nobody may have claimed.
+    pub(super) has_gaps: bool,
     /// The keys of which a task was refused or lost: the next ones must not overtake it.
     shut: HashSet<Key>,
     /// When to try those again that were refused.
-    shut_until: Option<DateTime<Utc>>,
+    pub(super) shut_until: Option<DateTime<Utc>>,
     /// How many were left out because of that.
     pub(super) left_out: usize,
     /// What follows, while it is being read.
