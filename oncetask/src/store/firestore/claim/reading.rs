@@ -159,9 +159,8 @@ impl Inner {
         let Queue { appetite, rivals } = shared.queue(kinds);
         if window.size > 0 {
             // All that was read is used, or will be soon.
-            appetite.tasks = appetite
-                .tasks
-                .max(2 * (window.size - window.left_out.min(window.size)).min(MOST));
+            let of_use = window.size.saturating_sub(window.left_out).min(MOST);
+            appetite.tasks = appetite.tasks.max(2 * of_use);
         }
         let limit = appetite.limit(room, rivals);
         let find = queries::due(&self.env, kinds, window.as_of);

@@ -26,8 +26,8 @@ const MET: f64 = 0.25;
 const MOST: f64 = 0.5;
 /// How much of what is known of the claims before remains after one more.
 const MEMORY: f64 = 0.9;
-/// From which part of the first claim on, if it is won, somebody leads: of four who share it evenly all do.
-const LEADS: (usize, usize) = (1, 4);
+/// Who wins one in so many of its first claim leads: of four who share it evenly all do.
+const LEADS: usize = 4;
 /// How many claims must be lost before the queue is left to others.
 const MANY: usize = 16;
 /// For how long it is left to them: at first, and at the most.
@@ -110,7 +110,7 @@ impl Rivals {
     /// likely theirs by now.
     pub(super) fn note(&mut self, chosen: usize, lost: usize, up_to: u64) -> bool {
         if self.won + self.lost == 0 {
-            self.leads = LEADS.1 * lost <= (LEADS.1 - LEADS.0) * chosen;
+            self.leads = LEADS * chosen.saturating_sub(lost) >= chosen;
         }
         self.won += chosen.saturating_sub(lost);
         self.lost += lost;
