@@ -305,8 +305,13 @@ impl Dispatcher {
         self.engine.keeper.stopped(&rung.stopped);
     }
 
-    /// Slots that get free together share one claim: handlers that are about to end go first.
+    /// Slots that get free together share one claim: handlers that are about to end go first. Not where the lanes
+    /// would be out of work before the claim is answered.
     async fn gather_news(&mut self) {
+        if self.rooms.iter().any(|room| room.queue.is_low()) {
+            self.take_news();
+            return;
+        }
         for _ in 0..GATHER {
             tokio::task::yield_now().await;
             if self.take_news() == 0 {

@@ -32,7 +32,9 @@ pub(super) const STALE: Duration = Duration::from_millis(50);
 /// How much work is claimed ahead, and how long a call takes at the most that is quick.
 const WORK: Duration = Duration::from_millis(5);
 /// How many claims are ahead at the most.
-const MOST: usize = 256;
+const MOST: usize = 768;
+/// In how many parts that is claimed: while one is run and another waits, the next is on its way.
+const PARTS: usize = 3;
 /// What a call is taken to need before any has ended: it takes some 40 quick ones to show otherwise.
 const UNKNOWN: Duration = Duration::from_secs(1);
 /// The newest call is this part of the average.
@@ -99,10 +101,11 @@ impl Queue {
         self.lock().waiting.front().map(|(since, _)| *since)
     }
 
-    /// How many claims there may be beside those for which a slot is free.
+    /// How many claims to ask for beside those for which a slot is free.
     pub(super) fn room_ahead(&self) -> usize {
         let state = self.lock();
-        self.most(&state).saturating_sub(state.waiting.len())
+        let most = self.most(&state);
+        most.saturating_sub(state.waiting.len()).min(most.div_ceil(PARTS))
     }
 
     /// Whether it is time to claim more ahead.
@@ -141,7 +144,7 @@ impl Queue {
     }
 
     fn is_low_in(&self, state: &State) -> bool {
-        state.waiting.len() * 2 < self.most(state)
+        state.waiting.len() * PARTS < self.most(state) * (PARTS - 1)
     }
 
     fn most(&self, state: &State) -> usize {
@@ -221,7 +224,9 @@ mod tests {
         for _ in 0..200 {
             queue.next(Some(Duration::from_millis(1)));
         }
-        assert!((15..=20).contains(&queue.room_ahead()), "{queue:?}");
+        let most = queue.most(&queue.lock());
+        assert!((15..=20).contains(&most), "{queue:?}");
+        assert_eq!(queue.room_ahead(), most.div_ceil(PARTS));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod queue;
 mod shelf;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -113,10 +113,8 @@ impl Store for MemoryStore {
 
     fn kinds(&self) -> Answer<'_, Vec<String>> {
         self.with(|shelf| {
-            let mut kinds: Vec<_> = shelf.tasks().map(|task| task.kind().to_owned()).collect();
-            kinds.sort_unstable();
-            kinds.dedup();
-            kinds
+            let kinds: BTreeSet<_> = shelf.tasks().map(Task::kind).collect();
+            kinds.into_iter().map(str::to_owned).collect()
         })
     }
 
