@@ -10,6 +10,7 @@ use crate::world::{Project, claim, complete, request, rung, task, tasks, until};
 
 crate::tests! {
     a_task_of_another_process_rings,
+    what_was_heard_is_claimed_without_reading_the_queue,
     more_kinds_than_one_query_holds,
     a_cancellation_reaches_the_handler,
     the_head_of_the_queue_tells_when_to_look,
@@ -46,6 +47,39 @@ async fn a_task_of_another_process_rings() {
             .await
             .expect("finished");
     }
+}
+
+async fn what_was_heard_is_claimed_without_reading_the_queue() {
+    let project = Project::new();
+    let (worker, creator) = (listener(&project).await, project.connect().await);
+    let mut watch = worker.watch(Interest::Kinds(vec!["K".into()]));
+    assert!(claim(&worker, "K", 2).await.is_empty());
+    until("it listens", async || worker.is_listening()).await;
+    // How many requests each claim took, and 0 for one that got nothing.
+    let mut costs = Vec::new();
+    for n in 0..10 {
+        creator
+            .create(vec![task(&format!("{n}"), "K")])
+            .await
+            .expect("created");
+        let mut held = Vec::new();
+        while held.is_empty() {
+            rung(&mut watch).await;
+            let before = worker.usage().rpcs;
+            held = claim(&worker, "K", 2).await;
+            let requests = worker.usage().rpcs - before;
+            costs.push(if held.is_empty() { 0 } else { requests });
+        }
+        worker
+            .finish(held.iter().map(complete).collect(), Utc::now())
+            .await
+            .expect("finished");
+    }
+    assert!(costs.contains(&1), "{costs:?}: the claim alone");
+    assert!(
+        costs.windows(2).all(|pair| pair != [1, 1]),
+        "{costs:?}: in between the queue is read"
+    );
 }
 
 async fn more_kinds_than_one_query_holds() {

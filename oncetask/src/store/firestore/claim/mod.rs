@@ -29,6 +29,7 @@
 
 mod generators;
 mod hand;
+mod heard;
 mod keys;
 mod lease;
 mod outlook;
@@ -80,6 +81,8 @@ struct Shared {
     /// For each set of kinds when the next lease ends.
     outlooks: HashMap<Vec<String>, Outlook>,
     hands: hand::Hands,
+    /// Whether the last claim was of what was heard of.
+    by_hearing: bool,
 }
 
 /// What is known of the queue of a set of kinds.
@@ -111,7 +114,6 @@ impl Inner {
         let ClaimRequest { owner, now, wants } = request;
         self.held.forget_the_gone(now);
         self.desk.shared().hands.note(&owner, &wants);
-        self.look_ahead(&wants, now).await?;
         let queued = wants.iter().filter(|want| !want.generators_only);
         let mut kinds: Vec<_> = queued.flat_map(|want| want.kinds.iter().cloned()).collect();
         kinds.sort_unstable();
@@ -120,6 +122,11 @@ impl Inner {
             next: OnceCell::new(),
             exact: (2..=FEW).contains(&wants.len()),
         };
+        if let Some(claimed) = self.claim_heard(&wants, &owner, now, &ahead).await? {
+            return Ok(claimed);
+        }
+        self.desk.shared().by_hearing = false;
+        self.look_ahead(&wants, now).await?;
         let mut claimed = Claimed::default();
         let mut drained = Vec::with_capacity(wants.len());
         for (place, want) in wants.iter().enumerate() {
@@ -136,6 +143,8 @@ impl Inner {
         }
         let contended = self.desk.shared().may_be_contended();
         self.ears.claimed(&wants, &drained, contended);
+        // What was heard meanwhile is read already, or else rang: the caller looks again at once.
+        self.ears.take_heard();
         Ok(claimed)
     }
 

@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 
 use self::head::Head;
 use super::claim::Next;
+use super::codec::Stored;
 use super::inner::Inner;
 use super::link::Link;
 use crate::store::{Interest, Want, Watch};
@@ -52,6 +53,8 @@ struct State {
     told: HashSet<String>,
     /// For each stream that is up to date: what it says of the queue of its kinds.
     heads: HashMap<Vec<String>, Option<Head>>,
+    /// What streams told of and nobody has tried to claim since: for each kind the last.
+    heard: HashMap<String, Stored>,
 }
 
 /// A look at the queue that is under way.
@@ -106,6 +109,17 @@ impl Ears {
         }
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// A stream tells of a task that may be claimed.
+    fn hear(&self, stored: &Stored) {
+        let kind = stored.task.kind().to_owned();
+        self.state().heard.insert(kind, stored.clone());
+    }
+
+    /// What streams told of, for one attempt to claim it.
+    pub(super) fn take_heard(&self) -> Vec<Stored> {
+        self.state().heard.drain().map(|(_, stored)| stored).collect()
     }
 
     /// Whether a stream tells of the queue.
