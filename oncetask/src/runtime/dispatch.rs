@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
+use tokio::task::coop;
 use tokio::time::{Instant, sleep};
 
 use super::Engine;
@@ -308,9 +309,10 @@ impl Dispatcher {
     /// Slots that get free together share one claim: handlers that are about to end go first. Not where the lanes
     /// would be out of work before the claim is answered.
     async fn gather_news(&mut self) {
-        if self.rooms.iter().any(|room| room.queue.is_low()) {
+        if self.rooms.iter().any(|room| room.wants() && room.queue.is_low()) {
             self.take_news();
-            return;
+            // A store may answer without ever having to wait.
+            return coop::consume_budget().await;
         }
         for _ in 0..GATHER {
             tokio::task::yield_now().await;

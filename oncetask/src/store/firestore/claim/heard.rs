@@ -2,7 +2,7 @@
 //!
 //! A listener tells the whole task that is due first. It is claimed by what was told, without reading the queue: that
 //! takes longer than the claim itself, and whoever waits for one task waits for both. The queue is read right
-//! afterwards, and in between two such claims at the least, so that nothing waits behind what comes new all the time.
+//! afterwards, so that nothing waits behind what comes new all the time.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use super::pick::Pick;
 use super::turn::Turn;
 use super::window::Window;
-use super::{Ahead, Shared};
+use super::{Ahead, Shared, rivals};
 use crate::store::firestore::codec::Stored;
 use crate::store::firestore::inner::Inner;
 use crate::store::firestore::retry::Failure;
@@ -27,19 +27,23 @@ impl Inner {
         now: DateTime<Utc>,
         ahead: &Ahead,
     ) -> Result<Option<Claimed>, Failure> {
-        let heard = self.ears.take_heard().into_iter().find_map(|stored| {
-            let place = wants.iter().position(|want| is_for(want, &stored))?;
-            Some((place, stored))
-        });
-        let Some((place, stored)) = heard else {
+        let is_free =
+            |stored: &Stored| transition::is_due(&stored.task.state, now) && !self.held.holds(&stored.name);
+        let heard = self.ears.take_heard().into_iter().filter(is_free);
+        let first = heard
+            .filter_map(|stored| Some((wants.iter().position(|want| is_for(want, &stored))?, stored)))
+            .min_by_key(|(_, stored)| (stored.task.state.due(), stored.task.spec.created_at));
+        let Some((place, stored)) = first else {
             return Ok(None);
         };
-        let is_free = transition::is_due(&stored.task.state, now) && !self.held.holds(&stored.name);
-        if !is_free || !self.desk.shared().may_claim_heard(wants) {
+        let kinds = &wants[place].kinds;
+        if !self.desk.shared().may_claim_heard(wants, kinds) {
             return Ok(None);
         }
+        let at = rivals::place_of(&stored);
         let turn = Turn::new(self, place, &wants[place], owner, now, ahead);
         let leased = turn.lease(vec![Pick::alone(None, stored)]).await;
+        self.desk.shared().queue(kinds).rivals.note(1, leased.lost, at);
         match leased.failure {
             Some(failure) => Err(failure),
             None if leased.claims.is_empty() => Ok(None),
@@ -51,21 +55,22 @@ impl Inner {
     }
 }
 
-/// Whether this want takes this task by itself. A key may have more tasks, in an order of their own.
+/// Whether this want takes this task by itself, and has room for what is read afterwards. A key may have more tasks, in
+/// an order of their own.
 fn is_for(want: &Want, stored: &Stored) -> bool {
-    want.claims > 0
+    want.claims > 1
         && want.kinds.iter().any(|kind| kind == stored.task.kind())
         && stored.task.spec.held_key().is_none()
 }
 
 impl Shared {
     /// Whether nothing comes before what was heard of, as far as is known, and it is time for it.
-    fn may_claim_heard(&mut self, wants: &[Want]) -> bool {
+    fn may_claim_heard(&mut self, wants: &[Want], kinds: &[String]) -> bool {
         let is_empty = |window: &Window| window.tasks.is_empty() && window.behind.is_none();
         let queued = wants.iter().all(|want| !want.generators_only);
         let may = queued
             && self.windows.values().all(is_empty)
             && self.queues.values().all(|queue| queue.rivals.away().is_none());
-        may && !std::mem::replace(&mut self.by_hearing, true)
+        may && !std::mem::replace(&mut self.queue(kinds).by_hearing, true)
     }
 }

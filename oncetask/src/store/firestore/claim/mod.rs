@@ -81,8 +81,6 @@ struct Shared {
     /// For each set of kinds when the next lease ends.
     outlooks: HashMap<Vec<String>, Outlook>,
     hands: hand::Hands,
-    /// Whether the last claim was of what was heard of.
-    by_hearing: bool,
 }
 
 /// What is known of the queue of a set of kinds.
@@ -90,6 +88,8 @@ struct Shared {
 struct Queue {
     appetite: Appetite,
     rivals: Rivals,
+    /// Whether the last claim was of what was heard of.
+    by_hearing: bool,
 }
 
 /// When the next task of a request's kinds is due, once somebody has asked.
@@ -125,11 +125,13 @@ impl Inner {
         if let Some(claimed) = self.claim_heard(&wants, &owner, now, &ahead).await? {
             return Ok(claimed);
         }
-        self.desk.shared().by_hearing = false;
         self.look_ahead(&wants, now).await?;
         let mut claimed = Claimed::default();
         let mut drained = Vec::with_capacity(wants.len());
         for (place, want) in wants.iter().enumerate() {
+            if !want.generators_only {
+                self.desk.shared().queue(&want.kinds).by_hearing = false;
+            }
             let taken = self.turn(place, want, &owner, now, &ahead).await;
             match taken.failure {
                 // What was claimed must reach the caller; the next call will meet the trouble again.

@@ -143,7 +143,7 @@ impl Inner {
         }
         {
             let mut shared = self.desk.shared();
-            let Queue { appetite, rivals } = shared.queue(kinds);
+            let Queue { appetite, rivals, .. } = shared.queue(kinds);
             if appetite.is_slow || !rivals.read_ahead(is_short) {
                 return;
             }
@@ -156,7 +156,7 @@ impl Inner {
 
     fn what_follows(&self, window: &Window, kinds: &[String], room: usize) -> (Find, usize) {
         let mut shared = self.desk.shared();
-        let Queue { appetite, rivals } = shared.queue(kinds);
+        let Queue { appetite, rivals, .. } = shared.queue(kinds);
         if window.size > 0 {
             // All that was read is used, or will be soon.
             let of_use = window.size.saturating_sub(window.left_out).min(MOST);
