@@ -15,7 +15,7 @@ use tokio::task::coop;
 use tokio::time::{Instant, sleep};
 
 use super::Engine;
-use super::drive::UnderWay;
+use super::drive::{OnItsWay, UnderWay};
 use super::execute::{self, Assignment};
 use super::lanes;
 use super::room::Room;
@@ -51,6 +51,7 @@ enum News {
 pub(super) struct Slot {
     place: usize,
     news: mpsc::UnboundedSender<News>,
+    _call: OnItsWay,
 }
 
 impl Slot {
@@ -125,7 +126,10 @@ impl Dispatcher {
                 biased;
                 () = engine.draining.wait() => {}
                 rung = watch.rung() => self.rung(&rung),
-                Some(news) = self.heard.recv() => self.hear(&news),
+                Some(news) = self.heard.recv() => {
+                    self.hear(&news);
+                    self.take_news();
+                }
                 () = pause(wait) => {}
             }
         }
@@ -184,8 +188,13 @@ impl Dispatcher {
     }
 
     /// The store's answer to a claim, and whether it rang meanwhile.
-    async fn answer(&self, request: ClaimRequest, watch: &mut Watch) -> (Result<Claimed, StoreError>, bool) {
-        let mut claiming = self.engine.client.store().claim(request);
+    async fn answer(
+        &mut self,
+        request: ClaimRequest,
+        watch: &mut Watch,
+    ) -> (Result<Claimed, StoreError>, bool) {
+        let engine = self.engine.clone();
+        let mut claiming = engine.client.store().claim(request);
         let mut rang = false;
         loop {
             tokio::select! {
@@ -195,6 +204,7 @@ impl Dispatcher {
                     self.engine.keeper.stopped(&rung.stopped);
                     rang = true;
                 }
+                Some(news) = self.heard.recv() => self.hear(&news),
             }
         }
     }
@@ -255,9 +265,10 @@ impl Dispatcher {
             let slot = Slot {
                 place,
                 news: self.news.clone(),
+                _call: self.calls.one_more(),
             };
             let lane = lanes::lane(self.engine.clone(), room.queue.clone(), slot);
-            self.engine.drive.spawn(self.calls.track(lane));
+            self.engine.drive.spawn(lane);
         }
     }
 
@@ -307,10 +318,9 @@ impl Dispatcher {
     }
 
     /// Slots that get free together share one claim: handlers that are about to end go first. Not where the lanes
-    /// would be out of work before the claim is answered.
+    /// would be out of work before the claim is answered: there news is heard while the claim is on its way.
     async fn gather_news(&mut self) {
         if self.rooms.iter().any(|room| room.wants() && room.queue.is_low()) {
-            self.take_news();
             // A store may answer without ever having to wait.
             return coop::consume_budget().await;
         }

@@ -25,33 +25,49 @@ impl Drive {
     }
 
     pub(super) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
-        match &self.0 {
-            None => tokio::spawn(future),
-            Some(wrap) => tokio::spawn(wrap(Box::pin(future))),
-        }
+        tokio::spawn(self.driven(future))
     }
 
     /// As [`spawn`](Self::spawn), aborted when the set is dropped.
     pub(super) fn spawn_in(&self, set: &mut JoinSet<()>, future: impl Future<Output = ()> + Send + 'static) {
+        set.spawn(self.driven(future));
+    }
+
+    /// In a box, because whoever spawns a future moves it nine times, and those of a handler have kilobytes.
+    fn driven(&self, future: impl Future<Output = ()> + Send + 'static) -> Driven {
+        let future: Driven = Box::pin(future);
         match &self.0 {
-            None => set.spawn(future),
-            Some(wrap) => set.spawn(wrap(Box::pin(future))),
-        };
+            None => future,
+            Some(wrap) => wrap(future),
+        }
     }
 }
 
-/// Futures that are under way, for whoever waits for their ends. Each has a receiver to which nothing is ever sent.
+/// What is under way, for whoever waits for its end.
 #[derive(Debug)]
 pub(super) struct UnderWay(watch::Sender<()>);
+
+/// Something that is under way until this is dropped: a receiver to which nothing is ever sent.
+#[derive(Debug)]
+pub(super) struct OnItsWay {
+    _receiver: watch::Receiver<()>,
+}
 
 impl UnderWay {
     pub(super) fn new() -> Self {
         Self(watch::Sender::new(()))
     }
 
+    /// Something new.
+    pub(super) fn one_more(&self) -> OnItsWay {
+        OnItsWay {
+            _receiver: self.0.subscribe(),
+        }
+    }
+
     /// The future, which is under way from now on, until it ends or is dropped.
     pub(super) fn track<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        let under_way = self.0.subscribe();
+        let under_way = self.one_more();
         async move {
             let _under_way = under_way;
             future.await

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::inserts;
 use super::rows::{self, Held, Stored};
-use super::together;
+use super::together::{self, End};
 use super::trouble::Trouble;
 use super::tx::Tx;
 use crate::store::{Action, Finish, Insert, Renewal, Renewed};
@@ -81,7 +81,8 @@ pub(super) fn finish(
     for finish in finishes {
         let outcome = if let Some(held) = as_remembered(tx, env, finish, now) {
             ended(tx, finish, &held);
-            remembered.push((finish.token, held));
+            let token = finish.token;
+            remembered.push(End { token, held });
             Ok(())
         } else {
             finish_stored(tx, env, finish, now)?.map(|held| ended(tx, finish, &held))
@@ -92,7 +93,7 @@ pub(super) fn finish(
         }
         outcomes.push(outcome);
     }
-    if together::save_ends(&mut tx.statements, &remembered)? {
+    if together::save_ends(&mut tx.statements, remembered)? {
         Ok(outcomes)
     } else {
         Err(Trouble::Outdated)

@@ -53,7 +53,8 @@ pub(super) fn kinds(db: &Connection, env: &str) -> Result<Vec<String>, Trouble> 
     };
     let mut kinds = Vec::new();
     for (kind, name) in names::kinds(db, env)? {
-        let sql = "SELECT 1 FROM tasks INDEXED BY list WHERE kind = ?1";
+        let sql = "SELECT 1 WHERE EXISTS (SELECT 1 FROM tasks INDEXED BY open WHERE ending = 0 AND kind = ?1)
+            OR EXISTS (SELECT 1 FROM tasks INDEXED BY done WHERE ending <> 0 AND kind = ?1)";
         if db.prepare_cached(sql)?.exists([kind])? {
             kinds.push(name);
         }
@@ -136,9 +137,9 @@ fn starts(env: i64, filter: &Filter, kinds: Vec<i64>) -> Vec<Scan> {
     let scan = |kind: i64, class: &Class| {
         let mut scan = Scan::along(class.index, class.condition);
         scan.and("kind = ?", [kind]);
-        if let Some(ending) = class.ending {
+        scan.part = class.ending.map(|ending| (kind, ending));
+        if let Some(ending) = class.ending.filter(|ending| *ending != OPEN) {
             scan.and("ending = ?", [ending]);
-            scan.part = Some((kind, ending));
         }
         scan
     };
@@ -170,6 +171,15 @@ fn of_owner(env: i64, filter: &Filter, kinds: &[i64]) -> Scan {
     scan
 }
 
+/// The index that has a kind's tasks with this ending in the order of creation, and the condition of what is in it.
+fn list(ending: i64) -> (&'static str, &'static str) {
+    if ending == OPEN {
+        ("open", "ending = 0")
+    } else {
+        ("done", "ending <> 0")
+    }
+}
+
 /// A part of a kind's tasks that lies together in an index.
 struct Class {
     index: &'static str,
@@ -179,10 +189,13 @@ struct Class {
 
 impl Class {
     fn of(filter: &Filter) -> Vec<Self> {
-        let list = |ending| Self {
-            index: "list",
-            condition: "TRUE",
-            ending: Some(ending),
+        let list = |ending| {
+            let (index, condition) = list(ending);
+            Self {
+                index,
+                condition,
+                ending: Some(ending),
+            }
         };
         match filter.status {
             None if filter.done_from.is_some() || filter.done_before.is_some() => {
@@ -248,28 +261,31 @@ impl<'a> Places<'a> {
     /// The walks that may find something, and when the first task was created that they may find: those that begin
     /// the page first, and before them those of which that is not known.
     fn in_order(&self, db: &Connection, scans: Vec<Scan>) -> Result<Vec<(Option<i64>, Scan)>, Trouble> {
-        const NEWEST: &str = "SELECT created_at FROM tasks INDEXED BY list
-            WHERE kind = ?1 AND ending = ?2 AND created_at <= ?3 ORDER BY created_at DESC LIMIT 1";
-        const OLDEST: &str = "SELECT created_at FROM tasks INDEXED BY list
-            WHERE kind = ?1 AND ending = ?2 AND created_at >= ?3 ORDER BY created_at LIMIT 1";
         let after = self
             .query
             .after
             .as_ref()
             .map(|after| rows::millis(after.created_at));
-        let (sql, from) = if self.newest_first {
-            (NEWEST, after.unwrap_or(i64::MAX))
+        let (behind, order, from) = if self.newest_first {
+            ("<=", "DESC", after.unwrap_or(i64::MAX))
         } else {
-            (OLDEST, after.unwrap_or(i64::MIN))
+            (">=", "ASC", after.unwrap_or(i64::MIN))
         };
-        let mut statement = db.prepare_cached(sql)?;
         let mut ordered: Vec<(Option<i64>, Scan)> = Vec::with_capacity(scans.len());
         for scan in scans {
             let Some((kind, ending)) = scan.part else {
                 ordered.push((None, scan));
                 continue;
             };
-            let first = statement.query_row((kind, ending, from), |row| row.get(0));
+            let (index, condition) = list(ending);
+            let sql = format!(
+                "SELECT created_at FROM tasks INDEXED BY {index}
+                 WHERE {condition} AND kind = ?1 AND ending = ?2 AND created_at {behind} ?3
+                 ORDER BY created_at {order} LIMIT 1"
+            );
+            let first = db
+                .prepare_cached(&sql)?
+                .query_row((kind, ending, from), |row| row.get(0));
             if let Some(first) = first.optional()? {
                 ordered.push((Some(first), scan));
             }

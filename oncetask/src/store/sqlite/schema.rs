@@ -6,10 +6,10 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(super) const APPLICATION_ID: i32 = 0x6f6e_6365;
 
 /// Each step takes a file from one version of the schema to the next; the version is how many were made.
-const STEPS: &[&str] = &[FIRST, GENERATORS, LEASES];
+const STEPS: &[&str] = &[FIRST, GENERATORS, LEASES, LISTS];
 
 /// The newest version that this program knows.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// Tasks are rows in the order of their creation. What a claim and its end rewrite is short: the payload
 /// lies apart. Instants are milliseconds since 1970; an environment and a kind are numbers, because they
@@ -116,6 +116,17 @@ CREATE INDEX generators ON tasks (kind, due) WHERE due IS NOT NULL AND recurrenc
 /// anew. It does not see the ends of leases that newer programs took; those do.
 const LEASES: &str = "
 UPDATE tasks SET due = NULL WHERE lease_until IS NOT NULL AND recurrence IS NULL;
+";
+
+/// The list of a kind in two parts: what is done, and what is not. A task that ends moves from one to the other, and
+/// both know the place where they were changed last; in one index SQLite looks for each of the two places from the
+/// root on, which made up a fifth of what a task costs.
+///
+/// A program of version 3 that has the file open goes on, but fails to list tasks.
+const LISTS: &str = "
+DROP INDEX list;
+CREATE INDEX open ON tasks (kind, created_at, id) WHERE ending = 0;
+CREATE INDEX done ON tasks (kind, ending, created_at, id) WHERE ending <> 0;
 ";
 
 /// What a file says that it is.
