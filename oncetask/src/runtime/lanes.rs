@@ -32,7 +32,7 @@ pub(super) const STALE: Duration = Duration::from_millis(50);
 /// How much work is claimed ahead, and how long a call takes at the most that is quick.
 const WORK: Duration = Duration::from_millis(5);
 /// How many claims are ahead at the most.
-const MOST: usize = 768;
+const MOST: usize = 1536;
 /// In how many parts that is claimed: while one is run and another waits, the next is on its way.
 const PARTS: usize = 3;
 /// What a call is taken to need before any has ended: it takes some 40 quick ones to show otherwise.

@@ -77,7 +77,7 @@ pub(super) fn finish(
     now: DateTime<Utc>,
 ) -> Result<Vec<Result<(), LeaseLost>>, Trouble> {
     let mut outcomes = Vec::with_capacity(finishes.len());
-    let mut remembered = Vec::new();
+    let mut remembered = Vec::with_capacity(finishes.len());
     for finish in finishes {
         let outcome = if let Some(held) = as_remembered(tx, env, finish, now) {
             ended(tx, finish, &held);

@@ -79,12 +79,12 @@ impl Leases {
         until: DateTime<Utc>,
         owner: &Arc<str>,
     ) -> Result<(), Trouble> {
-        const SET: &str = "UPDATE OR FAIL tasks SET due = NULL, attempts = attempts + 1, lease_token = ?1 + seq,
+        const SET: &str =
+            "UPDATE OR FAIL tasks SET due = NULL, attempts = attempts + 1, lease_token = ?1 + seq,
                 lease_until = ?2, lease_phase = ?3, lease_owner = ?4 WHERE seq";
         static RANGE: LazyLock<String> = LazyLock::new(|| format!("{SET} BETWEEN ?5 AND ?6"));
-        static TEXTS: LazyLock<Texts> = LazyLock::new(|| {
-            Texts::new(|rows| format!("{SET} IN ({})", parameters(5, 1, rows).join(", ")))
-        });
+        static TEXTS: LazyLock<Texts> =
+            LazyLock::new(|| Texts::new(|rows| format!("{SET} IN ({})", parameters(5, 1, rows).join(", "))));
         let mut change = |text: &'static str, places: &[Option<i64>]| {
             let statement = statements.get(text)?;
             statement.raw_bind_parameter(1, self.random.cast_signed())?;
@@ -182,9 +182,14 @@ fn save_run(statements: &mut Statements<'_>, run: &[End]) -> rusqlite::Result<us
     };
     let (ending, done_at) = first.done().unzip();
     let (first_seq, last_seq) = (first.held.seq, last.held.seq);
-    statements
-        .get(&TEXT)?
-        .execute(params![ending, done_at, first.result(), first_seq, last_seq, first.random()])
+    statements.get(&TEXT)?.execute(params![
+        ending,
+        done_at,
+        first.result(),
+        first_seq,
+        last_seq,
+        first.random()
+    ])
 }
 
 /// Writes up to [`ROWS`] ends, and tells how many of them were right.

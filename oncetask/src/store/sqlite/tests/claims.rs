@@ -115,43 +115,81 @@ async fn a_lease_of_an_older_program_that_ended_is_claimed_once() {
 }
 
 #[tokio::test]
-async fn of_many_ends_those_that_are_lost_leave_the_others_as_they_were_told() {
+async fn many_ends_are_stored_as_they_were_told() {
+    end_many(None).await;
+}
+
+#[tokio::test]
+async fn of_many_ends_one_that_is_lost_leaves_the_others_as_they_were_told() {
+    // Among others that end so, and among some that do not.
+    for place in [3, 13] {
+        end_many(Some((place, Loss::Cancelled))).await;
+        end_many(Some((place, Loss::Deleted))).await;
+        end_many(Some((place, Loss::Repeated))).await;
+    }
+}
+
+/// What comes between a claim and its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    /// Another process cancels the task.
+    Cancelled,
+    /// Another process deletes it.
+    Deleted,
+    /// It ends once more in the same call.
+    Repeated,
+}
+
+/// Ends many claims in one call, one of which may get lost.
+async fn end_many(loss: Option<(usize, Loss)>) {
     const MANY: usize = 2 * ROWS + 3;
     let (directory, store) = store().await;
     let other = again(directory.path()).await;
-    create(&store, (0..MANY).map(|n| task(&format!("{n}"), "Mail", None))).await;
+    // Not all of them lie side by side.
+    let bystander = |n: usize| (n % 11 == 7).then(|| task(&format!("bystander {n}"), "Other", None));
+    let tasks = (0..MANY).flat_map(|n| [Some(task(&format!("{n}"), "Mail", None)), bystander(n)]);
+    create(&store, tasks.flatten()).await;
     let claimed = store.claim(request(&["Mail"], MANY, at(0))).await;
     let mut ends = completions(&claimed.expect("they are claimed"));
     assert_eq!(ends.len(), MANY);
     for (n, end) in ends.iter_mut().enumerate() {
-        end.verdict = match n % 3 {
-            0 => Verdict::Complete(None),
-            1 => Verdict::Complete(Some(Json::parse(format!("[{n}]")).expect("JSON"))),
-            _ => Verdict::Fail {
+        end.verdict = match n % 10 {
+            9 => Verdict::Fail {
                 error: "no".to_owned(),
             },
+            // Ten that end alike, and ten that do not.
+            1 | 2 | 5 if n / 10 % 2 == 1 => {
+                Verdict::Complete(Some(Json::parse(format!("[{n}]")).expect("JSON")))
+            }
+            _ => Verdict::Complete(None),
         };
     }
-    // The same once more in one call, and what others did.
-    ends.push(ends[5].clone());
-    let (cancelled, deleted) = (ends[ROWS].id.clone(), ends[ROWS + 1].id.clone());
-    for (id, action) in [(&cancelled, Action::Cancel), (&deleted, Action::Delete)] {
-        let changed = other.change(vec![id.clone()], action, at(1)).await;
+    let (place, loss) = loss.unzip();
+    let lost = place.map(|place| ends[place].clone());
+    let action = match loss {
+        Some(Loss::Cancelled) => Some(Action::Cancel),
+        Some(Loss::Deleted) => Some(Action::Delete),
+        _ => None,
+    };
+    if let (Some(lost), Some(action)) = (&lost, action) {
+        let changed = other.change(vec![lost.id.clone()], action, at(1)).await;
         assert_eq!(changed.expect("it is answered"), [Change::Applied]);
     }
+    ends.extend(lost.filter(|_| loss == Some(Loss::Repeated)));
 
     let outcomes = store.finish(ends.clone(), at(1)).await.expect("it is answered");
     let ids: Vec<_> = ends.iter().map(|end| end.id.clone()).collect();
     let tasks = store.get(ids).await.expect("they are read");
     for (n, (task, outcome)) in tasks.iter().zip(outcomes).enumerate() {
-        let lost = n == MANY || ends[n].id == deleted;
-        assert_eq!(outcome.is_err(), lost, "{n}");
+        let loss = loss.filter(|_| place == Some(n));
+        let deleted = loss == Some(Loss::Deleted);
+        assert_eq!(outcome.is_err(), n == MANY || deleted, "{n}");
         let Some(task) = task else {
-            assert_eq!(ends[n].id, deleted);
+            assert!(deleted, "{n}");
             continue;
         };
         let status = match ends[n].verdict {
-            _ if task.id() == &cancelled => Status::Cancelled,
+            _ if loss == Some(Loss::Cancelled) => Status::Cancelled,
             Verdict::Fail { .. } => Status::Failed,
             _ => Status::Completed,
         };
@@ -161,6 +199,10 @@ async fn of_many_ends_those_that_are_lost_leave_the_others_as_they_were_told() {
             assert_eq!(&task.state.result, result, "{n}");
         }
     }
+    let bystanders = store.claim(request(&["Other"], MANY, at(1))).await;
+    let bystanders = bystanders.expect("they are claimed").claims;
+    assert_eq!(bystanders.len(), (0..MANY).filter_map(bystander).count());
+    assert!(bystanders.iter().all(|claim| claim.tasks[0].task.attempts() == 1));
 }
 
 #[tokio::test]
