@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::DeserializeOwned;
 
 use super::transition::Phase;
@@ -285,7 +285,7 @@ impl TaskState {
 /// The instant without what is finer than a millisecond.
 #[must_use]
 pub fn whole_millis(at: DateTime<Utc>) -> DateTime<Utc> {
-    at.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(at)
+    at - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos() % 1_000_000))
 }
 
 /// The next instant of whole milliseconds, or this one.
