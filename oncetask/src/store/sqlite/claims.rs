@@ -18,9 +18,6 @@ use crate::task::{Lease, Task};
 /// How long a task is put off that cannot be read.
 const PUT_OFF: TimeDelta = TimeDelta::hours(1);
 
-/// How many heads of a queue there is room for at first: to move many of them costs more than to have it.
-const ROOM: usize = 512;
-
 /// What stands in a queue: a task, or a resource key on behalf of its tasks.
 struct Head {
     due: i64,
@@ -28,9 +25,8 @@ struct Head {
     slot: Slot,
 }
 
-#[expect(clippy::large_enum_variant, reason = "most are tasks, each of which would be allocated")]
 enum Slot {
-    Task(Stored),
+    Task(Box<Stored>),
     Key(String),
 }
 
@@ -144,7 +140,7 @@ impl Search<'_> {
             let mut leases = Leases::new();
             for (kind, head) in heads {
                 let tasks = match head.slot {
-                    Slot::Task(stored) => vec![self.lease(tx, stored, &mut leases)?],
+                    Slot::Task(stored) => vec![self.lease(tx, *stored, &mut leases)?],
                     Slot::Key(key) => self.group(tx, kind, &key, &mut leases)?,
                 };
                 if !tasks.is_empty() {
@@ -180,33 +176,33 @@ impl Search<'_> {
 
     /// What is due of all kinds, in order.
     fn heads(&self, tx: &mut Tx<'_>, room: usize) -> Result<Vec<(&Kind, Head)>, Trouble> {
-        let mut heads = Vec::with_capacity(room.min(ROOM));
+        let mut heads = Vec::new();
         for kind in &self.kinds {
             let mut unreadable = Vec::new();
-            self.tasks(tx.db, kind, room, &mut heads, &mut unreadable)?;
+            let tasks = self.tasks(tx.db, kind, room, &mut unreadable)?;
             let again = !unreadable.is_empty();
             put_off(tx, kind, None, unreadable, self.now)?;
             if again {
                 return self.heads(tx, room);
             }
+            heads.extend(tasks.into_iter().map(|head| (kind, head)));
             if !self.want.generators_only {
                 let keys = self.keys(tx.db, kind.0, room)?;
                 heads.extend(keys.into_iter().map(|head| (kind, head)));
             }
         }
-        heads.sort_unstable_by(|(_, a), (_, b)| a.place(b));
+        heads.sort_by(|(_, a), (_, b)| a.place(b));
         heads.truncate(room);
         Ok(heads)
     }
 
-    fn tasks<'k>(
+    fn tasks(
         &self,
         db: &Connection,
-        kind: &'k Kind,
+        kind: &Kind,
         room: usize,
-        heads: &mut Vec<(&'k Kind, Head)>,
         unreadable: &mut Vec<(i64, String)>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Vec<Head>, Trouble> {
         const FREE: &str = concat!(
             "SELECT ",
             task_columns!("NULL"),
@@ -236,21 +232,21 @@ impl Search<'_> {
             &[FREE, EXPIRED]
         };
         let limit = i64::try_from(room).unwrap_or(i64::MAX);
+        let mut heads = Vec::new();
         for sql in sources {
             let mut statement = db.prepare_cached(sql)?;
             let mut rows = statement.query(params![kind.0, rows::millis(self.now), limit])?;
             while let Some(row) = rows.next()? {
                 if let Some(stored) = readable(row, kind, unreadable)? {
-                    let head = Head {
+                    heads.push(Head {
                         due: row.get(TASK_COLUMNS)?,
                         seq: stored.seq,
-                        slot: Slot::Task(stored),
-                    };
-                    heads.push((kind, head));
+                        slot: Slot::Task(Box::new(stored)),
+                    });
                 }
             }
         }
-        Ok(())
+        Ok(heads)
     }
 
     fn keys(&self, db: &Connection, kind: i64, room: usize) -> Result<Vec<Head>, Trouble> {
