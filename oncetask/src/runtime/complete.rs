@@ -15,7 +15,7 @@ use crate::task::transition::LeaseLost;
 /// How many verdicts wait before handlers do.
 const WAITING: usize = 4096;
 /// How many verdicts one call to the store carries.
-const BATCH: usize = 1000;
+const BATCH: usize = 500;
 /// How many calls to the store are on their way at once.
 const CALLS: usize = 4;
 const FIRST_RETRY: Duration = Duration::from_millis(50);

@@ -39,6 +39,15 @@ struct Asked {
     turns: bool,
 }
 
+/// What came while a claim was on its way.
+#[derive(Default)]
+struct Meanwhile {
+    /// The store rang.
+    rang: bool,
+    /// A lane told something.
+    heard: bool,
+}
+
 /// What a lane tells the dispatcher.
 enum News {
     /// It has ended: its slot is free.
@@ -125,7 +134,10 @@ impl Dispatcher {
             tokio::select! {
                 biased;
                 () = engine.draining.wait() => {}
-                rung = watch.rung() => self.rung(&rung),
+                rung = watch.rung() => {
+                    self.rung(&rung);
+                    self.take_news();
+                }
                 Some(news) = self.heard.recv() => {
                     self.hear(&news);
                     self.take_news();
@@ -162,7 +174,7 @@ impl Dispatcher {
             now,
             wants,
         };
-        let (answer, rang) = self.answer(request, watch).await;
+        let (answer, meanwhile) = self.answer(request, watch).await;
         let wait = match answer {
             Ok(claimed) => {
                 (self.failures, self.retry_at) = (0, None);
@@ -179,32 +191,37 @@ impl Dispatcher {
                 delay
             }
         };
-        if rang {
+        if meanwhile.rang {
             // The answer does not know what rang while it was on its way.
             self.rooms.iter_mut().for_each(Room::rung);
+        }
+        if meanwhile.rang || meanwhile.heard {
             return Duration::ZERO;
         }
         wait
     }
 
-    /// The store's answer to a claim, and whether it rang meanwhile.
+    /// The store's answer to a claim, and what happened meanwhile.
     async fn answer(
         &mut self,
         request: ClaimRequest,
         watch: &mut Watch,
-    ) -> (Result<Claimed, StoreError>, bool) {
+    ) -> (Result<Claimed, StoreError>, Meanwhile) {
         let engine = self.engine.clone();
         let mut claiming = engine.client.store().claim(request);
-        let mut rang = false;
+        let mut meanwhile = Meanwhile::default();
         loop {
             tokio::select! {
                 biased;
-                answer = &mut claiming => return (answer, rang),
+                answer = &mut claiming => return (answer, meanwhile),
                 rung = watch.rung() => {
                     self.engine.keeper.stopped(&rung.stopped);
-                    rang = true;
+                    meanwhile.rang = true;
                 }
-                Some(news) = self.heard.recv() => self.hear(&news),
+                Some(news) = self.heard.recv() => {
+                    self.hear(&news);
+                    meanwhile.heard = true;
+                }
             }
         }
     }
@@ -267,7 +284,7 @@ impl Dispatcher {
                 news: self.news.clone(),
                 _call: self.calls.one_more(),
             };
-            let lane = lanes::lane(self.engine.clone(), room.queue.clone(), slot);
+            let lane = lanes::lane(slot, self.engine.clone(), room.queue.clone());
             self.engine.drive.spawn(lane);
         }
     }
@@ -318,7 +335,8 @@ impl Dispatcher {
     }
 
     /// Slots that get free together share one claim: handlers that are about to end go first. Not where the lanes
-    /// would be out of work before the claim is answered: there news is heard while the claim is on its way.
+    /// would be out of work before the claim is answered: then news is heard while the claim is on its way, or
+    /// after it.
     async fn gather_news(&mut self) {
         if self.rooms.iter().any(|room| room.wants() && room.queue.is_low()) {
             // A store may answer without ever having to wait.

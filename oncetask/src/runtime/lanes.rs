@@ -32,7 +32,7 @@ pub(super) const STALE: Duration = Duration::from_millis(50);
 /// How much work is claimed ahead, and how long a call takes at the most that is quick.
 const WORK: Duration = Duration::from_millis(5);
 /// How many claims are ahead at the most.
-const MOST: usize = 1536;
+const MOST: usize = 1500;
 /// In how many parts that is claimed: while one is run and another waits, the next is on its way.
 const PARTS: usize = 3;
 /// What a call is taken to need before any has ended: it takes some 40 quick ones to show otherwise.
@@ -168,8 +168,9 @@ impl State {
     }
 }
 
-/// Runs one claim after the other until none waits.
-pub(super) async fn lane(engine: Arc<Engine>, queue: Arc<Queue>, slot: Slot) {
+/// Runs one claim after the other until none waits. The slot is the first, so that it is dropped last: who waits for
+/// all calls to end finds that nothing else holds the engine.
+pub(super) async fn lane(slot: Slot, engine: Arc<Engine>, queue: Arc<Queue>) {
     let (mut took, mut began) = (None, Instant::now());
     while let Some(next) = queue.next(took) {
         if next.ask {

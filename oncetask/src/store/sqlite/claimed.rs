@@ -11,7 +11,7 @@ use super::rows::Held;
 use crate::task::{LeaseToken, ResourceKey, Task, TaskId};
 
 /// How many claims are remembered. More are those of workers that went away: all are forgotten then.
-const MOST: usize = 10_000;
+const MOST: usize = 20_000;
 
 /// Claims that have not ended, by their tokens.
 #[derive(Debug, Default)]

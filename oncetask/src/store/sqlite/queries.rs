@@ -172,6 +172,7 @@ fn of_owner(env: i64, filter: &Filter, kinds: &[i64]) -> Scan {
 }
 
 /// The index that has a kind's tasks with this ending in the order of creation, and the condition of what is in it.
+/// SQLite takes that condition for what `ending` is, so it need not look at the rows of `open`.
 fn list(ending: i64) -> (&'static str, &'static str) {
     if ending == OPEN {
         ("open", "ending = 0")
@@ -189,7 +190,7 @@ struct Class {
 
 impl Class {
     fn of(filter: &Filter) -> Vec<Self> {
-        let list = |ending| {
+        let part = |ending| {
             let (index, condition) = list(ending);
             Self {
                 index,
@@ -199,13 +200,13 @@ impl Class {
         };
         match filter.status {
             None if filter.done_from.is_some() || filter.done_before.is_some() => {
-                vec![list(1), list(2), list(3)]
+                vec![part(1), part(2), part(3)]
             }
-            None => vec![list(OPEN), list(1), list(2), list(3)],
-            Some(Status::Completed) => vec![list(ending(Ending::Completed))],
-            Some(Status::Failed) => vec![list(ending(Ending::Failed))],
-            Some(Status::Cancelled) => vec![list(ending(Ending::Cancelled))],
-            Some(Status::Pending | Status::Waiting) => vec![list(OPEN)],
+            None => vec![part(OPEN), part(1), part(2), part(3)],
+            Some(Status::Completed) => vec![part(ending(Ending::Completed))],
+            Some(Status::Failed) => vec![part(ending(Ending::Failed))],
+            Some(Status::Cancelled) => vec![part(ending(Ending::Cancelled))],
+            Some(Status::Pending | Status::Waiting) => vec![part(OPEN)],
             Some(Status::Leased) => vec![Self {
                 index: "leased",
                 condition: "lease_until IS NOT NULL",

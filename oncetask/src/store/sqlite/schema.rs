@@ -122,7 +122,7 @@ UPDATE tasks SET due = NULL WHERE lease_until IS NOT NULL AND recurrence IS NULL
 /// both know the place where they were changed last; in one index SQLite looks for each of the two places from the
 /// root on, which made up a fifth of what a task costs.
 ///
-/// A program of version 3 that has the file open goes on, but fails to list tasks.
+/// A program of an older version that has the file open goes on, but can no longer list or count tasks.
 const LISTS: &str = "
 DROP INDEX list;
 CREATE INDEX open ON tasks (kind, created_at, id) WHERE ending = 0;

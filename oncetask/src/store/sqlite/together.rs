@@ -17,10 +17,10 @@ use super::trouble::Trouble;
 use crate::task::transition::Phase;
 use crate::task::{Json, LeaseToken};
 
-/// How many rows one statement changes.
+/// How many rows one statement changes that looks each of them up.
 pub(super) const ROWS: usize = 25;
 
-/// How many rows that lie side by side are changed by one walk along them.
+/// From how many rows on that lie side by side they are changed by one walk along them.
 const RUN: usize = 4;
 
 /// A text for one row, and one for up to [`ROWS`]: places that are not needed are NULL, which no row is at.
@@ -105,7 +105,7 @@ impl Leases {
                 change(&RANGE, &[run.first().copied(), run.last().copied()])?;
             }
         }
-        for chunk in apart.chunks_mut(ROWS) {
+        for chunk in apart.chunks(ROWS) {
             let (text, rows) = TEXTS.of(chunk.len());
             let mut places = chunk.to_vec();
             places.resize(rows, None);
@@ -122,7 +122,7 @@ pub(super) struct End {
 }
 
 impl End {
-    /// The number that the tokens of the claim's tasks share.
+    /// The number that the tokens of all share that were leased together.
     fn random(&self) -> i64 {
         let place = self.held.seq.unsigned_abs();
         self.token.to_bits().wrapping_sub(place).cast_signed()
