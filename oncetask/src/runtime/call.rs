@@ -1,7 +1,5 @@
 //! A call of a handler with its tasks: how it is driven, how it ends, and what is said of that.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -55,7 +53,7 @@ pub(super) async fn call(
         }
     };
     let _in_span = span.enter();
-    log_end(&end, began.elapsed());
+    log_end(&end, began);
     let reply = match end {
         End::GivenBack => None,
         End::Replied(reply) => Some(reply),
@@ -158,11 +156,15 @@ fn span(held: &Held) -> tracing::Span {
     }
 }
 
-fn log_end(end: &End, took: Duration) {
+fn log_end(end: &End, began: Instant) {
     match end {
-        End::Replied(_) => tracing::debug!(?took, "the handler returned"),
-        End::GivenBack => tracing::info!(?took, "the worker shuts down: the claim is given back"),
-        End::Stopped => tracing::warn!(?took, "the handler was stopped: its lease came to its end"),
+        End::Replied(_) => tracing::debug!(took = ?began.elapsed(), "the handler returned"),
+        End::GivenBack => {
+            tracing::info!(took = ?began.elapsed(), "the worker shuts down: the claim is given back")
+        }
+        End::Stopped => {
+            tracing::warn!(took = ?began.elapsed(), "the handler was stopped: its lease came to its end")
+        }
         End::Panicked(Panic {
             message,
             location,
