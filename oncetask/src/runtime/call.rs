@@ -160,10 +160,10 @@ fn log_end(end: &End, began: Instant) {
     match end {
         End::Replied(_) => tracing::debug!(took = ?began.elapsed(), "the handler returned"),
         End::GivenBack => {
-            tracing::info!(took = ?began.elapsed(), "the worker shuts down: the claim is given back")
+            tracing::info!(took = ?began.elapsed(), "the worker shuts down: the claim is given back");
         }
         End::Stopped => {
-            tracing::warn!(took = ?began.elapsed(), "the handler was stopped: its lease came to its end")
+            tracing::warn!(took = ?began.elapsed(), "the handler was stopped: its lease came to its end");
         }
         End::Panicked(Panic {
             message,
