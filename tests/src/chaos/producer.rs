@@ -104,6 +104,7 @@ impl Ledger {
                 Err(Error::Store(error)) if error.may_pass() => {}
                 Err(error) => self.hopeless().push(error.to_string()),
             }
+            // An outage tells nobody when it ends.
             tokio::time::sleep(AGAIN).await;
         }
     }
@@ -132,6 +133,7 @@ pub(crate) async fn produce(
         while let Some(ended) = lives.try_join_next() {
             ended.expect("a life does not panic");
         }
+        // The pace of the load.
         tokio::time::sleep(Duration::from_millis(rng.u64(0..longest))).await;
     }
     while let Some(ended) = lives.join_next().await {
