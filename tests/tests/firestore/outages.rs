@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use oncetask::StoreErrorKind;
 use oncetask::store::{FirestoreStore, Interest, Store as _};
+use oncetask::{Client, StoreErrorKind};
 use tests::emulator::Emulator;
 use tests::proxy::{Fate, Proxy};
 
@@ -14,6 +14,7 @@ crate::tests! {
     a_frozen_server_loses_nothing,
     a_server_that_comes_back_is_found,
     a_connection_that_has_gone_deaf_is_replaced,
+    a_wait_whose_stream_has_gone_deaf_ends,
     no_emulator_says_how_to_start_one,
     a_database_is_named_as_it_must_be,
 }
@@ -145,6 +146,31 @@ async fn a_connection_that_has_gone_deaf_is_replaced() {
             .expect("created, by another connection");
         assert_eq!(claim(&store, "K", 5).await.len(), 2, "{fate:?}");
     }
+}
+
+async fn a_wait_whose_stream_has_gone_deaf_ends() {
+    let project = Project::new();
+    let worker = project.connect().await;
+    worker.create(vec![task("a", "K")]).await.expect("created");
+    let proxy = Proxy::start(project.host.clone()).await.expect("a port");
+    let through = Project {
+        host: proxy.host().to_owned(),
+        ..project
+    };
+    let options = through.options().timeouts(Duration::from_secs(2), PATIENCE / 2);
+    let store = options.open("DEFAULT").await.expect("the emulator answers");
+    let before = store.usage().reads;
+    let client = Client::new(store.clone());
+    let waiting = tokio::spawn(async move { client.wait(&"a".into()).await });
+    // Who waits has read the task, and its stream has told of it.
+    until("it listens", async || store.usage().reads >= before + 2).await;
+    assert!(proxy.strike(Fate::LosesReplies, &mut fastrand::Rng::new(), 1.0) > 0);
+    let held = claim(&worker, "K", 1).await;
+    let finished = worker.finish(vec![complete(&held[0])], Utc::now()).await;
+    assert_eq!(finished.expect("answered"), [Ok(())]);
+    let ended = tokio::time::timeout(PATIENCE, waiting).await;
+    let ended = ended.expect("it is looked for").expect("no panic");
+    assert!(ended.expect("completed").is_done());
 }
 
 async fn no_emulator_says_how_to_start_one() {

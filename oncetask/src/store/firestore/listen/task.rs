@@ -11,14 +11,18 @@ use crate::task::TaskId;
 
 /// How often to see whether somebody still waits.
 const STILL_THERE: Duration = Duration::from_millis(500);
-/// How often to look at the task when nobody listens: at first, and at the most.
+/// After what time to look at the task when nobody listens: at first, and at the most.
 const LOOK: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// After what time to look for the first time beside a stream. It may be deaf; and the emulator now and then begins one
+/// with what was stored before a write, and never tells of that write.
+const LOOK_BESIDE: Duration = Duration::from_secs(5);
 
 /// Tells whoever waits when the task ends.
 pub(super) async fn attend(inner: Weak<Inner>, id: TaskId, waits: impl Fn() -> bool) {
-    let Some((name, rpc, listens)) = inner.upgrade().and_then(|inner| {
+    let Some((name, rpc, listens, poll_every)) = inner.upgrade().and_then(|inner| {
         let name = inner.name(&id).ok()?;
-        Some((name, inner.rpc.clone(), inner.settings.listen))
+        let settings = &inner.settings;
+        Some((name, inner.rpc.clone(), settings.listen, settings.poll_every))
     }) else {
         return;
     };
@@ -30,9 +34,11 @@ pub(super) async fn attend(inner: Weak<Inner>, id: TaskId, waits: impl Fn() -> b
     };
     let told = async {
         if stream.is_some() {
-            hear(inner, &id, name).await;
+            let beside = (LOOK_BESIDE.min(poll_every), poll_every);
+            let looking = look(inner.clone(), &id, &name, beside);
+            tokio::join!(hear(inner, &id, name.clone()), looking);
         } else {
-            look(inner, &id, &name).await;
+            look(inner, &id, &name, LOOK).await;
         }
     };
     tokio::select! {
@@ -57,15 +63,16 @@ async fn hear(inner: Weak<Inner>, id: &TaskId, name: String) {
     listen(inner, "a task that is waited for", Target::Document(name), hear).await;
 }
 
-async fn look(inner: Weak<Inner>, id: &TaskId, name: &str) {
-    let (mut wait, longest) = LOOK;
+/// Looks now and then, for as long as the store is there: who was told of the end may wait on, for a task that was
+/// reset since.
+async fn look(inner: Weak<Inner>, id: &TaskId, name: &str, (first, longest): (Duration, Duration)) {
+    let mut wait = first;
     loop {
         sleep(wait).await;
         wait = (wait * 2).min(longest);
         let Some(inner) = inner.upgrade() else { return };
         if ended(&inner, name).await {
             inner.bell.ended(id);
-            return;
         }
     }
 }
