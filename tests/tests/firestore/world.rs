@@ -17,8 +17,9 @@ use tests::emulator::Emulator;
 use tests::wait;
 use tokio::runtime;
 
-/// Long enough for any machine; only a failure waits for it.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// Long enough for any machine, and for what the emulator's listeners miss, which a poll finds after a minute; only a
+/// failure waits for it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(20);
 
 static EMULATOR: Mutex<Option<Emulator>> = Mutex::new(None);
