@@ -23,8 +23,9 @@ rules!("watch":
     everybody_who_watches_is_rung,
 );
 
-/// How long a ring may take before the store counts as dumb. Not how long it should take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a ring may take before the store counts as dumb: longer than one that polls once a minute needs. Not how long
+/// it should take.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 async fn rung(watch: &mut Watch) -> Rung {
     let rung = tokio::time::timeout(PATIENCE, watch.rung()).await;
