@@ -2,13 +2,19 @@
 
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::iter;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the emulator may take to start: it is a Java program, and the machine may be busy.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How often one is started on another port, when it does not answer in time.
+const STARTS: usize = 3;
+/// Ports that no outgoing connection is given: an emulator is looked for often before it has taken its own.
+const PORTS: Range<u16> = 20_000..32_000;
 const POLL: Duration = Duration::from_millis(100);
 /// How long it may take to say so when asked.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -72,9 +78,15 @@ impl Emulator {
     ///
     /// Why it does not start.
     pub fn start() -> Result<Self, String> {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-        let port = free.map_err(|error| format!("no port is free: {error}"))?.port();
-        Self::start_at(port)
+        let mut why = "no port is free".to_owned();
+        let ports = iter::repeat_with(|| fastrand::u16(PORTS)).take(PORTS.len());
+        for port in ports.filter(|port| is_free(*port)).take(STARTS) {
+            match Self::start_at(port) {
+                Ok(emulator) => return Ok(emulator),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
     }
 
     /// A new one, on this port.
@@ -161,6 +173,10 @@ impl Emulator {
         });
         answer.is_ok_and(|answer| answer.ends_with(b"200"))
     }
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// Whether the tools that start one are on this machine.
