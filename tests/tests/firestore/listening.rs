@@ -17,6 +17,7 @@ crate::tests! {
     nobody_listens_while_a_backlog_is_worked_off,
     without_a_listener_a_poll_finds_it,
     without_a_listener_a_wait_ends,
+    without_a_listener_a_second_end_rings,
     more_waits_than_a_connection_carries,
 }
 
@@ -189,14 +190,14 @@ async fn without_a_listener_a_poll_finds_it() {
     assert!(!worker.is_listening());
 }
 
+async fn deaf(project: &Project) -> FirestoreStore {
+    let options = project.options().listen(false);
+    options.open("DEFAULT").await.expect("the emulator answers")
+}
+
 async fn without_a_listener_a_wait_ends() {
     let project = Project::new();
-    let deaf = project
-        .options()
-        .listen(false)
-        .open("DEFAULT")
-        .await
-        .expect("open");
+    let deaf = deaf(&project).await;
     let worker = project.connect().await;
     worker.create(vec![task("a", "K")]).await.expect("created");
     let waiting = tokio::spawn(async move { Client::new(deaf).wait(&"a".into()).await });
@@ -213,6 +214,22 @@ async fn without_a_listener_a_wait_ends() {
             .expect("completed")
             .is_done()
     );
+}
+
+async fn without_a_listener_a_second_end_rings() {
+    let project = Project::new();
+    let deaf = deaf(&project).await;
+    let worker = project.connect().await;
+    worker.create(vec![task("a", "K")]).await.expect("created");
+    let mut watch = deaf.watch(Interest::Task("a".into()));
+    for _ in 0..2 {
+        let held = claim(&worker, "K", 1).await;
+        let finished = worker.finish(vec![complete(&held[0])], Utc::now()).await;
+        assert_eq!(finished.expect("answered"), [Ok(())]);
+        rung(&mut watch).await;
+        let reset = Client::new(worker.clone()).reset(&"a".into()).await;
+        reset.expect("reset");
+    }
 }
 
 async fn more_waits_than_a_connection_carries() {
