@@ -50,13 +50,13 @@ impl Fleet {
         }
     }
 
-    /// Lets things go wrong for a while.
+    /// Lets things go wrong for a while, and until a worker was killed: a busy machine comes to little.
     pub(crate) async fn suffer(&mut self, ground: &mut Ground, length: Duration) -> Result {
         let end = Instant::now() + length;
         let (mut next, mut mended) = (Instant::now(), None);
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while Instant::now() < end {
+        while Instant::now() < end || self.kills.is_empty() {
             looks.tick().await;
             self.tend(ground)?;
             if mended.is_some_and(|at| at <= Instant::now()) {
@@ -121,11 +121,12 @@ impl Fleet {
         Ok(Process::start(&mut ground.worker(&self.program), log)?)
     }
 
-    /// Does something to one of the workers.
+    /// Does something to one of the workers. The first is killed, so that no episode is without that.
     fn strike(&mut self) {
         let place = self.rng.usize(0..self.slots.len());
         let slot = std::mem::replace(&mut self.slots[place], Slot::Gone(Instant::now()));
-        self.slots[place] = match (slot, self.rng.u8(0..10)) {
+        let (drawn, first) = (self.rng.u8(0..10), self.kills.is_empty());
+        self.slots[place] = match (slot, if first { 0 } else { drawn }) {
             (Slot::Runs(process) | Slot::Frozen(process, _), 0..=3) => self.kill(process),
             (Slot::Runs(process), 4..=5) => {
                 self.counts.add("workers told to end", 1);
