@@ -68,9 +68,8 @@ async fn what_falls_due_does_not_wait_for_the_end_of_a_backlog(world: World) {
 async fn who_runs_is_told(world: World, trouble: impl AsyncFnOnce(&World, &crate::flaky::Knobs)) {
     let (client, knobs) = flaky(&world.client);
     let (say, mut heard) = line();
-    let patient = builder(&client).heartbeat(Duration::from_hours(1));
     let others = Handler::new(|_: Other| async {});
-    let _worker = start(patient.handler(listening(say)).handler(others)).await;
+    let _worker = start(builder(&client).handler(listening(say)).handler(others)).await;
     let id = world.create(work("a")).await;
     assert_eq!(heard.next().await, "began");
     trouble(&world, &knobs).await;
@@ -111,7 +110,7 @@ async fn a_lease_that_cannot_be_extended_takes_no_other_with_it(world: World) {
     }
     *knobs.poison.lock().expect("no test panics with it") = Some(ids[2].clone());
     let handler = gated(say, gate.clone()).config(HandlerConfig::DEFAULT.concurrency(5));
-    let _worker = start(builder(&client).heartbeat(4 * HEARTBEAT).handler(handler)).await;
+    let _worker = start(builder(&client).heartbeat(2 * HEARTBEAT).handler(handler)).await;
     let mut end = DateTime::<Utc>::MIN_UTC;
     for id in &ids {
         heard.next().await;
@@ -140,7 +139,7 @@ async fn a_group_of_which_one_lease_cannot_be_extended_is_stopped_in_time(world:
             std::future::pending::<()>().await;
         }
     });
-    let patient = builder(&client).heartbeat(4 * HEARTBEAT).grace(Duration::ZERO);
+    let patient = builder(&client).heartbeat(2 * HEARTBEAT).grace(Duration::ZERO);
     let _worker = start(patient.handler(handler)).await;
     let held = world.until(&ids[2], |task| task.state.lease.is_some()).await;
     let end = held.state.lease.expect("it is held").until;
@@ -153,8 +152,7 @@ async fn who_is_cancelled_while_it_is_claimed_is_told_when_it_begins(world: Worl
     let (client, knobs) = flaky(&world.client);
     let (say, mut heard) = line();
     knobs.slow_claims.store(true, Ordering::SeqCst);
-    let patient = builder(&client).heartbeat(Duration::from_hours(1));
-    let _worker = start(patient.handler(listening(say))).await;
+    let _worker = start(builder(&client).handler(listening(say))).await;
     let id = world.create(work("a")).await;
     world.until(&id, |task| task.state.lease.is_some()).await;
     world.cancel(&id).await;

@@ -202,9 +202,8 @@ async fn a_backlog_does_not_keep_the_news_waiting(world: World) {
         }
     });
     let busy = busy.config(HandlerConfig::DEFAULT.concurrency(4).retry(quick(1)));
-    // A heartbeat so long that only the news can tell the handler.
-    let slow = builder(&world.client).heartbeat(Duration::from_hours(1));
-    let worker = start(slow.handler(busy).handler(listening(say))).await;
+    // Its heartbeat is so long that only the news can tell the handler.
+    let worker = start(builder(&world.client).handler(busy).handler(listening(say))).await;
     for number in 0..8 {
         world.create(other(format!("busy {number}"))).await;
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use oncetask::{Change, Context, Handler, HandlerConfig, HandlerError, Job, OnceTask as _, Status, Task};
 
 use crate::on_every_store;
-use crate::world::{Dropped, Gate, Heard, Say, Work, World, builder, line, quick, start, until, work};
+use crate::world::{
+    Dropped, Gate, Heard, Say, Work, World, beating, builder, line, quick, start, until, work,
+};
 
 on_every_store!(
     a_task_that_waits_is_only_cleaned_up_after,
@@ -266,7 +268,7 @@ async fn a_crash_of_its_worker_is_one_of_its_attempts(world: World) {
 async fn the_cancellation_does_not_stop_its_own_cleanup(world: World) {
     let (client, knobs) = crate::flaky::flaky(&world.client);
     let (say, mut heard) = line();
-    let _worker = start(builder(&client).handler(obedient_cleanup(&say, {
+    let _worker = start(beating(&client).handler(obedient_cleanup(&say, {
         let knobs = knobs.clone();
         move || knobs.renewed.lock().expect("no test panics with it").len() >= 2
     })))
@@ -303,13 +305,8 @@ async fn cancelled_late_or_not_the_cleanup_is_not_told(world: World) {
     });
     let (client, knobs) = crate::flaky::flaky(&world.client);
     knobs.own_bell.store(true, Ordering::SeqCst);
-    // A heartbeat so long that the only question is the one about the news.
-    let _worker = start(
-        builder(&client)
-            .heartbeat(Duration::from_hours(1))
-            .handler(handler),
-    )
-    .await;
+    // Its heartbeat is so long that the only question is the one about the news.
+    let _worker = start(builder(&client).handler(handler)).await;
     assert_eq!(heard.next().await, "cleanup");
     knobs.bell.stopped(std::slice::from_ref(&id));
     // The worker asks what the news means for this claim.

@@ -264,9 +264,9 @@ async fn the_next_occurrence_does_not_wait_for_a_slot(world: World) {
             gate.opened().await;
         }
     });
-    // A lease that no busy machine lets end, or the first would begin again.
-    let patient = builder(&world.client).heartbeat(std::time::Duration::from_hours(1));
-    let worker = start(patient.handler(handler.config(HandlerConfig::DEFAULT.concurrency(1)))).await;
+    let worker = world
+        .work(handler.config(HandlerConfig::DEFAULT.concurrency(1)))
+        .await;
     let first = heard.next().await;
     let due = world.task(&first).await.state.wait_until;
     world
@@ -294,9 +294,7 @@ async fn two_workers_spawn_nothing_twice(world: World) {
     let mut workers = Vec::new();
     for client in [&one, &two] {
         let handler = ringing(say.clone()).config(HandlerConfig::DEFAULT.concurrency(8));
-        // Leases that no busy machine lets end: what runs twice then was spawned twice.
-        let patient = builder(client).heartbeat(std::time::Duration::from_hours(1));
-        workers.push(start(patient.handler(handler)).await);
+        workers.push(start(builder(client).handler(handler)).await);
     }
     for day in [3, 5, 10] {
         // The leases of what runs would end with the jump. The first occurrence is due at once.

@@ -237,12 +237,7 @@ async fn the_call_is_told_when_all_are_cancelled(world: World) {
     });
     let ids = create(&world, ["a", "b"].map(|name| work(name).key("k"))).await;
     let (client, knobs) = crate::flaky::flaky(&world.client);
-    let _worker = start(
-        builder(&client)
-            .heartbeat(Duration::from_hours(1))
-            .handler(handler),
-    )
-    .await;
+    let _worker = start(builder(&client).handler(handler)).await;
     assert_eq!(heard.next().await, "began");
     world.cancel(&ids[0]).await;
     crate::world::until(|| !knobs.renewed.lock().expect("no test panics with it").is_empty()).await;

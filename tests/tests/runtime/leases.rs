@@ -9,7 +9,7 @@ use oncetask::{Clock, Context, Handler, Job, OnceTask as _, Status, Task, TaskId
 use crate::flaky::flaky;
 use crate::on_every_store;
 use crate::world::{
-    Dropped, Gate, HEARTBEAT, Say, Work, World, attempts, builder, gated, line, start, until, work,
+    Dropped, Gate, HEARTBEAT, Say, Work, World, attempts, beating, builder, gated, line, start, until, work,
 };
 
 on_every_store!(
@@ -44,9 +44,9 @@ fn staying(say: Say<&'static str>) -> Handler {
 
 async fn a_long_handler_keeps_its_lease(world: World) {
     let ((say, mut heard), gate) = (line(), Gate::closed());
-    let _worker = world.work(gated(say.clone(), gate.clone())).await;
+    let _worker = start(beating(&world.client).handler(gated(say.clone(), gate.clone()))).await;
     // Another worker would take the task as soon as its lease ends.
-    let _rival = start(builder(&world.another().await).handler(gated(say, gate.clone()))).await;
+    let _rival = start(beating(&world.another().await).handler(gated(say, gate.clone()))).await;
     let id = world.create(work("a")).await;
     assert_eq!(heard.next().await.1, 1);
     let claimed = world.task(&id).await;
@@ -66,8 +66,7 @@ async fn a_handler_that_outlives_its_lease_is_stopped(world: World) {
     // there is nothing to extend, or it might be late for that.
     let now = world.client.clock().now();
     let client = world.client.clone().with_clock(Clock::new(move || now));
-    let patient = builder(&client).heartbeat(Duration::from_hours(1));
-    let _worker = start(patient.handler(staying(say).config(config))).await;
+    let _worker = start(builder(&client).handler(staying(say).config(config))).await;
     let task = world.done(&id).await;
     let said = heard.rest();
     assert_eq!((said[0], said[said.len() - 1]), ("began", "dropped"));
@@ -81,7 +80,7 @@ async fn a_handler_that_outlives_its_lease_is_stopped(world: World) {
 async fn a_store_that_is_away_for_a_moment_costs_nothing(world: World) {
     let (client, knobs) = flaky(&world.client);
     let ((say, mut heard), gate) = (line(), Gate::closed());
-    let _worker = start(builder(&client).handler(gated(say, gate.clone()))).await;
+    let _worker = start(beating(&client).handler(gated(say, gate.clone()))).await;
     let id = world.create(work("a")).await;
     heard.next().await;
     for _ in 0..2 {
@@ -118,7 +117,7 @@ async fn is_dropped_in_time(
             std::future::pending::<()>().await;
         }
     });
-    let worker = builder(client).heartbeat(3 * HEARTBEAT).grace(Duration::ZERO);
+    let worker = beating(client).heartbeat(2 * HEARTBEAT).grace(Duration::ZERO);
     let worker = start(worker.handler(handler.config(attempts(5)))).await;
     let id = world.create(work("a")).await;
     assert_eq!(heard.next().await, "began");
@@ -175,7 +174,7 @@ async fn a_handler_that_blocks_every_thread_keeps_its_lease(world: World) {
     let worker = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async move {
-            let worker = start(builder(&client).handler(handler)).await;
+            let worker = start(beating(&client).handler(handler)).await;
             client.wait(&"work:a".into()).await.expect("it completes");
             worker.shutdown().await;
         });
@@ -197,7 +196,7 @@ async fn a_handler_that_blocks_every_thread_keeps_its_lease(world: World) {
 /// As after a freeze of the whole process: the lease has ended, and another worker has the task.
 async fn a_lease_that_was_taken_over_stops_the_handler(world: World) {
     let (say, mut heard) = line();
-    let _worker = world.work(staying(say)).await;
+    let _worker = start(beating(&world.client).handler(staying(say))).await;
     let id = world.create(work("a")).await;
     assert_eq!(heard.next().await, "began");
     let rival = world.ahead(chrono::TimeDelta::hours(1));
@@ -231,7 +230,7 @@ async fn a_claim_that_took_its_whole_lease_runs_nothing(world: World) {
         let say = say.clone();
         async move { say.say((cx.attempt(), oncetask::Clock::system().now())) }
     });
-    let _worker = start(builder(&client).handler(handler.config(attempts(9)))).await;
+    let _worker = start(beating(&client).handler(handler.config(attempts(9)))).await;
     let id = world.create(work("a")).await;
     let claimed = world.until(&id, |task| task.state.lease.is_some()).await;
     let end = claimed.state.lease.expect("it is claimed").until;
@@ -254,17 +253,19 @@ async fn a_claim_that_took_its_whole_lease_runs_nothing(world: World) {
 /// A starved store: what is claimed for a heartbeat is good for nothing when the answer comes.
 async fn where_every_claim_takes_longer_than_a_heartbeat_tasks_run_all_the_same(world: World) {
     let (client, knobs) = flaky(&world.client);
-    let slow = HEARTBEAT * 5 / 4;
+    let heartbeat = HEARTBEAT / 4;
+    let slow = heartbeat * 5 / 4;
     let millis = slow.as_millis().try_into().expect("a moment");
     knobs.claims_take.store(millis, Ordering::SeqCst);
     let ids = [world.create(work("a")).await, world.create(work("b")).await];
     let handler = Handler::new(|_: Work| async {});
-    let _worker = start(builder(&client).handler(handler.config(attempts(2)))).await;
+    let worker = builder(&client).heartbeat(heartbeat);
+    let _worker = start(worker.handler(handler.config(attempts(2)))).await;
     for id in &ids {
         let task = world.done(id).await;
         assert_eq!((status(&world, &task), task.attempts()), (Status::Completed, 1));
     }
     let wanted = knobs.wanted.lock().expect("no test panics with it").clone();
-    let heartbeat = chrono::TimeDelta::from_std(HEARTBEAT).expect("a moment");
+    let heartbeat = chrono::TimeDelta::from_std(heartbeat).expect("a moment");
     assert_eq!(wanted[0].lease, heartbeat, "a lease lasts no longer than it must");
 }

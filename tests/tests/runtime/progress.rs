@@ -90,8 +90,7 @@ async fn a_store_that_is_away_gets_it_later(world: World) {
     knobs.renewals.store(2, Ordering::SeqCst);
     let gate = Gate::closed();
     // Its lease needs no extension: what fails is only what it says.
-    let patient = builder(&client).heartbeat(Duration::from_hours(1));
-    let _worker = start(patient.handler(saying(0.5, "half", &gate))).await;
+    let _worker = start(builder(&client).handler(saying(0.5, "half", &gate))).await;
     let id = world.create(work("a")).await;
     world.until(&id, |task| task.state.progress.is_some()).await;
     gate.open();
@@ -119,8 +118,7 @@ async fn who_lost_the_lease_stores_nothing(world: World) {
     // Nobody tells the worker that the task is deleted: it believes that it has it.
     knobs.own_bell.store(true, Ordering::SeqCst);
     let id = world.create(work("a")).await;
-    let patient = builder(&client).heartbeat(Duration::from_hours(1));
-    let worker = start(patient.handler(handler.config(HandlerConfig::DEFAULT.concurrency(2)))).await;
+    let worker = start(builder(&client).handler(handler.config(HandlerConfig::DEFAULT.concurrency(2)))).await;
     assert_eq!(heard.next().await, "began");
     world.client.delete(&id).await.expect("the store answers");
     world.create(work("a")).await;

@@ -69,9 +69,13 @@ async fn a_task_of_the_future_runs_at_its_instant_and_not_before(world: World) {
     let _worker = world.work(timed(say)).await;
     let now = world.client.clock().now();
     let at = |millis| now + TimeDelta::milliseconds(millis);
-    world.create(work("second").at(at(300))).await;
-    world.create(work("first").at(at(150))).await;
-    world.create(work("never").at(now + TimeDelta::days(365))).await;
+    // All at once: the first has to be there before the second is due.
+    let tasks = [
+        work("second").at(at(300)),
+        work("first").at(at(150)),
+        work("never").at(now + TimeDelta::days(365)),
+    ];
+    world.client.create_all(tasks).await.expect("the store answers");
     let (first, second) = (heard.next().await, heard.next().await);
     assert_eq!((first.0.as_str(), second.0.as_str()), ("first", "second"));
     assert!(first.1 >= at(150) && second.1 >= at(300));
@@ -91,7 +95,7 @@ async fn the_earliest_due_first_and_of_those_the_oldest(world: World) {
         work("4").at(ago(1)),
         work("2").at(ago(5)),
         work("3").at(ago(5)).key("k"),
-        work("1").at(ago(9)).key("k"),
+        work("1").at(ago(9)).key("another"),
         work("5"),
     ] {
         world.create(task).await;

@@ -8,7 +8,8 @@ use oncetask::{Handler, OnceTask as _, Status};
 use crate::flaky::flaky;
 use crate::on_every_store;
 use crate::world::{
-    Dropped, Gate, Say, Work, World, attempts, builder, gated, line, naming, start, until, within, work,
+    Dropped, Gate, Say, Work, World, attempts, beating, builder, gated, line, naming, start, until, within,
+    work,
 };
 
 on_every_store!(
@@ -103,8 +104,7 @@ async fn a_claim_that_was_on_its_way_is_given_back(world: World) {
     let (client, knobs) = flaky(&world.client);
     knobs.slow_claims.store(true, Ordering::SeqCst);
     let (say, mut heard) = line();
-    let patient = builder(&client).heartbeat(Duration::from_mins(10));
-    let worker = start(patient.handler(naming(say))).await;
+    let worker = start(builder(&client).handler(naming(say))).await;
     let id = world.create(work("a")).await;
     world.until(&id, |task| task.state.lease.is_some()).await;
     let mut ending = std::pin::pin!(worker.shutdown());
@@ -162,7 +162,7 @@ async fn a_worker_in_a_runtime_that_ends_takes_nothing_down(world: World) {
             .enable_all()
             .build();
         let runtime = runtime.expect("a runtime");
-        let worker = runtime.block_on(start(builder(&client).handler(staying(say))));
+        let worker = runtime.block_on(start(beating(&client).handler(staying(say))));
         stopped.recv().expect("the test says when");
         drop(runtime);
         drop(worker);
@@ -214,8 +214,7 @@ async fn what_a_crash_ended_fails_even_while_the_worker_ends(world: World) {
     world.claim_and_die(Work::KIND, Duration::from_millis(100)).await;
     knobs.slow_claims.store(true, Ordering::SeqCst);
     let (say, mut heard) = line();
-    let patient = builder(&client).heartbeat(Duration::from_mins(10));
-    let worker = start(patient.handler(naming(say).config(attempts(1)))).await;
+    let worker = start(builder(&client).handler(naming(say).config(attempts(1)))).await;
     world.until(&id, |task| task.attempts() == 2).await;
     let mut ending = std::pin::pin!(worker.shutdown());
     let waits = tokio::time::timeout(Duration::from_millis(5), &mut ending).await;

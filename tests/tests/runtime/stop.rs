@@ -72,9 +72,8 @@ fn staying(say: crate::world::Say<&'static str>) -> Handler {
 
 async fn a_deleted_tasks_handler_is_told_and_dropped(world: World) {
     let (say, mut heard) = line();
-    // With a heartbeat longer than the lease, so that no extension tells of it.
-    let patient = builder(&world.client).heartbeat(Duration::from_hours(1));
-    let _worker = start(patient.handler(staying(say))).await;
+    // Its heartbeat is longer than the lease, so that no extension tells of it.
+    let _worker = world.work(staying(say)).await;
     let id = world.create(work("a")).await;
     assert_eq!(heard.next().await, "began");
     assert_eq!(
@@ -91,8 +90,7 @@ async fn a_deleted_tasks_handler_is_told_and_dropped(world: World) {
 async fn a_deleted_tasks_handler_of_another_process_too(world: World) {
     let (say, mut heard) = line();
     let elsewhere = world.another().await;
-    let patient = builder(&elsewhere).heartbeat(Duration::from_hours(1));
-    let _worker = start(patient.handler(staying(say))).await;
+    let _worker = start(builder(&elsewhere).handler(staying(say))).await;
     let id = world.create(work("a")).await;
     assert_eq!(heard.next().await, "began");
     world.client.delete(&id).await.expect("the store answers");

@@ -47,12 +47,7 @@ async fn one_completion_that_cannot_be_stored_takes_no_other_with_it(world: Worl
         ids.push(world.create(work(format!("{number}"))).await);
     }
     *knobs.poison.lock().expect("no test panics with it") = Some(ids[7].clone());
-    let _worker = start(
-        builder(&client)
-            .heartbeat(std::time::Duration::from_hours(1))
-            .handler(handler),
-    )
-    .await;
+    let _worker = start(builder(&client).handler(handler)).await;
     for _ in &ids {
         heard.next().await;
     }
