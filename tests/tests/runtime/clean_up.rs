@@ -7,7 +7,7 @@ use oncetask::{Change, Context, Handler, HandlerConfig, HandlerError, Job, OnceT
 
 use crate::on_every_store;
 use crate::world::{
-    Dropped, Gate, Heard, Say, Work, World, beating, builder, line, quick, start, until, work,
+    Dropped, Gate, Heard, Say, Work, World, builder, line, quick, start, until, with_short_leases, work,
 };
 
 on_every_store!(
@@ -268,7 +268,7 @@ async fn a_crash_of_its_worker_is_one_of_its_attempts(world: World) {
 async fn the_cancellation_does_not_stop_its_own_cleanup(world: World) {
     let (client, knobs) = crate::flaky::flaky(&world.client);
     let (say, mut heard) = line();
-    let _worker = start(beating(&client).handler(obedient_cleanup(&say, {
+    let _worker = start(with_short_leases(&client).handler(obedient_cleanup(&say, {
         let knobs = knobs.clone();
         move || knobs.renewed.lock().expect("no test panics with it").len() >= 2
     })))

@@ -9,7 +9,8 @@ use oncetask::{Clock, Context, Handler, Job, OnceTask as _, Status, Task, TaskId
 use crate::flaky::flaky;
 use crate::on_every_store;
 use crate::world::{
-    Dropped, Gate, HEARTBEAT, Say, Work, World, attempts, beating, builder, gated, line, start, until, work,
+    Dropped, Gate, HEARTBEAT, Say, Work, World, attempts, builder, gated, line, start, until,
+    with_short_leases, work,
 };
 
 on_every_store!(
@@ -44,9 +45,9 @@ fn staying(say: Say<&'static str>) -> Handler {
 
 async fn a_long_handler_keeps_its_lease(world: World) {
     let ((say, mut heard), gate) = (line(), Gate::closed());
-    let _worker = start(beating(&world.client).handler(gated(say.clone(), gate.clone()))).await;
+    let _worker = start(with_short_leases(&world.client).handler(gated(say.clone(), gate.clone()))).await;
     // Another worker would take the task as soon as its lease ends.
-    let _rival = start(beating(&world.another().await).handler(gated(say, gate.clone()))).await;
+    let _rival = start(with_short_leases(&world.another().await).handler(gated(say, gate.clone()))).await;
     let id = world.create(work("a")).await;
     assert_eq!(heard.next().await.1, 1);
     let claimed = world.task(&id).await;
@@ -80,7 +81,7 @@ async fn a_handler_that_outlives_its_lease_is_stopped(world: World) {
 async fn a_store_that_is_away_for_a_moment_costs_nothing(world: World) {
     let (client, knobs) = flaky(&world.client);
     let ((say, mut heard), gate) = (line(), Gate::closed());
-    let _worker = start(beating(&client).handler(gated(say, gate.clone()))).await;
+    let _worker = start(with_short_leases(&client).handler(gated(say, gate.clone()))).await;
     let id = world.create(work("a")).await;
     heard.next().await;
     for _ in 0..2 {
@@ -117,7 +118,7 @@ async fn is_dropped_in_time(
             std::future::pending::<()>().await;
         }
     });
-    let worker = beating(client).heartbeat(2 * HEARTBEAT).grace(Duration::ZERO);
+    let worker = builder(client).heartbeat(2 * HEARTBEAT).grace(Duration::ZERO);
     let worker = start(worker.handler(handler.config(attempts(5)))).await;
     let id = world.create(work("a")).await;
     assert_eq!(heard.next().await, "began");
@@ -174,7 +175,7 @@ async fn a_handler_that_blocks_every_thread_keeps_its_lease(world: World) {
     let worker = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async move {
-            let worker = start(beating(&client).handler(handler)).await;
+            let worker = start(with_short_leases(&client).handler(handler)).await;
             client.wait(&"work:a".into()).await.expect("it completes");
             worker.shutdown().await;
         });
@@ -196,7 +197,7 @@ async fn a_handler_that_blocks_every_thread_keeps_its_lease(world: World) {
 /// As after a freeze of the whole process: the lease has ended, and another worker has the task.
 async fn a_lease_that_was_taken_over_stops_the_handler(world: World) {
     let (say, mut heard) = line();
-    let _worker = start(beating(&world.client).handler(staying(say))).await;
+    let _worker = start(with_short_leases(&world.client).handler(staying(say))).await;
     let id = world.create(work("a")).await;
     assert_eq!(heard.next().await, "began");
     let rival = world.ahead(chrono::TimeDelta::hours(1));
@@ -230,7 +231,7 @@ async fn a_claim_that_took_its_whole_lease_runs_nothing(world: World) {
         let say = say.clone();
         async move { say.say((cx.attempt(), oncetask::Clock::system().now())) }
     });
-    let _worker = start(beating(&client).handler(handler.config(attempts(9)))).await;
+    let _worker = start(with_short_leases(&client).handler(handler.config(attempts(9)))).await;
     let id = world.create(work("a")).await;
     let claimed = world.until(&id, |task| task.state.lease.is_some()).await;
     let end = claimed.state.lease.expect("it is claimed").until;

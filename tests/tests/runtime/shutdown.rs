@@ -8,8 +8,8 @@ use oncetask::{Handler, OnceTask as _, Status};
 use crate::flaky::flaky;
 use crate::on_every_store;
 use crate::world::{
-    Dropped, Gate, Say, Work, World, attempts, beating, builder, gated, line, naming, start, until, within,
-    work,
+    Dropped, Gate, Say, Work, World, attempts, builder, gated, line, naming, start, until, with_short_leases,
+    within, work,
 };
 
 on_every_store!(
@@ -162,7 +162,7 @@ async fn a_worker_in_a_runtime_that_ends_takes_nothing_down(world: World) {
             .enable_all()
             .build();
         let runtime = runtime.expect("a runtime");
-        let worker = runtime.block_on(start(beating(&client).handler(staying(say))));
+        let worker = runtime.block_on(start(with_short_leases(&client).handler(staying(say))));
         stopped.recv().expect("the test says when");
         drop(runtime);
         drop(worker);

@@ -143,7 +143,7 @@ pub(crate) fn builder(client: &Client) -> Builder {
 }
 
 /// A worker whose leases have to be extended.
-pub(crate) fn beating(client: &Client) -> Builder {
+pub(crate) fn with_short_leases(client: &Client) -> Builder {
     builder(client).heartbeat(HEARTBEAT)
 }
 
