@@ -105,7 +105,7 @@ async fn main() -> Result<(), oncetask::Error> {
         batch: batch.to_owned(),
         number,
     });
-    for created in client.create_all(items).await? {
+    for created in client.create_many(items).await? {
         created?;
     }
     let completion = Complete {
@@ -116,7 +116,7 @@ async fn main() -> Result<(), oncetask::Error> {
     .await?;
 
     let worker = oncetask::builder().client(client.clone()).start().await?;
-    let task = client.wait(&completion.id).await?;
+    let task = client.wait(&completion.id()).await?;
     worker.shutdown().await;
 
     let items = client

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Copies a file, page by page. Cancelled, it stops at the next page, and what it copied is removed.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("copy:{file}")]
-#[handler(cancel, cancel_retry = exponential(max_attempts = 5, base = "200ms"), lease = "1h")]
+#[handler(on_cancel, on_cancel_retry = exponential(max_attempts = 5, base = "200ms"), lease = "1h")]
 struct Copy {
     file: String,
 }
@@ -29,7 +29,7 @@ impl Copy {
     }
 
     /// Runs after `run` has ended, never beside it, and until it succeeds or its own retries are used up.
-    async fn cancel(self, cx: Context) -> oncetask::Result {
+    async fn on_cancel(self, cx: Context) -> oncetask::Result {
         println!("  cleanup of {}, attempt {}", self.file, cx.attempt());
         if cx.attempt() == 1 {
             return Err("the disk is busy".into());
@@ -52,7 +52,8 @@ async fn main() -> Result<(), Error> {
     }
     .enqueue(&client)
     .await?
-    .id;
+    .id()
+    .clone();
 
     // A person who watches, and changes their mind.
     let mut interval = tokio::time::interval(Duration::from_secs(1));

@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use oncetask::store::FirestoreStore;
-use oncetask::{Client, Context, Created, OnceTask};
+use oncetask::{Client, Context, OnceTask};
 use serde::{Deserialize, Serialize};
 
 /// How many pages a site has.
@@ -57,8 +57,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map(|number| format!("page:example.com:{number}"))
         .collect();
     let mut new = 0;
-    for page in client.create_all(pages).await? {
-        new += u32::from(page?.outcome == Created::New);
+    for page in client.create_many(pages).await? {
+        new += u32::from(page?.is_new);
     }
     println!("{new} of {PAGES} pages are new.");
 

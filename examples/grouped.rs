@@ -2,7 +2,7 @@
 //!
 //! `cargo run --example grouped`
 
-use oncetask::{Client, Job, OnceTask, Outcome, TaskId};
+use oncetask::{Attempt, Client, OnceTask, Outcome, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// Something that happened to a user. The handler takes a `Vec`: every pending one of a user, by due time.
@@ -17,10 +17,10 @@ struct Notice {
 }
 
 /// One outcome for each, in order: a notice that cannot be sent does not hold up the others.
-async fn send_digest(notices: Vec<Job<Notice>>) -> oncetask::Result<Vec<Outcome>> {
+async fn send_digest(notices: Vec<Attempt<Notice>>) -> oncetask::Result<Vec<Outcome>> {
     let user = &notices[0].user;
     println!("  one mail to {user} with {} notices:", notices.len());
-    let outcome = |notice: &Job<Notice>| {
+    let outcome = |notice: &Attempt<Notice>| {
         println!(
             "    {}. {} (attempt {})",
             notice.number, notice.text, notice.attempt
@@ -45,7 +45,7 @@ async fn main() -> Result<(), oncetask::Error> {
     let mut notices: Vec<_> = (1..=7).map(|number| notice("ada", number)).collect();
     notices.extend((1..=2).map(|number| notice("bob", number)));
     let ids: Vec<TaskId> = notices.iter().map(OnceTask::id).collect();
-    for created in client.create_all(notices).await? {
+    for created in client.create_many(notices).await? {
         created?;
     }
 

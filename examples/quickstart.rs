@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use oncetask::store::StoreUrl;
-use oncetask::{Client, Context, Created, Creation, OnceTask, ResultExt, State, Status, TaskId};
+use oncetask::{Client, Context, Enqueued, OnceTask, ResultExt, State, Status, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// Fails twice, and succeeds on the third attempt.
@@ -143,18 +143,22 @@ async fn create_tasks(client: &Client) -> Result<bool, oncetask::Error> {
             })
             .await?,
     );
-    for created in client.create_all([charge(100), charge(200), charge(300)]).await? {
+    for created in client
+        .create_many([charge(100), charge(200), charge(300)])
+        .await?
+    {
         show(&created?);
     }
-    Ok(first.outcome == Created::Existing)
+    Ok(!first.is_new)
 }
 
-fn show(created: &Creation) {
-    let what = match created.outcome {
-        Created::New => "new".to_owned(),
-        Created::Existing => format!("exists, {}", created.task.status(Utc::now())),
+fn show(created: &Enqueued) {
+    let what = if created.is_new {
+        "new".to_owned()
+    } else {
+        format!("exists, {}", created.task.status(Utc::now()))
     };
-    println!("  create {:24} {what}", created.id.as_str());
+    println!("  create {:24} {what}", created.id().as_str());
 }
 
 async fn report(client: &Client) -> Result<(), oncetask::Error> {

@@ -29,7 +29,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) const CASES: &str =
-    "create, create_all, drain, latency, idle, overhead, grow, list, recovery, recurrence, macros";
+    "create, create_many, drain, latency, idle, overhead, grow, list, recovery, recurrence, macros";
 
 impl Options {
     pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, Error> {

@@ -44,7 +44,7 @@ const _: () = {
             )
         }
     }
-    use renamed::__private::NoCancel as _;
+    use renamed::__private::NoOnCancel as _;
     #[automatically_derived]
     impl renamed::__private::Handled for SendEmail {
         const HANDLER: renamed::__private::HandlerDefinition = renamed::__private::HandlerDefinition {
@@ -62,7 +62,7 @@ const _: () = {
                         __retry.full_jitter()
                     });
                 let __config = __config
-                    .cancel_retry({
+                    .on_cancel_retry({
                         let __retry = renamed::__private::Retry::fixed(DELAY);
                         __retry.unlimited()
                     });
@@ -76,10 +76,10 @@ const _: () = {
                 Self,
                 _,
                 _,
-            >(Self::cancel, delivery)),
+            >(Self::on_cancel, delivery)),
             needs: |needs| {
                 renamed::__private::needs(&send, needs);
-                renamed::__private::needs(&Self::cancel, needs);
+                renamed::__private::needs(&Self::on_cancel, needs);
             },
         };
         const CHECKS: () = {

@@ -15,7 +15,7 @@
     run = send,
     cancel,
     retry = exponential(max_attempts = 5, base = "1s", max = "1m", factor = 1.5, jitter = full),
-    cancel_retry = fixed(max_attempts = unlimited, delay = DELAY),
+    on_cancel_retry = fixed(max_attempts = unlimited, delay = DELAY),
     lease = "15m",
     concurrency = 3,
     max_group = GROUP,

@@ -42,7 +42,7 @@ const _: () = {
                 let __config = ::oncetask::__private::HandlerConfig::DEFAULT;
                 let __config = __config.retry(PATIENT);
                 let __config = __config
-                    .cancel_retry(::oncetask::__private::Retry::never());
+                    .on_cancel_retry(::oncetask::__private::Retry::never());
                 __config.lease(Self::LEASE)
             },
             grouped: ::oncetask::__private::is_grouped::<

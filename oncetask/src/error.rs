@@ -57,6 +57,7 @@ pub enum Error {
 
 /// What went wrong in a store.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct StoreError {
     /// What sort of trouble it is.
     pub kind: StoreErrorKind,

@@ -11,14 +11,14 @@ pub mod schedule;
 pub mod store;
 pub mod task;
 
-pub use crate::client::{Client, Created, Creation, Tasks};
+pub use crate::client::{Client, Enqueued, Tasks};
 pub use crate::clock::Clock;
 pub use crate::error::{Error, StartError, StoreError, StoreErrorKind};
 pub use crate::handler::{
-    Context, Handler, HandlerConfig, HandlerError, Job, Outcome, Result, ResultExt, Signal, State,
+    Attempt, Context, Handler, HandlerConfig, HandlerError, Outcome, Result, ResultExt, Signal, State,
 };
 pub use crate::registry::{Location, TaskType};
-pub use crate::runtime::{Builder, Worker, builder, run};
+pub use crate::runtime::{Worker, WorkerBuilder, builder, run};
 pub use crate::schedule::{Gap, Missed, Overlap, Recurrence, RecurrenceError, Retry, Schedule, preview};
 pub use crate::store::{Filter, Order};
 pub use crate::task::transition::Change;
@@ -32,7 +32,7 @@ pub use oncetask_macros::OnceTask;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::client::Draft;
-    pub use crate::handler::{HandlerConfig, NoCancel, NoRun, clean_up, deliver, is_grouped, needs};
+    pub use crate::handler::{HandlerConfig, NoOnCancel, NoRun, clean_up, deliver, is_grouped, needs};
     pub use crate::registry::{Discovered, Handled, HandlerDefinition, TaskType};
     pub use crate::schedule::{Gap, Missed, Overlap, Recurrence, Recurs, Retry, RunAt, Schedule};
     pub use crate::task::{IdBuilder, Payload, ResourceKey, TaskId};

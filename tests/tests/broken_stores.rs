@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use oncetask::store::{
-    Action, Answer, ClaimRequest, Claimed, Filter, Finish, Insert, Interest, MemoryStore, Page, Query,
-    Renewal, Renewed, Store, Watch,
+    Action, BoxFuture, ClaimRequest, ClaimResponse, Filter, Finish, Insert, MemoryStore, Page, Query,
+    Renewal, Renewed, Store, Subscription, Topic,
 };
 use oncetask::task::transition::{Change, LeaseLost};
 use oncetask::task::{Task, TaskId};
@@ -68,7 +68,7 @@ impl Store for Broken {
         self.sound.env()
     }
 
-    fn create(&self, mut tasks: Vec<Task>) -> Answer<'_, Vec<Insert>> {
+    fn create(&self, mut tasks: Vec<Task>) -> BoxFuture<'_, Vec<Insert>> {
         Box::pin(async move {
             let lost = self.fault == Fault::LosesTasks && tasks.len() > 1;
             let lost = lost.then(|| tasks.pop()).flatten();
@@ -78,23 +78,23 @@ impl Store for Broken {
         })
     }
 
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Task>>> {
+    fn get(&self, ids: Vec<TaskId>) -> BoxFuture<'_, Vec<Option<Task>>> {
         self.sound.get(ids)
     }
 
-    fn query(&self, query: Query) -> Answer<'_, Page> {
+    fn query(&self, query: Query) -> BoxFuture<'_, Page> {
         self.sound.query(query)
     }
 
-    fn count(&self, filter: Filter, now: DateTime<Utc>) -> Answer<'_, u64> {
+    fn count(&self, filter: Filter, now: DateTime<Utc>) -> BoxFuture<'_, u64> {
         self.sound.count(filter, self.now(now))
     }
 
-    fn kinds(&self) -> Answer<'_, Vec<String>> {
+    fn kinds(&self) -> BoxFuture<'_, Vec<String>> {
         self.sound.kinds()
     }
 
-    fn claim(&self, mut request: ClaimRequest) -> Answer<'_, Claimed> {
+    fn claim(&self, mut request: ClaimRequest) -> BoxFuture<'_, ClaimResponse> {
         request.now = self.now(request.now);
         Box::pin(async move {
             let mut claimed = self.sound.claim(request).await?;
@@ -105,7 +105,7 @@ impl Store for Broken {
         })
     }
 
-    fn renew(&self, mut renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
+    fn renew(&self, mut renewals: Vec<Renewal>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Renewed>> {
         if self.fault == Fault::ForgetsRenewals {
             for renewal in &mut renewals {
                 renewal.until = None;
@@ -118,7 +118,7 @@ impl Store for Broken {
         &self,
         mut finishes: Vec<Finish>,
         now: DateTime<Utc>,
-    ) -> Answer<'_, Vec<Result<(), LeaseLost>>> {
+    ) -> BoxFuture<'_, Vec<Result<(), LeaseLost>>> {
         Box::pin(async move {
             for finish in &mut finishes {
                 match self.fault {
@@ -131,16 +131,16 @@ impl Store for Broken {
         })
     }
 
-    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> Answer<'_, Vec<Change>> {
+    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Change>> {
         self.sound.change(ids, action, self.now(now))
     }
 
-    fn watch(&self, interest: Interest) -> Watch {
+    fn subscribe(&self, topic: Topic) -> Subscription {
         if self.fault == Fault::RingsNobody {
-            // A bell that nobody has a hand on.
-            return MemoryStore::new("").watch(interest);
+            // A notifier that nobody has a hand on.
+            return MemoryStore::new("").subscribe(topic);
         }
-        self.sound.watch(interest)
+        self.sound.subscribe(topic)
     }
 }
 

@@ -237,7 +237,7 @@ async fn two_workers_share_a_file_each_task_once_and_no_two_of_a_key_at_a_time()
         number,
         key: number % KEYS,
     });
-    for created in fleet.client.create_all(tasks).await.expect("created") {
+    for created in fleet.client.create_many(tasks).await.expect("created") {
         created.expect("valid");
     }
     let workers = [fleet.start("first", PATIENCE), fleet.start("second", PATIENCE)];
@@ -304,7 +304,7 @@ impl Fleet {
     /// Kills a worker with one slot in the midst of many quick tasks. Returns those that it had claimed and not begun.
     async fn kill_in_mid_run(&self, round: u32) -> Vec<oncetask::Task> {
         let tasks = (0..ROUND).map(|number| Quick { number, round });
-        for created in self.client.create_all(tasks).await.expect("created") {
+        for created in self.client.create_many(tasks).await.expect("created") {
             created.expect("valid");
         }
         let before = self.events("begin");

@@ -66,7 +66,7 @@ pub(crate) async fn all(options: &Options) -> Result {
     let began = Instant::now();
     fill(&client, 0..options.tasks, CALL).await?;
     let took = began.elapsed();
-    let line = Line::of(&options.store, "create_all", options.tasks).rate(options.tasks, took);
+    let line = Line::of(&options.store, "create_many", options.tasks).rate(options.tasks, took);
     line.used(before, Usage::of_this_process()).print()?;
     Ok(())
 }
@@ -76,7 +76,7 @@ pub(crate) async fn fill(client: &Client, numbers: std::ops::Range<usize>, call:
     let mut numbers = numbers.peekable();
     while numbers.peek().is_some() {
         for created in client
-            .create_all(numbers.by_ref().take(call).map(Noop::new))
+            .create_many(numbers.by_ref().take(call).map(Noop::new))
             .await?
         {
             created?;

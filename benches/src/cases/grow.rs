@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use oncetask::store::{ClaimRequest, Query, Want};
+use oncetask::store::{ClaimRequest, Demand, Query};
 use oncetask::{Client, Filter, OnceTask};
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ pub(crate) async fn grow(options: &Options) -> Result {
     }
     for first in (0..WAITING).step_by(1000) {
         let tasks = (first..first + 1000).map(|number| Other { number });
-        client.create_all(tasks).await?;
+        client.create_many(tasks).await?;
     }
     let note = format!("{finished} finished, {WAITING} of another kind wait");
     probes.measure(options, &note).await?;
@@ -120,7 +120,7 @@ impl Probes<'_> {
         self.created += CALL;
         let probes = (first..first + CALL).map(|number| probe(format!("{name}-{number}"), keyed));
         let began = Instant::now();
-        self.client.create_all(probes).await?;
+        self.client.create_many(probes).await?;
         let create = began.elapsed();
         let began = Instant::now();
         let claimed = self.client.store().claim(all_probes()).await?;
@@ -154,12 +154,12 @@ impl Probes<'_> {
                 key: Some(format!("held-{number}")),
                 at: None,
             });
-            self.client.create_all(behind).await?;
+            self.client.create_many(behind).await?;
             let later = (0..CALL).map(|number| Probe {
                 at: Some(tomorrow),
                 ..probe(format!("later-{round}-{number}"), true)
             });
-            self.client.create_all(later).await?;
+            self.client.create_many(later).await?;
         }
         Ok(())
     }
@@ -175,16 +175,16 @@ fn probe(name: String, keyed: bool) -> Probe {
 
 /// A claim of everything that is due, for longer than the measurement lasts.
 fn all_probes() -> ClaimRequest {
-    let want = Want {
+    let demand = Demand {
         kinds: vec![Probe::KIND.to_owned()],
-        claims: CALL,
-        group: 1,
+        max_claims: CALL,
+        max_group: 1,
         lease: TimeDelta::days(1),
         generators_only: false,
     };
     ClaimRequest {
         owner: "bench".into(),
         now: Utc::now() + TimeDelta::milliseconds(2),
-        wants: vec![want],
+        demands: vec![demand],
     }
 }

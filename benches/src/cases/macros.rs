@@ -122,10 +122,10 @@ fn with_everything(number: u32) -> String {
         "#[derive(Serialize, Deserialize, OnceTask)] #[task(kind = \"k{number}\")]\n\
          #[id(\"t{number}:{{to}}:{{subject:hash}}\")] #[resource_key(\"user:{{to}}\")]\n\
          #[recurrence(\"FREQ=WEEKLY;BYDAY=MO;BYHOUR=9\", tz = \"Europe/Paris\", dtstart = \"2026-01-05T09:00:00\")]\n\
-         #[handler(retry = exponential(max_attempts = 5, base = \"1s\", max = \"1m\"), lease = \"15m\", concurrency = 3, cancel)] {}\n\
+         #[handler(retry = exponential(max_attempts = 5, base = \"1s\", max = \"1m\"), lease = \"15m\", concurrency = 3, on_cancel)] {}\n\
          impl Task{number} {{\n\
              async fn run(self, _: State<Mailer>, _: Context) -> oncetask::Result<u64> {{ Ok(self.size) }}\n\
-             async fn cancel(self) -> oncetask::Result {{ Ok(()) }}\n\
+             async fn on_cancel(self) -> oncetask::Result {{ Ok(()) }}\n\
          }}",
         fields(number)
     )

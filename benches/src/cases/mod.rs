@@ -21,7 +21,7 @@ pub(crate) async fn run(options: &Options) -> Result {
     }
     match options.case.as_str() {
         "create" => create::one_by_one(options).await,
-        "create_all" => create::all(options).await,
+        "create_many" => create::all(options).await,
         "drain" => drain::drain(options).await,
         "drain-worker" => drain::drain_worker(options).await,
         "latency" => latency::latency(options).await,

@@ -16,7 +16,7 @@ pub(crate) async fn overhead(options: &Options) -> Result {
     let before = Reading::take(&place)?;
     fill(&client, 0..options.tasks, 1000).await?;
     let stored = Reading::take(&place)?;
-    stored.line(&before, options, "create_all").print()?;
+    stored.line(&before, options, "create_many").print()?;
 
     run_all(&client, concurrency, options.tasks).await?;
     let mut line = Reading::take(&place)?.line(&stored, options, "drain");

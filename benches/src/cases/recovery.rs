@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use oncetask::{Handler, Job, OnceTask};
+use oncetask::{Attempt, Handler, OnceTask};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -112,7 +112,7 @@ impl Drop for Worker {
 pub(crate) async fn worker(options: &Options) -> Result {
     let client = open_as_told(options).await?.client;
     let heartbeat = options.heartbeat.ok_or("the heartbeat is missing")?;
-    let handler = Handler::new(|job: Job<Endless>| async move {
+    let handler = Handler::new(|job: Attempt<Endless>| async move {
         print(&job.attempt.to_string());
         if job.attempt == 1 {
             std::future::pending::<()>().await;

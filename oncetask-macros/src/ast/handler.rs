@@ -6,15 +6,15 @@ use proc_macro2::Span;
 use syn::spanned::Spanned as _;
 use syn::{ExprPath, Result, parse_quote_spanned};
 
-use crate::attr::{CancelForm, HandlerAttr};
+use crate::attr::{HandlerAttr, OnCancelForm};
 use crate::errors::Errors;
 use crate::value::{Count, DurationValue, Retry, show};
 
 pub(crate) struct Handler {
     pub(crate) run: Function,
-    pub(crate) cancel: Option<Function>,
+    pub(crate) on_cancel: Option<Function>,
     pub(crate) retry: Option<Retry>,
-    pub(crate) cancel_retry: Option<Retry>,
+    pub(crate) on_cancel_retry: Option<Retry>,
     pub(crate) lease: Option<DurationValue>,
     pub(crate) concurrency: Option<Count>,
     pub(crate) max_group: Option<Count>,
@@ -53,9 +53,9 @@ const LONGEST_LEASE: Duration = Duration::from_hours(24);
 
 pub(super) fn check(attr: HandlerAttr) -> Result<Handler> {
     let mut errors = Errors::default();
-    if let (Some((key, _)), None) = (&attr.cancel_retry, &attr.cancel) {
-        let message = "`cancel_retry` needs a cleanup handler: \
-                       add `cancel` for `Self::cancel`, or `cancel = path`";
+    if let (Some((key, _)), None) = (&attr.on_cancel_retry, &attr.on_cancel) {
+        let message = "`on_cancel_retry` needs a cleanup handler: \
+                       add `on_cancel` for `Self::on_cancel`, or `on_cancel = path`";
         errors.at(key, message);
     }
     if let Some((lease, span)) = attr.lease.as_ref().and_then(DurationValue::literal)
@@ -72,19 +72,19 @@ pub(super) fn check(attr: HandlerAttr) -> Result<Handler> {
         Some(path) => Function::given(path),
         None => Function::by_default(parse_quote_spanned!(span=> Self::run), span),
     };
-    let cancel = attr.cancel.and_then(|cancel| match cancel {
-        CancelForm::Method(span) => {
-            let path = parse_quote_spanned!(span=> Self::cancel);
+    let on_cancel = attr.on_cancel.and_then(|on_cancel| match on_cancel {
+        OnCancelForm::Method(span) => {
+            let path = parse_quote_spanned!(span=> Self::on_cancel);
             Some(Function::by_default(path, span))
         }
-        CancelForm::Path(path) => Some(Function::given(path)),
-        CancelForm::Invalid => None,
+        OnCancelForm::Path(path) => Some(Function::given(path)),
+        OnCancelForm::Invalid => None,
     });
     errors.finish(Some(Handler {
         run,
-        cancel,
+        on_cancel,
         retry: attr.retry,
-        cancel_retry: attr.cancel_retry.and_then(|(_, retry)| retry),
+        on_cancel_retry: attr.on_cancel_retry.and_then(|(_, retry)| retry),
         lease: attr.lease,
         concurrency: attr.concurrency,
         max_group: attr.max_group,

@@ -10,18 +10,18 @@ use crate::value::{Count, DurationValue, Retry, function};
 pub(crate) struct HandlerAttr {
     pub(crate) span: Span,
     pub(crate) run: Option<ExprPath>,
-    pub(crate) cancel: Option<CancelForm>,
+    pub(crate) on_cancel: Option<OnCancelForm>,
     pub(crate) retry: Option<Retry>,
-    pub(crate) cancel_retry: Option<(Ident, Option<Retry>)>,
+    pub(crate) on_cancel_retry: Option<(Ident, Option<Retry>)>,
     pub(crate) lease: Option<DurationValue>,
     pub(crate) concurrency: Option<Count>,
     pub(crate) max_group: Option<Count>,
 }
 
-pub(crate) enum CancelForm {
-    /// `cancel`
+pub(crate) enum OnCancelForm {
+    /// `on_cancel`
     Method(Span),
-    /// `cancel = path`
+    /// `on_cancel = path`
     Path(ExprPath),
     /// Nothing of the above; reported.
     Invalid,
@@ -29,9 +29,9 @@ pub(crate) enum CancelForm {
 
 const OPTIONS: &[&str] = &[
     "run",
-    "cancel",
+    "on_cancel",
     "retry",
-    "cancel_retry",
+    "on_cancel_retry",
     "lease",
     "concurrency",
     "max_group",
@@ -41,9 +41,9 @@ pub(super) fn parse(attr: &Attribute, errors: &mut Errors) -> HandlerAttr {
     let mut handler = HandlerAttr {
         span: attr.path().span(),
         run: None,
-        cancel: None,
+        on_cancel: None,
         retry: None,
-        cancel_retry: None,
+        on_cancel_retry: None,
         lease: None,
         concurrency: None,
         max_group: None,
@@ -51,18 +51,18 @@ pub(super) fn parse(attr: &Attribute, errors: &mut Errors) -> HandlerAttr {
     Options::new(OPTIONS, errors).parse_attr(attr, |input| {
         match input.key().to_string().as_str() {
             "run" => handler.run = Some(function(&input)?),
-            "cancel" if !input.has_value() => {
-                handler.cancel = Some(CancelForm::Method(input.key().span()));
+            "on_cancel" if !input.has_value() => {
+                handler.on_cancel = Some(OnCancelForm::Method(input.key().span()));
             }
-            "cancel" => {
+            "on_cancel" => {
                 // A wrong path is a cleanup handler all the same, for whatever needs one.
-                handler.cancel = Some(CancelForm::Invalid);
-                handler.cancel = Some(CancelForm::Path(function(&input)?));
+                handler.on_cancel = Some(OnCancelForm::Invalid);
+                handler.on_cancel = Some(OnCancelForm::Path(function(&input)?));
             }
             "retry" => handler.retry = Some(input.value()?),
-            "cancel_retry" => {
-                handler.cancel_retry = Some((input.key().clone(), None));
-                handler.cancel_retry = Some((input.key().clone(), Some(input.value()?)));
+            "on_cancel_retry" => {
+                handler.on_cancel_retry = Some((input.key().clone(), None));
+                handler.on_cancel_retry = Some((input.key().clone(), Some(input.value()?)));
             }
             "lease" => handler.lease = Some(input.value()?),
             "concurrency" => handler.concurrency = Some(input.value()?),

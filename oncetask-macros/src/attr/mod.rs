@@ -9,7 +9,7 @@ use quote::ToTokens as _;
 use syn::parse::ParseStream;
 use syn::{Attribute, Error, ExprPath, Ident, Result};
 
-pub(crate) use self::handler::{CancelForm, HandlerAttr};
+pub(crate) use self::handler::{HandlerAttr, OnCancelForm};
 pub(crate) use self::key::{KeyAttr, KeyForm};
 pub(crate) use self::schedule::{RecurrenceAttr, RecurrenceForm, Rule, RunAtAttr, RunAtForm};
 pub(crate) use self::task::TaskAttr;

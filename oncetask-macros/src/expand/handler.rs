@@ -27,13 +27,13 @@ pub(super) fn expand(task: &Task, handler: &Handler) -> TokenStream {
     let grouped = is_grouped(krate, &handler.run);
     let run = closure("deliver", &handler.run);
     let needs_run = needed(&handler.run);
-    let cancel = if let Some(cancel) = &handler.cancel {
-        let cancel = closure("clean_up", cancel);
-        quote!(::core::option::Option::Some(#cancel))
+    let on_cancel = if let Some(on_cancel) = &handler.on_cancel {
+        let on_cancel = closure("clean_up", on_cancel);
+        quote!(::core::option::Option::Some(#on_cancel))
     } else {
         quote!(::core::option::Option::None)
     };
-    let needs_cancel = handler.cancel.as_ref().map(needed);
+    let needs_cancel = handler.on_cancel.as_ref().map(needed);
     quote! {
         #imports
         #[automatically_derived]
@@ -42,7 +42,7 @@ pub(super) fn expand(task: &Task, handler: &Handler) -> TokenStream {
                 config: #config,
                 grouped: #grouped,
                 run: #run,
-                cancel: #cancel,
+                on_cancel: #on_cancel,
                 needs: |#needs| {
                     #needs_run
                     #needs_cancel
@@ -53,15 +53,18 @@ pub(super) fn expand(task: &Task, handler: &Handler) -> TokenStream {
     }
 }
 
-/// What `Self::run` and `Self::cancel` stand for where the type has none: an error that says so.
+/// What `Self::run` and `Self::on_cancel` stand for where the type has none: an error that says so.
 fn imports(krate: &Path, handler: &Handler) -> TokenStream {
     let run = handler
         .run
         .by_default
         .then(|| quote!(use #krate::__private::NoRun as _;));
-    let cancel = handler.cancel.as_ref().filter(|cancel| cancel.by_default);
-    let cancel = cancel.map(|_| quote!(use #krate::__private::NoCancel as _;));
-    quote!(#run #cancel)
+    let on_cancel = handler
+        .on_cancel
+        .as_ref()
+        .filter(|on_cancel| on_cancel.by_default);
+    let on_cancel = on_cancel.map(|_| quote!(use #krate::__private::NoOnCancel as _;));
+    quote!(#run #on_cancel)
 }
 
 fn is_grouped(krate: &Path, Function { path, span, .. }: &Function) -> TokenStream {
@@ -98,8 +101,8 @@ fn config(krate: &Path, handler: &Handler) -> TokenStream {
     if let Some(retry) = &handler.retry {
         config.call("retry", &retry::expand(krate, retry), retry.span());
     }
-    if let Some(retry) = &handler.cancel_retry {
-        config.call("cancel_retry", &retry::expand(krate, retry), retry.span());
+    if let Some(retry) = &handler.on_cancel_retry {
+        config.call("on_cancel_retry", &retry::expand(krate, retry), retry.span());
     }
     if let Some(lease) = &handler.lease {
         config.call("lease", lease, lease.span());

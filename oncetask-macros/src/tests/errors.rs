@@ -20,7 +20,7 @@ fn a_mistake_in_one_attribute_does_not_hide_those_in_others() {
         #[id("{usr}{x:?}")]
         #[resource_key("")]
         #[recurrence("FREQ=DALY", tz = "Mars", dtstart = "soon", missed = all(max = 0), gap = jump)]
-        #[handler(retry = exponential(base = "1m", max = "1s", jitter = half), lease = "15", run = "x", cancel = 7)]
+        #[handler(retry = exponential(base = "1m", max = "1s", jitter = half), lease = "15", run = "x", on_cancel = 7)]
         struct Task {
             user: u8,
             #[handler]
@@ -35,7 +35,7 @@ fn a_mistake_in_one_attribute_does_not_hide_those_in_others() {
         "`base` (1m) is longer than `max` (1s)",
         "`15` has no unit",
         "without quotes: `run = x`",
-        "as in `cancel = Self::cancel`",
+        "as in `on_cancel = Self::on_cancel`",
         "`#[run_at]` on a field",
         "`#[handler]` belongs on the struct",
         "the kind `a b`",

@@ -22,7 +22,7 @@ const SEEDS: [&str; 4] = [
 #[rustfmt::skip]
 const WORDS: [&str; 58] = [
     "task", "id", "resource_key", "run_at", "recurrence", "handler", "kind", "alias", "crate", "content", "hash",
-    "with", "run", "cancel", "retry", "cancel_retry", "lease", "concurrency", "max_group", "exponential", "fixed",
+    "with", "run", "on_cancel", "retry", "on_cancel_retry", "lease", "concurrency", "max_group", "exponential", "fixed",
     "never", "unlimited", "max_attempts", "base", "max", "factor", "delay", "jitter", "full", "none", "tz",
     "dtstart", "exdates", "rdates", "missed", "all", "one", "skip", "gap", "shift", "overlap", "first", "both",
     "at_start", "Self", "self", "super", "async", "move", "struct", "where", "dyn", "_", "LEASE", "Option",

@@ -13,14 +13,14 @@ pub(crate) use self::draft::MAX_JSON_BYTES;
 pub use self::list::Tasks;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::store::{self, Action, Filter, Insert, Interest, MemoryStore, Store, StoreUrl};
+use crate::store::{self, Action, Filter, Insert, MemoryStore, Store, StoreUrl, Topic};
 use crate::task::transition::Change;
 use crate::task::{Ending, OnceTask, ResourceKey, Status, Task, TaskId};
 
 /// Creates tasks, finds them, and cancels, resets and deletes them. Cheap to clone.
 ///
 /// ```
-/// use oncetask::{Client, Created, OnceTask};
+/// use oncetask::{Client, OnceTask};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize, OnceTask)]
@@ -29,11 +29,12 @@ use crate::task::{Ending, OnceTask, ResourceKey, Status, Task, TaskId};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
 /// let client = Client::in_memory();
-/// let created = client.create(Greet { name: "Ada".into() }).await?;
-/// assert_eq!(created.outcome, Created::New);
+/// let first = client.create(Greet { name: "Ada".into() }).await?;
+/// assert!(first.is_new);
 ///
-/// let again = client.create(Greet { name: "Ada".into() }).await?;
-/// assert_eq!(again.outcome, Created::Existing);
+/// let second = client.create(Greet { name: "Ada".into() }).await?;
+/// assert!(!second.is_new);
+/// assert_eq!(second.id(), first.id());
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -42,24 +43,23 @@ pub struct Client {
     clock: Clock,
 }
 
-/// What creating a task did.
+/// The result of creating a task.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Creation {
-    /// The id of the task.
-    pub id: TaskId,
-    /// Whether it was created or is stored already.
-    pub outcome: Created,
-    /// The task as it is stored: the one created now, or the one that was there.
+#[non_exhaustive]
+pub struct Enqueued {
+    /// The stored task: the new one, or the one that already existed.
     pub task: Task,
+    /// Whether the task is new. If a task with its id already existed, nothing was changed, whatever the status
+    /// of that task.
+    pub is_new: bool,
 }
 
-/// Whether a task was created or is stored already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Created {
-    /// The task is new.
-    New,
-    /// A task with this id was stored before, whatever has become of it; nothing was changed.
-    Existing,
+impl Enqueued {
+    /// Returns the id of the task.
+    #[must_use]
+    pub fn id(&self) -> &TaskId {
+        self.task.id()
+    }
 }
 
 impl Client {
@@ -164,12 +164,12 @@ impl Client {
     /// # Cancel safety
     ///
     /// The task is created or not. Creating it again tells which.
-    pub async fn create<T: OnceTask>(&self, task: T) -> Result<Creation, Error> {
+    pub async fn create<T: OnceTask>(&self, task: T) -> Result<Enqueued, Error> {
         let draft = Draft::of(&task)?;
         self.create_draft(draft).await
     }
 
-    pub(crate) async fn create_draft(&self, draft: Draft) -> Result<Creation, Error> {
+    pub(crate) async fn create_draft(&self, draft: Draft) -> Result<Enqueued, Error> {
         let task = draft.into_task(self.now())?;
         let inserts = self.store.create(vec![task.clone()]).await?;
         creation(task, answer(inserts.into_iter().next()))
@@ -185,10 +185,10 @@ impl Client {
     /// # Cancel safety
     ///
     /// Each task is created or not. Creating them again tells which.
-    pub async fn create_all<T: OnceTask>(
+    pub async fn create_many<T: OnceTask>(
         &self,
         tasks: impl IntoIterator<Item = T>,
-    ) -> Result<Vec<Result<Creation, Error>>, Error> {
+    ) -> Result<Vec<Result<Enqueued, Error>>, Error> {
         let now = self.now();
         let tasks: Vec<_> = tasks
             .into_iter()
@@ -391,14 +391,14 @@ impl Client {
     ///
     /// Dropping the future changes nothing.
     pub async fn wait(&self, id: &TaskId) -> Result<Task, Error> {
-        let mut watch = self.store.watch(Interest::Task(id.clone()));
+        let mut subscription = self.store.subscribe(Topic::Task(id.clone()));
         loop {
             let task = self
                 .get(id)
                 .await?
                 .ok_or_else(|| Error::NotFound { id: id.clone() })?;
             match task.state.done.map(|done| done.how) {
-                None => watch.rung().await,
+                None => subscription.notified().await,
                 Some(Ending::Completed) => return Ok(task),
                 Some(how) => {
                     return Err(Error::Unsuccessful {
@@ -417,10 +417,10 @@ fn answer<T>(answer: Option<T>) -> T {
     answer.expect("a store answers for each that it is asked for")
 }
 
-fn creation(task: Task, insert: Insert) -> Result<Creation, Error> {
-    let (outcome, task) = match insert {
-        Insert::New => (Created::New, task),
-        Insert::Existing(stored) if stored.spec.kind == task.spec.kind => (Created::Existing, *stored),
+fn creation(task: Task, insert: Insert) -> Result<Enqueued, Error> {
+    let (is_new, task) = match insert {
+        Insert::New => (true, task),
+        Insert::Existing(stored) if stored.spec.kind == task.spec.kind => (false, *stored),
         Insert::Existing(stored) => {
             return Err(Error::KindMismatch {
                 kind: task.kind().to_owned(),
@@ -435,11 +435,7 @@ fn creation(task: Task, insert: Insert) -> Result<Creation, Error> {
             });
         }
     };
-    Ok(Creation {
-        id: task.spec.id.clone(),
-        outcome,
-        task,
-    })
+    Ok(Enqueued { task, is_new })
 }
 
 impl fmt::Debug for Client {

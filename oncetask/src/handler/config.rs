@@ -9,7 +9,7 @@ pub struct HandlerConfig {
     /// How a failed task is retried.
     pub retry: Retry,
     /// How a failed cleanup handler is retried.
-    pub cancel_retry: Retry,
+    pub on_cancel_retry: Retry,
     /// The longest that one attempt may hold its task: when it ends, the handler is stopped and the attempt
     /// has failed. Not what a crash costs: that is the runtime's heartbeat.
     pub lease: Duration,
@@ -24,7 +24,7 @@ impl HandlerConfig {
     /// minutes, one call at a time, groups of up to 100.
     pub const DEFAULT: Self = Self {
         retry: Retry::exponential(),
-        cancel_retry: Retry::exponential().max_attempts(5).max(Duration::from_mins(10)),
+        on_cancel_retry: Retry::exponential().max_attempts(5).max(Duration::from_mins(10)),
         lease: Duration::from_mins(10),
         concurrency: 1,
         max_group: 100,
@@ -50,9 +50,9 @@ impl HandlerConfig {
     /// When its first delay is longer than its longest. In a constant that is a compile error.
     #[must_use]
     #[track_caller]
-    pub const fn cancel_retry(mut self, retry: Retry) -> Self {
+    pub const fn on_cancel_retry(mut self, retry: Retry) -> Self {
         retry.check();
-        self.cancel_retry = retry;
+        self.on_cancel_retry = retry;
         self
     }
 

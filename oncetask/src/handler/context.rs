@@ -105,7 +105,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// Application state, given to [`Builder::state`](crate::Builder::state) and taken by handlers.
+/// Application state, given to [`WorkerBuilder::state`](crate::WorkerBuilder::state) and taken by handlers.
 ///
 /// ```
 /// use oncetask::State;

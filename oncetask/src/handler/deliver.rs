@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::HandlerConfig;
 use super::callable::{Callable, Extract, HandlerFuture};
 use super::context::{Context, Needs};
-use super::input::{CleanupInput, Job, TaskInput};
-use super::output::{HandlerOutput, Reply};
+use super::input::{Attempt, CleanupInput, TaskInput};
+use super::output::{HandlerOutcome, HandlerOutput};
 use crate::runtime::panics;
 use crate::store::ClaimedTask;
 use crate::task::{Json, OnceTask};
@@ -28,7 +28,7 @@ pub struct Taken {
     /// The places in the delivery of the tasks that could not be read, and why.
     pub(crate) unreadable: Vec<(usize, String)>,
     /// The call with the others, if there are others.
-    pub(crate) call: Option<BoxFuture<Reply>>,
+    pub(crate) call: Option<BoxFuture<HandlerOutcome>>,
 }
 
 /// A handler, its types erased.
@@ -51,15 +51,15 @@ where
     for (place, ClaimedTask { task: stored, .. }) in held.iter().enumerate() {
         let (id, attempt) = (stored.id().clone(), context.held.attempt_of(stored));
         match read(&stored.spec.payload) {
-            Ok(task) => jobs.push(Job { task, id, attempt }),
+            Ok(task) => jobs.push(Attempt { task, id, attempt }),
             Err(error) => unreadable.push((place, error)),
         }
     }
-    let call = (!jobs.is_empty()).then(|| -> BoxFuture<Reply> {
+    let call = (!jobs.is_empty()).then(|| -> BoxFuture<HandlerOutcome> {
         // The handler is called inside the future: what it does before its first `.await` is part of it.
         Box::pin(async move {
-            let future = handler.call(F::First::from_jobs(jobs), F::Rest::extract(&context));
-            future.await.into_reply()
+            let future = handler.call(F::First::from_attempts(jobs), F::Rest::extract(&context));
+            future.await.into_handler_outcome()
         })
     });
     Taken { unreadable, call }
@@ -161,7 +161,7 @@ impl Handler {
 
     /// Adds a cleanup handler, which runs when a task of this type has been cancelled.
     #[must_use]
-    pub fn cancel<T, F, Args>(mut self, handler: F) -> Self
+    pub fn on_cancel<T, F, Args>(mut self, handler: F) -> Self
     where
         T: OnceTask,
         F: Callable<Args>,

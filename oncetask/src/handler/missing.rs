@@ -1,4 +1,4 @@
-//! What `Self::run` and `Self::cancel` name in an expansion where the type has no such function: an error
+//! What `Self::run` and `Self::on_cancel` name in an expansion where the type has no such function: an error
 //! that says what to write. A function of the type's own comes before these.
 
 use std::future::Ready;
@@ -12,12 +12,12 @@ use std::future::Ready;
 )]
 pub trait HasRun {}
 
-/// A type with the associated function `cancel`. Nothing implements it: it shows up in an error message only.
+/// A type with the associated function `on_cancel`. Nothing implements it: it shows up in an error message only.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has a `#[handler(cancel)]`, but no function `cancel`",
-    label = "this calls `{Self}::cancel`, which does not exist",
-    note = "write one: `impl {Self} {{ async fn cancel(self) -> oncetask::Result {{ .. }} }}`",
-    note = "or name another function: `#[handler(cancel = path)]`"
+    message = "`{Self}` has a `#[handler(on_cancel)]`, but no function `on_cancel`",
+    label = "this calls `{Self}::on_cancel`, which does not exist",
+    note = "write one: `impl {Self} {{ async fn on_cancel(self) -> oncetask::Result {{ .. }} }}`",
+    note = "or name another function: `#[handler(on_cancel = path)]`"
 )]
 pub trait HasCancel {}
 
@@ -32,8 +32,8 @@ pub trait NoRun: Sized {
 }
 
 #[doc(hidden)]
-pub trait NoCancel: Sized {
-    fn cancel(self) -> Ready<()>
+pub trait NoOnCancel: Sized {
+    fn on_cancel(self) -> Ready<()>
     where
         Self: HasCancel,
     {
@@ -42,4 +42,4 @@ pub trait NoCancel: Sized {
 }
 
 impl<T> NoRun for T {}
-impl<T> NoCancel for T {}
+impl<T> NoOnCancel for T {}

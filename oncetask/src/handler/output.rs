@@ -8,7 +8,7 @@ use crate::task::Json;
 /// What became of a call of a handler.
 #[doc(hidden)]
 #[derive(Debug)]
-pub enum Reply {
+pub enum HandlerOutcome {
     /// The same for every task of the call.
     All(Result<Option<Json>, HandlerError>),
     /// One for each task, in the order given.
@@ -68,24 +68,26 @@ impl Serialize for Outcome {
 )]
 pub trait HandlerOutput {
     #[doc(hidden)]
-    fn into_reply(self) -> Reply;
+    fn into_handler_outcome(self) -> HandlerOutcome;
 }
 
 #[diagnostic::do_not_recommend]
 impl HandlerOutput for () {
-    fn into_reply(self) -> Reply {
-        Reply::All(Ok(None))
+    fn into_handler_outcome(self) -> HandlerOutcome {
+        HandlerOutcome::All(Ok(None))
     }
 }
 
 impl<T: Serialize + 'static, E: HandlerFailure> HandlerOutput for Result<T, E> {
-    fn into_reply(self) -> Reply {
+    fn into_handler_outcome(self) -> HandlerOutcome {
         match self {
-            Err(error) => Reply::All(Err(error.into_handler_error())),
+            Err(error) => HandlerOutcome::All(Err(error.into_handler_error())),
             // One type needs treatment of its own, and the compiler allows no second implementation for it.
             Ok(output) => match (Box::new(output) as Box<dyn Any>).downcast::<Vec<Outcome>>() {
-                Ok(outcomes) => Reply::Each(*outcomes),
-                Err(output) => Reply::All(output.downcast::<T>().map_or(Ok(None), |output| stored(&*output))),
+                Ok(outcomes) => HandlerOutcome::Each(*outcomes),
+                Err(output) => {
+                    HandlerOutcome::All(output.downcast::<T>().map_or(Ok(None), |output| stored(&*output)))
+                }
             },
         }
     }

@@ -177,7 +177,7 @@ mod tests {
             config: HandlerConfig::DEFAULT,
             grouped: is_grouped::<Self, _, _>(&mail),
             run: |delivery| deliver::<Self, _, _>(mail, delivery),
-            cancel: None,
+            on_cancel: None,
             needs: |needed| needs(&mail, needed),
         };
     }
@@ -264,7 +264,7 @@ mod tests {
         config.concurrency = 0;
         let given = [
             Handler::new(|_: Nameless, _: State<Vec<u8>>| async {}).config(config),
-            Handler::new(|_: Report| async {}).cancel(|_: Mail| async {}),
+            Handler::new(|_: Report| async {}).on_cancel(|_: Mail| async {}),
         ];
         let found = problems(&[MAIL], &given, &States::default());
         let expected = [

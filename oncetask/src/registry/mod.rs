@@ -36,7 +36,7 @@ pub struct HandlerDefinition {
     pub config: HandlerConfig,
     pub grouped: bool,
     pub run: fn(Delivery) -> Taken,
-    pub cancel: Option<fn(Delivery) -> Taken>,
+    pub on_cancel: Option<fn(Delivery) -> Taken>,
     pub needs: fn(&mut Needs),
 }
 
@@ -177,10 +177,10 @@ pub(crate) fn runnables(types: &[TaskType], given: Vec<Handler>) -> Vec<Runnable
             config,
             grouped,
             run,
-            cancel,
+            on_cancel,
             ..
         } = task.handler?;
-        let cleanup = cancel.map(|cancel| Arc::new(cancel) as HandlerFn);
+        let cleanup = on_cancel.map(|on_cancel| Arc::new(on_cancel) as HandlerFn);
         Some(Runnable {
             kind: task.kind,
             aliases: task.aliases,

@@ -41,8 +41,8 @@ pub async fn run() -> Result<(), Error> {
 ///     oncetask::builder().state(Mailer::new()).run().await
 /// }
 /// ```
-pub fn builder() -> Builder {
-    Builder {
+pub fn builder() -> WorkerBuilder {
+    WorkerBuilder {
         client: None,
         states: States::default(),
         types: None,
@@ -55,7 +55,7 @@ pub fn builder() -> Builder {
 
 /// Configures a worker: what [`builder`] returns.
 #[must_use = "call `.run()`"]
-pub struct Builder {
+pub struct WorkerBuilder {
     pub(super) client: Option<Client>,
     pub(super) states: States,
     types: Option<Vec<TaskType>>,
@@ -65,7 +65,7 @@ pub struct Builder {
     pub(super) drive: Drive,
 }
 
-impl Builder {
+impl WorkerBuilder {
     /// Uses this client, and its store.
     pub fn client(mut self, client: Client) -> Self {
         self.client = Some(client);
@@ -171,9 +171,9 @@ impl Builder {
     }
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for WorkerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("WorkerBuilder")
             .field("client", &self.client)
             .field("handlers", &self.handlers)
             .field("heartbeat", &self.heartbeat)

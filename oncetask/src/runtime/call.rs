@@ -8,7 +8,7 @@ use super::execute::finishes;
 use super::lease::{Held, Hold};
 use super::panics::{self, Caught, Panic};
 use super::verdict::{later, outcomes, verdict};
-use crate::handler::{Context, Delivery, HandlerFn, Reply, Taken};
+use crate::handler::{Context, Delivery, HandlerFn, HandlerOutcome, Taken};
 use crate::registry::Runnable;
 use crate::schedule::Retry;
 use crate::store::Finish;
@@ -17,7 +17,7 @@ use crate::task::transition::{Phase, Verdict, deferral};
 
 /// How a call ended.
 enum End {
-    Replied(Reply),
+    Replied(HandlerOutcome),
     Panicked(Panic),
     /// Its lease came to its end.
     Stopped,
@@ -79,12 +79,12 @@ pub(super) async fn call(
     ends
 }
 
-fn failed(error: String) -> Reply {
-    Reply::All(Err(error.into()))
+fn failed(error: String) -> HandlerOutcome {
+    HandlerOutcome::All(Err(error.into()))
 }
 
 /// Drives the handler until it returns, panics, or has to be dropped.
-async fn run(engine: &Engine, call: impl Future<Output = Reply> + Unpin, hold: &Hold) -> End {
+async fn run(engine: &Engine, call: impl Future<Output = HandlerOutcome> + Unpin, hold: &Hold) -> End {
     let held = &hold.0;
     let mut call = Caught(call);
     let guarded = std::future::poll_fn(|cx| {
@@ -192,6 +192,6 @@ fn log_verdict(task: &Task, verdict: Verdict) -> Verdict {
 pub(super) fn retry(runnable: &Runnable, phase: Phase) -> &Retry {
     match phase {
         Phase::Run => &runnable.config.retry,
-        Phase::Cleanup => &runnable.config.cancel_retry,
+        Phase::Cleanup => &runnable.config.on_cancel_retry,
     }
 }

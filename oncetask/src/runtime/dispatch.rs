@@ -2,7 +2,7 @@
 //! to look.
 //!
 //! A reason is: a slot got free, the store rang, or the earliest instant has come at which the store said
-//! that a task would be due. There is no polling; a store that cannot ring polls behind its own bell.
+//! that a task would be due. There is no polling; a store that cannot ring polls behind its own notifier.
 //!
 //! What was claimed goes to its handler's queue (see [`lanes`]), and a lane for each slot works that off.
 
@@ -21,7 +21,7 @@ use super::lanes;
 use super::room::Room;
 use super::stretch::Stretch;
 use crate::error::StoreError;
-use crate::store::{ClaimRequest, Claimed, Interest, Rung, Watch};
+use crate::store::{ClaimRequest, ClaimResponse, Subscription, Topic, Wakeup};
 
 /// The longest sleep before the clock is read again: the computer's clock may have been set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -92,7 +92,7 @@ struct Dispatcher {
 /// Claims and runs tasks until the engine drains, then waits for the calls that are under way.
 pub(super) async fn dispatch(engine: Arc<Engine>) {
     let (news, heard) = mpsc::unbounded_channel();
-    let ahead = engine.client.store().may_claim_ahead();
+    let ahead = engine.client.store().may_prefetch();
     let rooms = engine
         .runnables
         .iter()
@@ -117,7 +117,7 @@ pub(super) async fn dispatch(engine: Arc<Engine>) {
 impl Dispatcher {
     async fn run(&mut self) {
         let kinds = self.rooms.iter().flat_map(|room| room.kinds.clone()).collect();
-        let mut watch = self.engine.client.store().watch(Interest::Kinds(kinds));
+        let mut subscription = self.engine.client.store().subscribe(Topic::Kinds(kinds));
         let engine = self.engine.clone();
         while !engine.draining.is_set() {
             self.gather_news().await;
@@ -126,7 +126,7 @@ impl Dispatcher {
             self.give_back(lanes::STALE);
             let wait = match self.until_retry() {
                 Some(wait) => wait,
-                None if self.rooms.iter().any(Room::wants) => self.claim(&mut watch).await,
+                None if self.rooms.iter().any(Room::demands) => self.claim(&mut subscription).await,
                 None => self.until_due(),
             };
             let wait = wait.min(self.until_stale());
@@ -134,7 +134,7 @@ impl Dispatcher {
             tokio::select! {
                 biased;
                 () = engine.draining.wait() => {}
-                rung = watch.rung() => {
+                rung = subscription.notified() => {
                     self.rung(&rung);
                     self.take_news();
                 }
@@ -154,17 +154,17 @@ impl Dispatcher {
     }
 
     /// Claims for every handler that has room. Returns how long to wait afterwards.
-    async fn claim(&mut self, watch: &mut Watch) -> Duration {
+    async fn claim(&mut self, subscription: &mut Subscription) -> Duration {
         let asked: Vec<_> = (0..self.rooms.len())
-            .filter(|place| self.rooms[*place].wants())
+            .filter(|place| self.rooms[*place].demands())
             .map(|place| Asked {
                 place,
                 turns: !self.rooms[place].claims_tasks(),
             })
             .collect();
-        let (wants, leases): (Vec<_>, Vec<_>) = asked
+        let (demands, leases): (Vec<_>, Vec<_>) = asked
             .iter()
-            .map(|asked| self.rooms[asked.place].want(asked.turns, self.stretch.least()))
+            .map(|asked| self.rooms[asked.place].demand(asked.turns, self.stretch.least()))
             .unzip();
         // Read before the clock that the lease is stored by, and before the request is sent: see the module `lease`.
         let sent = Instant::now();
@@ -172,9 +172,9 @@ impl Dispatcher {
         let request = ClaimRequest {
             owner: self.engine.owner.clone(),
             now,
-            wants,
+            demands,
         };
-        let (answer, meanwhile) = self.answer(request, watch).await;
+        let (answer, meanwhile) = self.answer(request, subscription).await;
         let wait = match answer {
             Ok(claimed) => {
                 (self.failures, self.retry_at) = (0, None);
@@ -205,8 +205,8 @@ impl Dispatcher {
     async fn answer(
         &mut self,
         request: ClaimRequest,
-        watch: &mut Watch,
-    ) -> (Result<Claimed, StoreError>, Meanwhile) {
+        subscription: &mut Subscription,
+    ) -> (Result<ClaimResponse, StoreError>, Meanwhile) {
         let engine = self.engine.clone();
         let mut claiming = engine.client.store().claim(request);
         let mut meanwhile = Meanwhile::default();
@@ -214,7 +214,7 @@ impl Dispatcher {
             tokio::select! {
                 biased;
                 answer = &mut claiming => return (answer, meanwhile),
-                rung = watch.rung() => {
+                rung = subscription.notified() => {
                     self.engine.keeper.stopped(&rung.stopped);
                     meanwhile.rang = true;
                 }
@@ -230,7 +230,7 @@ impl Dispatcher {
         &mut self,
         asked: &[Asked],
         leases: &[Duration],
-        claimed: Claimed,
+        claimed: ClaimResponse,
         (sent, now): (Instant, DateTime<Utc>),
     ) -> Duration {
         let longest = leases.iter().max().copied().unwrap_or_default();
@@ -241,13 +241,13 @@ impl Dispatcher {
         }
         let mut claims: Vec<_> = asked.iter().map(|_| Vec::new()).collect();
         for claim in claimed.claims {
-            let place = asked[claim.want].place;
+            let place = asked[claim.demand].place;
             self.rooms[place].learn(&claim);
-            claims[claim.want].push(Assignment {
+            claims[claim.demand].push(Assignment {
                 runnable: place,
                 tasks: claim.tasks,
                 sent,
-                lease: leases[claim.want],
+                lease: leases[claim.demand],
             });
         }
         for (Asked { place, turns }, claims) in asked.iter().zip(claims) {
@@ -258,7 +258,7 @@ impl Dispatcher {
                 self.open_lanes(*place);
             }
         }
-        match self.rooms.iter().any(Room::wants) {
+        match self.rooms.iter().any(Room::demands) {
             true if got_nothing => LOST_RACE,
             true => Duration::ZERO,
             false => self.until_due(),
@@ -329,7 +329,7 @@ impl Dispatcher {
         }
     }
 
-    fn rung(&mut self, rung: &Rung) {
+    fn rung(&mut self, rung: &Wakeup) {
         self.rooms.iter_mut().for_each(Room::rung);
         self.engine.keeper.stopped(&rung.stopped);
     }
@@ -338,7 +338,11 @@ impl Dispatcher {
     /// would be out of work before the claim is answered: then news is heard while the claim is on its way, or
     /// after it.
     async fn gather_news(&mut self) {
-        if self.rooms.iter().any(|room| room.wants() && room.queue.is_low()) {
+        if self
+            .rooms
+            .iter()
+            .any(|room| room.demands() && room.queue.is_low())
+        {
             // A store may answer without ever having to wait.
             return coop::consume_budget().await;
         }

@@ -149,11 +149,11 @@ fn may_begin(engine: &Engine, hold: &Hold) -> bool {
     in_time
 }
 
-/// The verdict on a task whose attempt that fell silent was the last that the policy allows. What fell silent
+/// The verdict on a task whose attempt that fell orphaned was the last that the policy allows. What fell orphaned
 /// before the first cleanup is the handler, whose attempts are not counted against it. A policy that panics
 /// allows none.
-fn exhausted(runnable: &Runnable, ClaimedTask { task, silent }: &ClaimedTask) -> Option<Verdict> {
-    if !silent {
+fn exhausted(runnable: &Runnable, ClaimedTask { task, orphaned }: &ClaimedTask) -> Option<Verdict> {
+    if !orphaned {
         return None;
     }
     let phase = phase(task);
@@ -179,7 +179,7 @@ pub(super) mod tests {
     use crate::task::{Json, Lease, LeaseToken, TaskId, TaskSpec, transition};
 
     /// A task as it is claimed.
-    pub(in crate::runtime) fn claimed(id: &str, silent: bool) -> ClaimedTask {
+    pub(in crate::runtime) fn claimed(id: &str, orphaned: bool) -> ClaimedTask {
         let now = Utc::now();
         let spec = TaskSpec {
             id: TaskId::new(id),
@@ -198,6 +198,6 @@ pub(super) mod tests {
             phase: Phase::Run,
         };
         transition::claim(&mut task, lease, now);
-        ClaimedTask { task, silent }
+        ClaimedTask { task, orphaned }
     }
 }

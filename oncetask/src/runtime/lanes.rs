@@ -10,7 +10,7 @@
 //!   take, and counts as no attempt. Nothing is claimed ahead again until many calls in a row were quick.
 //! - **No task fails for its neighbour.** After a crash nobody can tell what was claimed ahead from what ran,
 //!   so both count as an attempt. Therefore a handler that allows one attempt only gets nothing ahead; and a
-//!   task whose attempt before fell silent, which may be what brought the worker down, begins only when
+//!   task whose attempt before fell orphaned, which may be what brought the worker down, begins only when
 //!   nothing is claimed behind it.
 
 use std::collections::VecDeque;
@@ -80,7 +80,7 @@ impl Queue {
         };
         Self {
             slots: config.concurrency,
-            ahead: ahead && another(&config.retry) && another(&config.cancel_retry),
+            ahead: ahead && another(&config.retry) && another(&config.on_cancel_retry),
             state: Mutex::new(state),
         }
     }
@@ -129,7 +129,7 @@ impl Queue {
             state.pace = state.pace.saturating_mul(NEWEST - 1).saturating_add(took) / NEWEST;
         }
         let (_, assignment) = state.waiting.pop_front()?;
-        let behind = if assignment.tasks.iter().any(|task| task.silent) {
+        let behind = if assignment.tasks.iter().any(|task| task.orphaned) {
             state.clear()
         } else {
             Vec::new()
@@ -195,10 +195,10 @@ mod tests {
 
     const QUICK: Duration = Duration::from_micros(10);
 
-    fn claim(silent: bool) -> Assignment {
+    fn claim(orphaned: bool) -> Assignment {
         Assignment {
             runnable: 0,
-            tasks: vec![claimed("a", silent)],
+            tasks: vec![claimed("a", orphaned)],
             sent: Instant::now() - Duration::from_mins(1),
             lease: LEASE,
         }

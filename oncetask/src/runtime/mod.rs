@@ -26,7 +26,7 @@ mod verdict;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::builder::{Builder, builder, run};
+pub use self::builder::{WorkerBuilder, builder, run};
 use self::complete::Completer;
 use self::drive::Drive;
 use self::latch::Latch;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::lanes::{self, Queue};
 use crate::registry::Runnable;
-use crate::store::{Claim, ClaimedTask, Want};
+use crate::store::{Claim, ClaimedTask, Demand};
 
 /// How many generators take their turns without a slot after one claim.
 const TURNS: usize = 32;
@@ -70,7 +70,7 @@ impl Room {
         }
     }
 
-    pub(super) fn wants(&self) -> bool {
+    pub(super) fn demands(&self) -> bool {
         self.outlook().look
     }
 
@@ -90,21 +90,21 @@ impl Room {
 
     /// What to ask for, and how long its leases last: so long at the least, as far as an attempt may. Of a store that
     /// takes longer than a lease ahead lasts nothing is claimed ahead, for that would not be for seconds.
-    pub(super) fn want(&self, generators_only: bool, least: Duration) -> (Want, Duration) {
+    pub(super) fn demand(&self, generators_only: bool, least: Duration) -> (Demand, Duration) {
         let usual = self.lease.max(least).min(self.limit);
         let (claims, lease) = match self.queue.room_ahead() {
             _ if generators_only => (TURNS, usual),
             ahead if ahead > 0 && least <= lanes::LEASE => (self.free + ahead, usual.min(lanes::LEASE)),
             _ => (self.free, usual),
         };
-        let want = Want {
+        let demand = Demand {
             kinds: self.kinds.clone(),
-            claims,
-            group: self.group,
+            max_claims: claims,
+            max_group: self.group,
             lease: chrono::TimeDelta::from_std(lease).expect("a lease lasts a day at most"),
             generators_only,
         };
-        (want, lease)
+        (demand, lease)
     }
 
     /// Notes what the store said of the rest.

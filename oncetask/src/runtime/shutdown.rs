@@ -11,7 +11,7 @@ use crate::error::Error;
 /// How long the claims of a worker whose grace is over may take to be given back.
 const GIVE_BACK: Duration = Duration::from_secs(10);
 
-/// A worker that runs in the background: what [`Builder::start`](crate::Builder::start) returns. Dropped, it
+/// A worker that runs in the background: what [`WorkerBuilder::start`](crate::WorkerBuilder::start) returns. Dropped, it
 /// stops without grace.
 #[must_use = "dropped, the worker stops"]
 pub struct Worker {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
-use super::builder::Builder;
+use super::builder::WorkerBuilder;
 use super::complete::Completer;
 use super::dispatch;
 use super::latch::Latch;
 use super::lease::Keeper;
 use super::panics;
 use super::shutdown::Worker;
-use crate::client::{Client, Created};
+use crate::client::Client;
 use crate::error::{Error, StartError};
 use crate::registry::{self, Runnable, TaskType};
 use crate::schedule::is_same_rule;
@@ -23,10 +23,10 @@ use crate::task::transition::Change;
 /// How long after its start a worker looks around.
 const SETTLED: Duration = Duration::from_secs(1);
 
-pub(super) async fn start(builder: Builder) -> Result<Worker, Error> {
+pub(super) async fn start(builder: WorkerBuilder) -> Result<Worker, Error> {
     builder.check()?;
     let types = builder.types();
-    let Builder {
+    let WorkerBuilder {
         client,
         states,
         handlers,
@@ -120,15 +120,15 @@ async fn ensure_generators(client: &Client, types: &[TaskType]) -> Result<(), Er
     for draft in types.iter().filter_map(TaskType::draft_at_start) {
         let draft = draft?;
         let rule = draft.rule().cloned();
-        let created = client.create_draft(draft).await?;
-        if let (Created::Existing, Some(rule)) = (created.outcome, rule) {
-            follow(client, &created.task, &rule).await?;
+        let enqueued = client.create_draft(draft).await?;
+        if let (false, Some(rule)) = (enqueued.is_new, rule) {
+            replace_rule(client, &enqueued.task, &rule).await?;
         }
     }
     Ok(())
 }
 
-async fn follow(client: &Client, stored: &Task, rule: &crate::Recurrence) -> Result<(), Error> {
+async fn replace_rule(client: &Client, stored: &Task, rule: &crate::Recurrence) -> Result<(), Error> {
     let Some(old) = stored
         .spec
         .recurrence
@@ -146,7 +146,7 @@ async fn follow(client: &Client, stored: &Task, rule: &crate::Recurrence) -> Res
     let (id, new) = (stored.id().clone(), rule.to_string());
     let changes = client
         .store()
-        .change(vec![id.clone()], Action::Follow { rule, next }, now)
+        .change(vec![id.clone()], Action::ReplaceRule { rule, next }, now)
         .await?;
     if changes.contains(&Change::Applied) {
         tracing::info!(%id, old = %old, new, %next, "the generator follows the rule in the code");

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::panics;
 use crate::client::MAX_JSON_BYTES;
-use crate::handler::{HandlerError, Outcome, Reply, Signal};
+use crate::handler::{HandlerError, HandlerOutcome, Outcome, Signal};
 use crate::schedule::Retry;
 use crate::task::Json;
 use crate::task::transition::Verdict;
@@ -64,19 +64,19 @@ fn failure(error: &HandlerError, attempt: u32, retry: &Retry, now: DateTime<Utc>
 
 /// One outcome for each task of a call, in order.
 pub(super) fn outcomes(
-    reply: Reply,
+    reply: HandlerOutcome,
     tasks: usize,
 ) -> impl Iterator<Item = Result<Option<Json>, HandlerError>> {
     let (each, same) = match reply {
-        Reply::Each(outcomes) if outcomes.len() == tasks => (outcomes, None),
-        Reply::Each(outcomes) => {
+        HandlerOutcome::Each(outcomes) if outcomes.len() == tasks => (outcomes, None),
+        HandlerOutcome::Each(outcomes) => {
             let error = format!(
                 "the handler took {tasks} tasks and returned {} outcomes: there has to be one for each, in order",
                 outcomes.len()
             );
             (Vec::new(), Some(Err(error.into())))
         }
-        Reply::All(outcome) => (Vec::new(), Some(outcome)),
+        HandlerOutcome::All(outcome) => (Vec::new(), Some(outcome)),
     };
     // The last gets the outcome itself: who is given an error sees to its end, which is the user's code.
     let mut left = if same.is_some() { tasks } else { 0 };

@@ -8,6 +8,7 @@ use super::Recurrence;
     clippy::large_enum_variant,
     reason = "it lives while one task is created, and people write it"
 )]
+#[non_exhaustive]
 pub enum Schedule {
     /// As soon as a worker is free.
     #[default]

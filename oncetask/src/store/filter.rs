@@ -14,6 +14,7 @@ use crate::task::{ResourceKey, Status, Task, TaskId};
 /// # let _ = filter;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Filter {
     /// Of this kind.
     pub kind: Option<String>,
@@ -37,6 +38,7 @@ pub struct Filter {
 
 /// The order in which tasks are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Order {
     /// By creation, the oldest first.
     #[default]
@@ -47,6 +49,7 @@ pub enum Order {
 
 /// A page's worth of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Query {
     /// Which tasks.
     pub filter: Filter,
@@ -60,6 +63,7 @@ pub struct Query {
 
 /// A page of tasks.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Page {
     /// The tasks.
     pub tasks: Vec<Task>,
@@ -69,6 +73,7 @@ pub struct Page {
 
 /// A place in a list: a task's creation and id. As text it can be handed to a browser and taken back.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Cursor {
     /// When the last task of the page was created.
     pub created_at: DateTime<Utc>,

@@ -2,23 +2,23 @@
 //!
 //! Nothing here reads a clock or a store.
 
+mod attempt;
 mod id;
 mod json;
 mod record;
+mod serial;
 mod status;
 pub mod transition;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::attempt::{AttemptError, Done, Ending, Lease, LeaseToken, Progress};
 pub use self::id::{IdBuilder, IdPart, ResourceKey, TaskId};
 pub use self::json::Json;
-pub use self::record::{
-    AttemptError, Done, Ending, Lease, LeaseToken, Occurrence, Progress, Task, TaskSpec, TaskState,
-    whole_millis, whole_millis_up,
-};
+pub use self::record::{Occurrence, QueueOrder, Task, TaskSpec, TaskState, whole_millis, whole_millis_up};
 pub use self::status::Status;
-use crate::client::{Client, Creation};
+use crate::client::{Client, Enqueued};
 use crate::error::Error;
 use crate::schedule::Schedule;
 
@@ -30,7 +30,7 @@ use crate::schedule::Schedule;
 ///
 /// Whatever the derive does can be written, for an enum, a generic type, or a crate without macros. A worker
 /// discovers derived types only: a handler of another is given to
-/// [`Builder::handler`](crate::Builder::handler).
+/// [`WorkerBuilder::handler`](crate::WorkerBuilder::handler).
 ///
 /// ```
 /// use std::time::Duration;
@@ -87,7 +87,7 @@ use crate::schedule::Schedule;
 /// let config = HandlerConfig::DEFAULT
 ///     .retry(Retry::exponential().max_attempts(5))
 ///     .lease(Duration::from_secs(60));
-/// let builder = oncetask::builder().handler(Handler::new(deliver).cancel(undo).config(config));
+/// let builder = oncetask::builder().handler(Handler::new(deliver).on_cancel(undo).config(config));
 ///
 /// let digest = Notice::Digest { team: 7 };
 /// assert_eq!(digest.id().as_str(), "digest:7");
@@ -125,7 +125,7 @@ pub trait OnceTask: Payload {
     /// # Errors
     ///
     /// As [`Client::create`].
-    fn enqueue(self, client: &Client) -> impl Future<Output = Result<Creation, Error>> + Send
+    fn enqueue(self, client: &Client) -> impl Future<Output = Result<Enqueued, Error>> + Send
     where
         Self: Sized,
     {

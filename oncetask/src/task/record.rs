@@ -1,45 +1,84 @@
-use std::fmt;
+//! The record of a task: what was created, and its state.
+
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::DeserializeOwned;
 
 use super::transition::Phase;
-use super::{Json, ResourceKey, Status, TaskId};
+use super::{AttemptError, Done, Json, Lease, Progress, ResourceKey, Status, TaskId};
 use crate::schedule::Recurrence;
 
-/// A stored task: what was created, and what has become of it.
+/// A stored task: what was created, and its current state.
 ///
 /// Every instant in it is in UTC and has whole milliseconds, so that it is the same instant in every store.
+///
+/// # JSON
+///
+/// A task serialises to an object for programs that print or serve it. Instants are RFC 3339 text. A field
+/// without a value is absent. The lease token is left out, because it authorises writes. The
+/// [status](Task::status) is left out, because it depends on the time of the question.
+///
+/// ```
+/// # use oncetask::{Client, OnceTask};
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Serialize, Deserialize, OnceTask)]
+/// #[id("greet:{name}")]
+/// struct Greet { name: String }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::in_memory();
+/// let task = client.create(Greet { name: "Ada".into() }).await?.task;
+/// let json = serde_json::to_value(&task)?;
+/// assert_eq!(json["id"], "greet:Ada");
+/// assert_eq!(json["kind"], "Greet");
+/// assert_eq!(json["payload"]["name"], "Ada");
+/// assert_eq!(json["attempts"], 0);
+/// # Ok(()) }
+/// ```
+///
+/// | field | meaning |
+/// | --- | --- |
+/// | `id`, `kind`, `payload`, `resource_key`, `created_at` | as in [`TaskSpec`] |
+/// | `recurrence` | the rule of a generator |
+/// | `occurrence` | `generator` and `at` of an occurrence |
+/// | `wait_until`, `attempts`, `cleanup_attempts`, `deferrals`, `result`, `cancelled_at` | as in [`TaskState`] |
+/// | `errors` | objects with `at`, `attempt`, `cleanup` and `error` |
+/// | `progress` | an object with `fraction`, `message` and `at` |
+/// | `lease` | an object with `until`, `owner` and `phase` (`run` or `cleanup`) |
+/// | `done` | an object with `at` and `how` (`completed`, `failed` or `cancelled`) |
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Task {
     /// What was created. Only a generator's rule ever changes.
     pub spec: TaskSpec,
-    /// What has become of it. Changed by the functions of [`transition`](super::transition) only.
+    /// The current state. Only the functions of [`transition`](super::transition) change it.
     pub state: TaskState,
 }
 
-/// What was created: the part of a task that stays.
+/// What was created: the part of a task that does not change.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct TaskSpec {
-    /// What makes it one task: a second task with this id in the environment is the same task.
+    /// The idempotency key: a second task with this id in the environment is the same task.
     pub id: TaskId,
-    /// The name of its type.
+    /// The name of the task's type.
     pub kind: Arc<str>,
-    /// The task itself, a JSON object.
+    /// The task's fields, a JSON object.
     pub payload: Json,
-    /// The resource that it works on. At most one claim of a (kind, key) is held at any instant.
+    /// The resource that the task works on. At most one claim of a (kind, key) is active at any instant.
     pub resource_key: Option<ResourceKey>,
-    /// When it was created. Of two tasks that are due at one instant the older goes first.
+    /// The instant of creation. Of two tasks with the same due time, the older one is claimed first.
     pub created_at: DateTime<Utc>,
-    /// Its rule, if it is a generator: a task that never runs itself but creates its occurrences.
+    /// The rule of a generator: a task that never runs a handler but creates its occurrences.
     pub recurrence: Option<Recurrence>,
-    /// Where it comes from, if it is an occurrence.
+    /// The generator and the instant of an occurrence.
     pub occurrence: Option<Occurrence>,
 }
 
-/// What makes a task an occurrence of a generator.
+/// The origin of a task that a generator created.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Occurrence {
     /// The id of the generator.
     pub generator: TaskId,
@@ -47,122 +86,57 @@ pub struct Occurrence {
     pub at: DateTime<Utc>,
 }
 
-/// What has become of a task: the part that changes.
+impl Occurrence {
+    /// Returns the occurrence of this generator at this instant.
+    #[must_use]
+    pub fn new(generator: TaskId, at: DateTime<Utc>) -> Self {
+        Self { generator, at }
+    }
+}
+
+/// The state of a task: the part that changes.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct TaskState {
-    /// It does not run before this instant: its schedule at first, the end of a backoff later.
+    /// The task does not run before this instant: at first its schedule, later the end of a backoff or a snooze.
     pub wait_until: DateTime<Utc>,
-    /// How many attempts have begun. Snoozed ones and those given back at a shutdown do not count.
+    /// The number of attempts that began. Snoozed and released attempts do not count.
     pub attempts: u32,
-    /// How many attempts of the cleanup handler have begun.
+    /// The number of attempts of the cleanup handler that began.
     pub cleanup_attempts: u32,
-    /// How often in a row no worker could read the payload.
+    /// How many times in a row no worker could decode the payload.
     pub deferrals: u32,
-    /// What went wrong: the first error and the last 99.
+    /// The errors of the attempts: the first one and the last 99.
     pub errors: Vec<AttemptError>,
-    /// What the handler returned.
+    /// The handler's result.
     pub result: Option<Json>,
-    /// How far the handler says it is.
+    /// The handler's last progress.
     pub progress: Option<Progress>,
-    /// Who holds the task, and until when.
+    /// The lease of the current claim.
     pub lease: Option<Lease>,
-    /// When its cancellation was accepted.
+    /// The instant at which the cancellation was accepted.
     pub cancelled_at: Option<DateTime<Utc>>,
-    /// When and how it ended.
+    /// The end of the task.
     pub done: Option<Done>,
 }
 
-/// A claim on a task, as the store keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// What every write under this claim must show.
-    pub token: LeaseToken,
-    /// When the claim ends unless it is extended.
-    pub until: DateTime<Utc>,
-    /// The worker, for people who look: host and process.
-    pub owner: Arc<str>,
-    /// What the claim is for.
-    pub phase: Phase,
-}
-
-/// What tells one claim of a task from every other claim of it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LeaseToken(u64);
-
-impl LeaseToken {
-    /// A token that no other claim has.
-    #[must_use]
-    pub fn random() -> Self {
-        Self(fastrand::u64(1..))
-    }
-
-    /// The token as a number, for a store.
-    #[must_use]
-    pub const fn to_bits(self) -> u64 {
-        self.0
-    }
-
-    /// The token that a store kept as a number.
-    #[must_use]
-    pub const fn from_bits(bits: u64) -> Self {
-        Self(bits)
-    }
-}
-
-impl fmt::Debug for LeaseToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-/// One thing that went wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttemptError {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// The number of the attempt, counted from one; 0 where the store does not say.
-    pub attempt: u32,
-    /// Whether it was an attempt of the cleanup handler.
-    pub cleanup: bool,
-    /// What, at most 4 KiB of it.
-    pub error: String,
-}
-
-/// How far a handler says it is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Progress {
-    /// From 0 to 1.
-    pub fraction: f64,
-    /// What it is doing, at most 4 KiB of it.
-    pub message: String,
-    /// When it said so.
-    pub at: DateTime<Utc>,
-}
-
-/// The end of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Done {
-    /// When.
-    pub at: DateTime<Utc>,
-    /// How.
-    pub how: Ending,
-}
-
-/// How a task ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ending {
-    /// The handler returned `Ok`.
-    Completed,
-    /// No attempt is left, or an error was permanent.
-    Failed,
-    /// It was cancelled, and cleaned up after if there is something to clean up.
-    Cancelled,
+/// The position of a task in its queue. Tasks are claimed in this order: the earliest due time first, and among
+/// equal due times the oldest task.
+///
+/// Every store orders its queue by these two columns. Another order, for example by priority, is a change here,
+/// in the `ORDER BY` of the SQLite store and in the indexes of the Firestore store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueOrder {
+    /// The due time: see [`TaskState::due`].
+    pub due: DateTime<Utc>,
+    /// The instant of creation.
+    pub created_at: DateTime<Utc>,
 }
 
 impl Task {
-    /// A task that was just created and waits for `wait_until`.
+    /// Returns a newly created task that waits until an instant.
     ///
-    /// Instants are brought to whole milliseconds, the schedule upwards: nothing runs early.
+    /// Instants are rounded to whole milliseconds. The schedule is rounded up, so that no task runs early.
     #[must_use]
     pub fn new(mut spec: TaskSpec, wait_until: DateTime<Utc>) -> Self {
         spec.created_at = whole_millis(spec.created_at);
@@ -172,61 +146,70 @@ impl Task {
         }
     }
 
-    /// Its id.
+    /// Returns the id.
     #[must_use]
     pub fn id(&self) -> &TaskId {
         &self.spec.id
     }
 
-    /// The name of its type.
+    /// Returns the name of the task's type.
     #[must_use]
     pub fn kind(&self) -> &str {
         &self.spec.kind
     }
 
-    /// The resource that it works on.
+    /// Returns the key of the resource that the task works on.
     #[must_use]
     pub fn resource_key(&self) -> Option<&ResourceKey> {
         self.spec.resource_key.as_ref()
     }
 
-    /// Where it stands at this instant.
+    /// Returns the status at this instant.
     #[must_use]
     pub fn status(&self, now: DateTime<Utc>) -> Status {
         Status::of(&self.state, now)
     }
 
-    /// Whether it has ended.
+    /// Returns whether the task has ended.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.state.done.is_some()
     }
 
-    /// The task as a type of yours.
+    /// Returns the position in the queue; `None` once the task is done.
+    #[must_use]
+    pub fn queue_order(&self) -> Option<QueueOrder> {
+        self.state.due().map(|due| QueueOrder {
+            due,
+            created_at: self.spec.created_at,
+        })
+    }
+
+    /// Decodes the payload into the task's type.
     ///
     /// # Errors
     ///
-    /// When the payload is not what the type expects.
+    /// Returns serde's error, with the path of the field, if the payload does not have the shape of the type.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         self.spec.payload.read_payload()
     }
 
-    /// What the handler returned, as a type of yours; `None` before it has.
+    /// Decodes the handler's result; `None` if there is none yet.
     ///
     /// # Errors
     ///
-    /// When the result is not what the type expects.
+    /// Returns serde's error, with the path of the field, if the result does not have the shape of the type.
     pub fn result<R: DeserializeOwned>(&self) -> Result<Option<R>, serde_json::Error> {
         self.state.result.as_ref().map(Json::read).transpose()
     }
 
-    /// What went wrong: the first error and the last 99.
+    /// Returns the errors of the attempts: the first one and the last 99.
     #[must_use]
     pub fn errors(&self) -> &[AttemptError] {
         &self.state.errors
     }
 
-    /// How many attempts have begun.
+    /// Returns the number of attempts that began.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.state.attempts
@@ -234,8 +217,22 @@ impl Task {
 }
 
 impl TaskSpec {
-    /// The resource key that a claim of the task holds. A generator holds none: it has its occurrences' key
-    /// but does no work itself, and must not wait for theirs.
+    /// Returns the spec of a task without a resource key that is neither a generator nor an occurrence.
+    #[must_use]
+    pub fn new(id: TaskId, kind: impl Into<Arc<str>>, payload: Json, created_at: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            kind: kind.into(),
+            payload,
+            resource_key: None,
+            created_at,
+            recurrence: None,
+            occurrence: None,
+        }
+    }
+
+    /// Returns the resource key that a claim of the task holds. A generator holds none: it stores the key for its
+    /// occurrences but does no work itself, so it must not wait for them.
     #[must_use]
     pub fn held_key(&self) -> Option<&ResourceKey> {
         self.resource_key.as_ref().filter(|_| self.recurrence.is_none())
@@ -243,7 +240,7 @@ impl TaskSpec {
 }
 
 impl TaskState {
-    /// The state of a task that was just created.
+    /// Returns the state of a newly created task.
     #[must_use]
     pub fn waiting_until(wait_until: DateTime<Utc>) -> Self {
         Self {
@@ -260,7 +257,7 @@ impl TaskState {
         }
     }
 
-    /// How many attempts of this phase have begun.
+    /// Returns the number of attempts of this phase that began.
     #[must_use]
     pub fn attempts_in(&self, phase: Phase) -> u32 {
         match phase {
@@ -269,9 +266,10 @@ impl TaskState {
         }
     }
 
-    /// The instant from which the task may be claimed; `None` once it is done.
+    /// Returns the due time: the instant from which the task may be claimed; `None` once it is done.
     ///
-    /// A leased task may be claimed when its lease ends: then its worker is gone.
+    /// The due time of a leased task is the end of its lease: a worker that has not extended the lease by then
+    /// has crashed or lost its connection.
     #[must_use]
     pub fn due(&self) -> Option<DateTime<Utc>> {
         match (&self.done, &self.lease) {
@@ -282,13 +280,13 @@ impl TaskState {
     }
 }
 
-/// The instant without what is finer than a millisecond.
+/// Rounds an instant down to whole milliseconds.
 #[must_use]
 pub fn whole_millis(at: DateTime<Utc>) -> DateTime<Utc> {
     at - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos() % 1_000_000))
 }
 
-/// The next instant of whole milliseconds, or this one.
+/// Rounds an instant up to whole milliseconds.
 #[must_use]
 pub fn whole_millis_up(at: DateTime<Utc>) -> DateTime<Utc> {
     let floor = whole_millis(at);

@@ -6,6 +6,7 @@ use super::{Ending, TaskState};
 
 /// Where a task stands. Derived from what is stored and the time, never stored itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Status {
     /// It may run now, as soon as a worker has room.
     Pending,

@@ -42,6 +42,7 @@ pub enum Phase {
 
 /// What a worker says when it lets go of a task.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Verdict {
     /// The handler returned this.
     Complete(Option<Json>),
@@ -85,6 +86,7 @@ pub enum Verdict {
 
 /// What a change that was asked for from outside did to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Change {
     /// It was made.
     Applied,
@@ -126,23 +128,23 @@ pub fn claim(task: &mut Task, lease: Lease, now: DateTime<Utc>) -> bool {
     let until = whole_millis(lease.until);
     let counts = task.spec.recurrence.is_none();
     let state = &mut task.state;
-    let silent = state.lease.take().filter(|_| counts);
+    let orphan = state.lease.take().filter(|_| counts);
     if let Some(Lease {
         owner, until, phase, ..
-    }) = &silent
+    }) = &orphan
     {
         let until = until.to_rfc3339_opts(SecondsFormat::Millis, true);
         let error = format!(
             "the attempt ended without a word: the worker {owner} held the lease until {until} and was not heard of again"
         );
-        note(state, *phase, error, now);
+        push_error(state, *phase, error, now);
     }
     if counts {
         let attempts = attempts(state, lease.phase);
         *attempts = attempts.saturating_add(1);
     }
     state.lease = Some(Lease { until, ..lease });
-    silent.is_some()
+    orphan.is_some()
 }
 
 /// Extends a claim, or stores progress under it, or both.
@@ -166,7 +168,7 @@ pub fn renew(
         return Err(LeaseLost);
     }
     lease.until = until.map_or(lease.until, |until| lease.until.max(whole_millis(until)));
-    say(state, token, progress)
+    set_progress(state, token, progress)
 }
 
 /// Stores progress under a claim, also when its lease has ended: a store calls this before [`finish`], so that what a
@@ -175,7 +177,11 @@ pub fn renew(
 /// # Errors
 ///
 /// [`LeaseLost`] when the task is held under another token or is done: nothing is changed.
-pub fn say(state: &mut TaskState, token: LeaseToken, progress: Option<Progress>) -> Result<(), LeaseLost> {
+pub fn set_progress(
+    state: &mut TaskState,
+    token: LeaseToken,
+    progress: Option<Progress>,
+) -> Result<(), LeaseLost> {
     held(state, token)?;
     if let Some(Progress {
         fraction,
@@ -185,7 +191,7 @@ pub fn say(state: &mut TaskState, token: LeaseToken, progress: Option<Progress>)
     {
         state.progress = Some(Progress {
             fraction,
-            message: cut(message),
+            message: truncate(message),
             at: whole_millis(at),
         });
     }
@@ -236,34 +242,34 @@ fn apply(state: &mut TaskState, phase: Phase, verdict: Verdict, now: DateTime<Ut
             Some(Ending::Completed)
         }
         Verdict::Retry { at, error } => {
-            note(state, phase, error, now);
+            push_error(state, phase, error, now);
             state.wait_until = whole_millis_up(at);
             None
         }
         Verdict::Fail { error } => {
-            note(state, phase, error, now);
+            push_error(state, phase, error, now);
             Some(Ending::Failed)
         }
         Verdict::Exhausted => {
-            uncount(state, phase);
+            refund_attempt(state, phase);
             Some(Ending::Failed)
         }
         Verdict::Cancel { reason } => {
-            note(state, phase, reason, now);
+            push_error(state, phase, reason, now);
             state.cancelled_at.get_or_insert(now);
             Some(Ending::Cancelled)
         }
         Verdict::Snooze { at } => {
-            uncount(state, phase);
+            refund_attempt(state, phase);
             state.wait_until = whole_millis_up(at);
             None
         }
         Verdict::Release => {
-            uncount(state, phase);
+            refund_attempt(state, phase);
             None
         }
         Verdict::Defer { at } => {
-            uncount(state, phase);
+            refund_attempt(state, phase);
             state.deferrals = state.deferrals.saturating_add(1);
             state.wait_until = whole_millis_up(at);
             None
@@ -315,7 +321,7 @@ pub fn reset(task: &mut Task, now: DateTime<Utc>) -> Change {
 }
 
 /// Gives a generator that has not ended another rule, and its next occurrence.
-pub fn follow(task: &mut Task, rule: &Recurrence, next: DateTime<Utc>) -> Change {
+pub fn replace_rule(task: &mut Task, rule: &Recurrence, next: DateTime<Utc>) -> Change {
     if task.state.done.is_some() {
         return Change::AlreadyDone;
     }
@@ -349,13 +355,13 @@ fn attempts(state: &mut TaskState, phase: Phase) -> &mut u32 {
     }
 }
 
-fn uncount(state: &mut TaskState, phase: Phase) {
+fn refund_attempt(state: &mut TaskState, phase: Phase) {
     let attempts = attempts(state, phase);
     *attempts = attempts.saturating_sub(1);
 }
 
 /// Keeps an error: the first for what began it, and the newest.
-fn note(state: &mut TaskState, phase: Phase, error: String, at: DateTime<Utc>) {
+fn push_error(state: &mut TaskState, phase: Phase, error: String, at: DateTime<Utc>) {
     if state.errors.len() >= MAX_ERRORS {
         // One that another program filled beyond our measure shrinks to it.
         state.errors.drain(1..state.errors.len() + 2 - MAX_ERRORS);
@@ -365,12 +371,12 @@ fn note(state: &mut TaskState, phase: Phase, error: String, at: DateTime<Utc>) {
         at,
         attempt,
         cleanup: phase == Phase::Cleanup,
-        error: cut(error),
+        error: truncate(error),
     });
 }
 
 /// As much of a text as a task keeps.
-fn cut(mut text: String) -> String {
+fn truncate(mut text: String) -> String {
     if text.len() > MAX_ERROR_BYTES {
         const MARK: &str = " [cut]";
         text.truncate(text.floor_char_boundary(MAX_ERROR_BYTES - MARK.len()));

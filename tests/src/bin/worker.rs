@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use oncetask::store::StoreUrl;
-use oncetask::{Client, Job, OnceTask, State};
+use oncetask::{Attempt, Client, OnceTask, State};
 use tests::journal::{Journal, Keyed, Quick, Stubborn, Ticking};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -38,14 +38,14 @@ async fn main() -> Result {
         .grace(Duration::from_millis(grace.parse()?));
     handlers
         .into_iter()
-        .fold(builder, oncetask::Builder::handler)
+        .fold(builder, oncetask::WorkerBuilder::handler)
         .run()
         .await?;
     Ok(())
 }
 
 /// Ticks for ever in its first attempt; ends at once in the next.
-async fn ticking(job: Job<Ticking>, journal: State<Journal>) -> oncetask::Result<u32> {
+async fn ticking(job: Attempt<Ticking>, journal: State<Journal>) -> oncetask::Result<u32> {
     journal.write("begin", &job.id, job.attempt);
     if job.attempt == 1 {
         loop {
@@ -58,7 +58,7 @@ async fn ticking(job: Job<Ticking>, journal: State<Journal>) -> oncetask::Result
 }
 
 /// Blocks its thread in its first attempt, where nothing can stop it, until a file appears.
-async fn stubborn(job: Job<Stubborn>, journal: State<Journal>) -> oncetask::Result<u32> {
+async fn stubborn(job: Attempt<Stubborn>, journal: State<Journal>) -> oncetask::Result<u32> {
     journal.write("begin", &job.id, job.attempt);
     while job.attempt == 1 && !job.until.exists() {
         std::thread::sleep(Duration::from_millis(5));
@@ -67,7 +67,7 @@ async fn stubborn(job: Job<Stubborn>, journal: State<Journal>) -> oncetask::Resu
     Ok(job.attempt)
 }
 
-async fn quick(job: Job<Quick>, journal: State<Journal>) {
+async fn quick(job: Attempt<Quick>, journal: State<Journal>) {
     journal.write("begin", &job.id, job.attempt);
 }
 

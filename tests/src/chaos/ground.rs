@@ -152,7 +152,7 @@ impl Ground {
         }
     }
 
-    /// Keeps what was written, for who wants to know what went wrong. Returns where.
+    /// Keeps what was written, for who demands to know what went wrong. Returns where.
     pub(crate) fn keep(mut self) -> Result<PathBuf> {
         self.mend();
         let kept = self.path("kept");

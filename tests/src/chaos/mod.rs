@@ -56,7 +56,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// How long a lease is stored for at a time. On a busy machine the emulator wants seconds for a claim.
+    /// How long a lease is stored for at a time. On a busy machine the emulator demands seconds for a claim.
     pub(crate) const fn heartbeat(self) -> Duration {
         match self {
             Self::Sqlite => Duration::from_secs(2),
@@ -215,7 +215,7 @@ impl Episode<'_> {
 
 #[expect(
     clippy::print_stdout,
-    reason = "who waits for half an hour wants to see something"
+    reason = "who waits for half an hour demands to see something"
 )]
 fn print(line: &str) {
     println!("{line}");

@@ -214,9 +214,9 @@ impl Life {
         id
     }
 
-    async fn create_all<T: OnceTask + Clone>(&self, tasks: Vec<T>) {
+    async fn create_many<T: OnceTask + Clone>(&self, tasks: Vec<T>) {
         let created = self.ledger.insist(|| {
-            let creating = self.client.create_all(tasks.clone());
+            let creating = self.client.create_many(tasks.clone());
             async { creating.await?.into_iter().collect::<Result<Vec<_>, _>>() }
         });
         for created in created.await {
@@ -235,13 +235,13 @@ impl Life {
         if self.rng.u8(0..6) == 0 {
             tasks[0].millis = self.rng.u64(1000..3000);
         }
-        self.create_all(tasks).await;
+        self.create_many(tasks).await;
     }
 
     async fn grouped(&mut self) {
         let (key, first) = (self.rng.u32(0..KEYS), self.number);
         let tasks = (first..first + BURST).map(|number| Grouped { key, number });
-        self.create_all(tasks.collect()).await;
+        self.create_many(tasks.collect()).await;
     }
 
     async fn delayed(&mut self) {

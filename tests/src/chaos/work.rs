@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use oncetask::store::StoreUrl;
 use oncetask::{
-    Client, Context, Handler, HandlerConfig, Job, OnceTask, Outcome, Recurrence, Retry, State, TaskId,
+    Attempt, Client, Context, Handler, HandlerConfig, OnceTask, Outcome, Recurrence, Retry, State, TaskId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +116,7 @@ pub async fn worker(store: &StoreUrl, journal: &Path) -> Result<(), oncetask::Er
     let config = HandlerConfig::DEFAULT
         .concurrency(6)
         .retry(again)
-        .cancel_retry(again);
+        .on_cancel_retry(again);
     let doomed = config.retry(Retry::fixed(Duration::from_millis(50)).max_attempts(DOOMED_ATTEMPTS));
     oncetask::builder()
         .only(&[])
@@ -131,7 +131,7 @@ pub async fn worker(store: &StoreUrl, journal: &Path) -> Result<(), oncetask::Er
         .handler(Handler::new(grouped).config(config.max_group(10)))
         .handler(Handler::new(delayed).config(config))
         .handler(Handler::new(tick).config(config.concurrency(12)))
-        .handler(Handler::new(stoppable).cancel(clean_up).config(config))
+        .handler(Handler::new(stoppable).on_cancel(clean_up).config(config))
         .handler(Handler::new(parent).config(config))
         .run()
         .await
@@ -140,29 +140,29 @@ pub async fn worker(store: &StoreUrl, journal: &Path) -> Result<(), oncetask::Er
 type Done = oncetask::Result<Receipt>;
 
 /// A call that completes its task when the work is done.
-async fn complete<T: OnceTask>(job: &Job<T>, journal: &Journal, millis: u64) -> Done {
+async fn complete<T: OnceTask>(job: &Attempt<T>, journal: &Journal, millis: u64) -> Done {
     let call = Call::begin(journal, Phase::Run, [(&job.id, job.attempt)]);
     call.work(millis).await;
     Ok(call.end())
 }
 
-async fn plain(job: Job<Plain>, journal: State<Journal>) -> Done {
+async fn plain(job: Attempt<Plain>, journal: State<Journal>) -> Done {
     complete(&job, &journal, job.millis).await
 }
 
-async fn keyed(job: Job<Keyed>, journal: State<Journal>) -> Done {
+async fn keyed(job: Attempt<Keyed>, journal: State<Journal>) -> Done {
     complete(&job, &journal, job.millis).await
 }
 
-async fn delayed(job: Job<Delayed>, journal: State<Journal>) -> Done {
+async fn delayed(job: Attempt<Delayed>, journal: State<Journal>) -> Done {
     complete(&job, &journal, 10).await
 }
 
-async fn tick(job: Job<Ticker>, journal: State<Journal>) -> Done {
+async fn tick(job: Attempt<Ticker>, journal: State<Journal>) -> Done {
     complete(&job, &journal, 20).await
 }
 
-async fn flaky(job: Job<Flaky>, journal: State<Journal>) -> Done {
+async fn flaky(job: Attempt<Flaky>, journal: State<Journal>) -> Done {
     let call = Call::begin(&journal, Phase::Run, [(&job.id, job.attempt)]);
     call.work(30).await;
     if job.attempt <= job.failures {
@@ -171,18 +171,18 @@ async fn flaky(job: Job<Flaky>, journal: State<Journal>) -> Done {
     Ok(call.end())
 }
 
-async fn fail(job: Job<Doomed>, journal: State<Journal>) -> Done {
+async fn fail(job: Attempt<Doomed>, journal: State<Journal>) -> Done {
     let call = Call::begin(&journal, Phase::Run, [(&job.id, job.attempt)]);
     call.work(20).await;
     Err(call.fail())
 }
 
 /// In a group every third one fails at first, and the others complete without it.
-async fn grouped(jobs: Vec<Job<Grouped>>, journal: State<Journal>) -> oncetask::Result<Vec<Outcome>> {
+async fn grouped(jobs: Vec<Attempt<Grouped>>, journal: State<Journal>) -> oncetask::Result<Vec<Outcome>> {
     let tasks = jobs.iter().map(|job| (&job.id, job.attempt));
     let call = Call::begin(&journal, Phase::Run, tasks);
     call.work(60).await;
-    let outcome = |(place, job): (usize, &Job<Grouped>)| {
+    let outcome = |(place, job): (usize, &Attempt<Grouped>)| {
         if job.attempt == 1 && job.number.is_multiple_of(3) {
             Outcome::error(call.fail_one(place))
         } else {
@@ -192,7 +192,7 @@ async fn grouped(jobs: Vec<Job<Grouped>>, journal: State<Journal>) -> oncetask::
     Ok(jobs.iter().enumerate().map(outcome).collect())
 }
 
-async fn stoppable(job: Job<Cancelled>, journal: State<Journal>, cx: Context) -> Done {
+async fn stoppable(job: Attempt<Cancelled>, journal: State<Journal>, cx: Context) -> Done {
     let call = Call::begin(&journal, Phase::Run, [(&job.id, job.attempt)]);
     let told = async {
         if job.deaf {
@@ -216,7 +216,7 @@ async fn ends_first(work: impl Future<Output = ()>, told: impl Future<Output = (
 }
 
 /// The first cleanup of some fails.
-async fn clean_up(job: Job<Cancelled>, journal: State<Journal>) -> oncetask::Result {
+async fn clean_up(job: Attempt<Cancelled>, journal: State<Journal>) -> oncetask::Result {
     let call = Call::begin(&journal, Phase::Cleanup, [(&job.id, job.attempt)]);
     call.work(40).await;
     if job.attempt == 1 && job.number.is_multiple_of(3) {
@@ -226,7 +226,7 @@ async fn clean_up(job: Job<Cancelled>, journal: State<Journal>) -> oncetask::Res
     Ok(())
 }
 
-async fn parent(job: Job<Parent>, client: Client, journal: State<Journal>) -> Done {
+async fn parent(job: Attempt<Parent>, client: Client, journal: State<Journal>) -> Done {
     let call = Call::begin(&journal, Phase::Run, [(&job.id, job.attempt)]);
     let child = Plain {
         number: CHILDREN + job.number,

@@ -1,11 +1,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use oncetask::store::Want;
+use oncetask::store::Demand;
 use oncetask::task::transition::Phase;
 
 use super::rules;
-use super::scene::{KIND, LEASE, Queue, Scene, at, ids, millis, room, task, tasks, token, want};
+use super::scene::{KIND, LEASE, Queue, Scene, at, demand, ids, millis, room, task, tasks, token};
 
 rules!("claim":
     what_is_due_is_taken,
@@ -71,7 +71,7 @@ async fn what_is_claimed_is_what_is_stored(scene: Scene) {
     let queue = scene.queue().await;
     queue.create([task("a").key("k").payload(r#"{"n":1}"#)]).await;
     let claimed = queue.take(at(5)).await;
-    assert!(!claimed.silent);
+    assert!(!claimed.orphaned);
     assert_eq!(claimed.task, queue.task("a").await);
     assert_eq!(claimed.task.attempts(), 1);
     let lease = claimed.task.state.lease.expect("it is leased");
@@ -106,16 +106,16 @@ async fn each_want_gets_its_own(scene: Scene) {
             task("b2").kind("Other").created(at(1)),
         ])
         .await;
-    let other = Want {
-        claims: 5,
-        ..want("Other")
+    let other = Demand {
+        max_claims: 5,
+        ..demand("Other")
     };
     let claims = queue
-        .claim_all(vec![other, want("None"), want(KIND)], at(9))
+        .claim_all(vec![other, demand("None"), demand(KIND)], at(9))
         .await
         .claims;
     let of_want = |place: usize| {
-        let claims: Vec<_> = claims.iter().filter(|claim| claim.want == place).collect();
+        let claims: Vec<_> = claims.iter().filter(|claim| claim.demand == place).collect();
         claims
             .iter()
             .map(|claim| claim.tasks[0].task.id().as_str())
@@ -134,7 +134,7 @@ async fn a_want_of_several_kinds_takes_them_in_one_order(scene: Scene) {
         .zip(1..)
         .map(|(kind, n)| task(n.to_string()).kind(kind).due(at(n)));
     queue.create(drafts).await;
-    let aliases = Want {
+    let aliases = Demand {
         kinds: vec!["New".into(), "Old".into(), "Oldest".into()],
         ..room(4)
     };
@@ -147,7 +147,7 @@ async fn other_kinds_are_left(scene: Scene) {
         .create([task("a").kind("Other"), task("b").kind("work")])
         .await;
     queue.assert_idle(at(9)).await;
-    let nothing = Want {
+    let nothing = Demand {
         kinds: Vec::new(),
         ..room(5)
     };
@@ -175,13 +175,13 @@ async fn a_generator_is_claimed_without_an_attempt(scene: Scene) {
         .await;
     assert_eq!(claimed.task.attempts(), 0);
     let again = queue.take(at(63)).await;
-    assert!(!again.silent, "the claims of a generator are no attempts");
+    assert!(!again.orphaned, "the claims of a generator are no attempts");
     assert_eq!(again.task.errors(), []);
 }
 
 /// Room for generators only.
-fn generators(claims: usize) -> Want {
-    Want {
+fn generators(claims: usize) -> Demand {
+    Demand {
         generators_only: true,
         ..room(claims)
     }
@@ -220,8 +220,8 @@ async fn a_want_of_generators_is_told_when_the_next_is_due(scene: Scene) {
     assert!(told.claims.is_empty());
     assert_eq!(told.next_due, [Some(at(9))]);
     let both = queue.claim_all(vec![generators(1), room(5)], at(9)).await;
-    assert_eq!(both.claims.iter().filter(|claim| claim.want == 0).count(), 1);
-    assert_eq!(both.claims.iter().filter(|claim| claim.want == 1).count(), 2);
+    assert_eq!(both.claims.iter().filter(|claim| claim.demand == 0).count(), 1);
+    assert_eq!(both.claims.iter().filter(|claim| claim.demand == 1).count(), 2);
 }
 
 async fn each_claim_has_a_token_of_its_own(scene: Scene) {
@@ -237,9 +237,9 @@ async fn each_claim_has_a_token_of_its_own(scene: Scene) {
 async fn the_lease_lasts_as_long_as_wanted(scene: Scene) {
     let queue = scene.queue().await;
     queue.create([task("a")]).await;
-    let short = Want {
+    let short = Demand {
         lease: chrono::TimeDelta::seconds(2),
-        ..want(KIND)
+        ..demand(KIND)
     };
     queue.claim(short, at(0)).await;
     queue.assert_idle(at(1)).await;
@@ -299,7 +299,7 @@ async fn the_next_instant_is_told_for_each_want(scene: Scene) {
         .create([task("a").due(at(7)), task("b").kind("Other").due(at(5))])
         .await;
     let claimed = queue
-        .claim_all(vec![want(KIND), want("None"), want("Other")], at(1))
+        .claim_all(vec![demand(KIND), demand("None"), demand("Other")], at(1))
         .await;
     assert_eq!(claimed.next_due, [Some(at(7)), None, Some(at(5))]);
 }

@@ -50,13 +50,13 @@ async fn what_a_claim_took_is_free_when_its_lease_ends(scene: Scene) {
     let request = ClaimRequest {
         owner: "gone".into(),
         now: at(1),
-        wants: vec![room(99)],
+        demands: vec![room(99)],
     };
     begin(queue.0.claim(request)).await;
     let claims = queue.claim(room(99), at(61)).await;
     assert_eq!(claims.len(), names().len());
     for held in claims.iter().flat_map(|claim| &claim.tasks) {
-        let expected = if held.silent { (2, 1) } else { (1, 0) };
+        let expected = if held.orphaned { (2, 1) } else { (1, 0) };
         assert_eq!((held.task.attempts(), held.task.errors().len()), expected);
     }
 }

@@ -61,7 +61,7 @@ async fn what_belongs_to_another_is_not_changed(scene: Scene) {
         .await;
     let ids = ["done", "open", "gen", "missing"];
     let stored = red.get(ids).await;
-    let follow = Action::Follow {
+    let follow = Action::ReplaceRule {
         rule: rule("FREQ=HOURLY"),
         next: at(30),
     };

@@ -121,7 +121,7 @@ async fn cancel_goes_to_cleanup_if_there_is_one(scene: Scene) {
         cleanup.task.state.lease.as_ref().map(|lease| lease.phase),
         Some(Phase::Cleanup)
     );
-    assert!(!cleanup.silent);
+    assert!(!cleanup.orphaned);
     assert_eq!(
         queue.finish_one(with_cleanup(complete(&cleanup)), at(6)).await,
         Ok(())
@@ -151,7 +151,7 @@ async fn release_is_due_at_once_without_an_attempt(scene: Scene) {
     assert_eq!((task.attempts(), task.errors().len()), (0, 0));
     assert_eq!(task.status(at(5)), Status::Pending);
     let again = queue.take(at(5)).await;
-    assert!(!again.silent);
+    assert!(!again.orphaned);
     assert_eq!(again.task.attempts(), 1);
 }
 

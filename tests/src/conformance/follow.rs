@@ -12,7 +12,7 @@ rules!("follow":
 );
 
 fn hourly(seconds: i64) -> Action {
-    Action::Follow {
+    Action::ReplaceRule {
         rule: rule("FREQ=HOURLY"),
         next: at(seconds),
     }

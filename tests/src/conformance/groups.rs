@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use oncetask::store::{Claim, Want};
+use oncetask::store::{Claim, Demand};
 use oncetask::task::transition::{Phase, Verdict};
 
 use super::rules;
@@ -89,12 +89,12 @@ async fn a_group_has_one_kind(scene: Scene) {
     queue
         .create([task("a").key("k"), task("b").key("k").kind("Other").due(at(1))])
         .await;
-    let want = Want {
+    let demand = Demand {
         kinds: vec!["Work".into(), "Other".into()],
-        claims: 5,
+        max_claims: 5,
         ..group(100)
     };
-    let claims = queue.claim(want, at(9)).await;
+    let claims = queue.claim(demand, at(9)).await;
     assert_eq!(claims.len(), 2);
     assert_eq!(ids(&claims), ["a", "b"]);
 }
@@ -114,11 +114,11 @@ async fn each_task_of_a_group_is_claimed_by_itself(scene: Scene) {
 async fn tasks_without_a_key_come_alone(scene: Scene) {
     let queue = scene.queue().await;
     queue.create(["a", "b", "c"].map(task)).await;
-    let want = Want {
-        claims: 2,
+    let demand = Demand {
+        max_claims: 2,
         ..group(100)
     };
-    let claims = queue.claim(want, at(1)).await;
+    let claims = queue.claim(demand, at(1)).await;
     let sizes: Vec<_> = claims.iter().map(|claim| claim.tasks.len()).collect();
     assert_eq!(sizes, [1, 1]);
 }
@@ -202,11 +202,11 @@ async fn several_groups_fit_into_one_claim(scene: Scene) {
         .zip(0..)
         .map(|((id, key), n)| task(id).key(key).due(at(n)));
     queue.create(drafts).await;
-    let want = Want {
-        claims: 2,
+    let demand = Demand {
+        max_claims: 2,
         ..group(2)
     };
-    let claims = queue.claim(want, at(9)).await;
+    let claims = queue.claim(demand, at(9)).await;
     let groups: Vec<_> = claims
         .iter()
         .map(|claim| ids(std::slice::from_ref(claim)))
@@ -222,7 +222,7 @@ async fn a_group_that_fell_silent_is_taken_over(scene: Scene) {
     let claim = one(&other, 100, 63).await;
     assert_eq!(ids(std::slice::from_ref(&claim)), ["a", "b"]);
     for held in claim.tasks {
-        assert!(held.silent);
+        assert!(held.orphaned);
         assert_eq!((held.task.attempts(), held.task.errors().len()), (2, 1));
     }
 }
@@ -252,7 +252,7 @@ async fn of_a_group_half_completed_only_the_rest_runs_again(scene: Scene) {
         again
             .tasks
             .iter()
-            .all(|held| held.silent && held.task.attempts() == 2)
+            .all(|held| held.orphaned && held.task.attempts() == 2)
     );
     for done in queue.get(&names[..COMPLETED]).await {
         assert!(done.is_some_and(|task| task.is_done() && task.attempts() == 1));

@@ -5,7 +5,7 @@ use oncetask::store::Renewed;
 use oncetask::task::transition::Verdict;
 
 use super::rules;
-use super::scene::{LEASE, Queue, Scene, at, ids, room, task, want};
+use super::scene::{LEASE, Queue, Scene, at, demand, ids, room, task};
 
 rules!("keys":
     one_claim_of_a_key_is_held,
@@ -59,7 +59,7 @@ async fn a_held_key_delays_no_other(scene: Scene) {
             task("other").key("other").due(at(7)),
         ])
         .await;
-    assert_eq!(ids(&queue.claim(want("Work"), at(9)).await), ["free"]);
+    assert_eq!(ids(&queue.claim(demand("Work"), at(9)).await), ["free"]);
     assert_eq!(ids(&queue.claim(room(9), at(9)).await), ["plain", "other"]);
 }
 
@@ -201,7 +201,7 @@ async fn kinds_do_not_share_a_key(scene: Scene) {
     queue
         .create([task("a").key("k"), task("b").key("k").kind("Other")])
         .await;
-    let claimed = queue.claim_all(vec![room(5), want("Other")], at(1)).await;
+    let claimed = queue.claim_all(vec![room(5), demand("Other")], at(1)).await;
     assert_eq!(ids(&claimed.claims), ["a", "b"]);
 }
 

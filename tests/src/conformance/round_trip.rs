@@ -6,7 +6,7 @@ use oncetask::{Recurrence, Status, Task};
 use serde_json::Value;
 
 use super::rules;
-use super::scene::{Queue, Scene, at, complete, extension, ids, millis, room, rule, task, want};
+use super::scene::{Queue, Scene, at, complete, demand, extension, ids, millis, room, rule, task};
 
 rules!("round_trip":
     payloads,
@@ -252,7 +252,7 @@ async fn kinds_and_keys_of_every_sort(scene: Scene) {
         let by_kind = Filter::new().kind(*text);
         assert_eq!(queue.list(by_kind, at(9)).await, [n.to_string()], "{text:?}");
         assert_eq!(
-            ids(&queue.claim(want(text), at(9)).await),
+            ids(&queue.claim(demand(text), at(9)).await),
             [n.to_string()],
             "{text:?}"
         );
@@ -303,7 +303,7 @@ async fn instants_from_1970_to_9999(scene: Scene) {
 
     let mut claimed = Vec::new();
     for now in instants {
-        let claims = queue.claim(want("Work"), now).await;
+        let claims = queue.claim(demand("Work"), now).await;
         claimed.extend(ids(&claims).into_iter().map(str::to_owned));
         for held in claims.iter().flat_map(|claim| &claim.tasks) {
             assert_eq!(queue.finish(held, Verdict::Complete(None), now).await, Ok(()));

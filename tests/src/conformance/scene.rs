@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use oncetask::store::{
-    Action, Claim, ClaimRequest, Claimed, ClaimedTask, Filter, Finish, Insert, Interest, Page, Query,
-    Renewal, Renewed, Store, Want, Watch,
+    Action, Claim, ClaimRequest, ClaimResponse, ClaimedTask, Demand, Filter, Finish, Insert, Page, Query,
+    Renewal, Renewed, Store, Subscription, Topic,
 };
 use oncetask::task::transition::{Change, LeaseLost, Verdict};
 use oncetask::task::{Json, LeaseToken, Occurrence, ResourceKey, Task, TaskId, TaskSpec};
@@ -134,24 +134,30 @@ impl From<Draft> for Task {
 }
 
 /// Room for one task of this kind.
-pub(super) fn want(kind: &str) -> Want {
-    Want {
+pub(super) fn demand(kind: &str) -> Demand {
+    Demand {
         kinds: vec![kind.into()],
-        claims: 1,
-        group: 1,
+        max_claims: 1,
+        max_group: 1,
         lease: LEASE,
         generators_only: false,
     }
 }
 
 /// Room for so many claims of one task.
-pub(super) fn room(claims: usize) -> Want {
-    Want { claims, ..want(KIND) }
+pub(super) fn room(claims: usize) -> Demand {
+    Demand {
+        max_claims: claims,
+        ..demand(KIND)
+    }
 }
 
 /// Room for one claim of so many tasks of a key.
-pub(super) fn group(group: usize) -> Want {
-    Want { group, ..want(KIND) }
+pub(super) fn group(group: usize) -> Demand {
+    Demand {
+        max_group: group,
+        ..demand(KIND)
+    }
 }
 
 /// A handle on one environment.
@@ -195,9 +201,9 @@ impl Queue {
     }
 
     /// What a worker with this room gets.
-    pub(super) async fn claim(&self, want: Want, now: DateTime<Utc>) -> Vec<Claim> {
-        let room = want.claims;
-        let claims = self.claim_all(vec![want], now).await.claims;
+    pub(super) async fn claim(&self, demand: Demand, now: DateTime<Utc>) -> Vec<Claim> {
+        let room = demand.max_claims;
+        let claims = self.claim_all(vec![demand], now).await.claims;
         assert!(
             claims.len() <= room,
             "{} claims for a room of {room}",
@@ -206,11 +212,11 @@ impl Queue {
         claims
     }
 
-    pub(super) async fn claim_all(&self, wants: Vec<Want>, now: DateTime<Utc>) -> Claimed {
-        let asked = wants.len();
+    pub(super) async fn claim_all(&self, demands: Vec<Demand>, now: DateTime<Utc>) -> ClaimResponse {
+        let asked = demands.len();
         let owner = "worker".into();
-        let claimed = answered(self.0.claim(ClaimRequest { owner, now, wants }).await);
-        assert_eq!(claimed.next_due.len(), asked, "one next instant for each want");
+        let claimed = answered(self.0.claim(ClaimRequest { owner, now, demands }).await);
+        assert_eq!(claimed.next_due.len(), asked, "one next instant for each demand");
         for claim in &claimed.claims {
             assert!(!claim.tasks.is_empty(), "a claim of nothing");
         }
@@ -219,9 +225,9 @@ impl Queue {
 
     /// Claims the one task that must be due.
     pub(super) async fn take(&self, now: DateTime<Utc>) -> ClaimedTask {
-        let mut claims = self.claim(want(KIND), now).await;
+        let mut claims = self.claim(demand(KIND), now).await;
         let mut claim = claims.pop().expect("a task was due");
-        assert_eq!(claim.tasks.len(), 1, "a group for a want of one");
+        assert_eq!(claim.tasks.len(), 1, "a group for a demand of one");
         claim.tasks.remove(0)
     }
 
@@ -349,12 +355,12 @@ impl Queue {
         answered(self.0.kinds().await)
     }
 
-    pub(super) fn watch_kind(&self, kind: &str) -> Watch {
-        self.0.watch(Interest::Kinds(vec![kind.into()]))
+    pub(super) fn watch_kind(&self, kind: &str) -> Subscription {
+        self.0.subscribe(Topic::Kinds(vec![kind.into()]))
     }
 
-    pub(super) fn watch_task(&self, id: &str) -> Watch {
-        self.0.watch(Interest::Task(id.into()))
+    pub(super) fn watch_task(&self, id: &str) -> Subscription {
+        self.0.subscribe(Topic::Task(id.into()))
     }
 }
 

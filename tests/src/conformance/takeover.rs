@@ -22,7 +22,7 @@ async fn a_task_whose_lease_has_ended_is_taken_over(scene: Scene) {
     let (queue, other) = (scene.queue().await, scene.queue().await);
     queue.start(task("a"), at(0)).await;
     let claimed = other.take(at(60)).await;
-    assert!(claimed.silent);
+    assert!(claimed.orphaned);
     assert_eq!(claimed.task.attempts(), 2);
     assert_eq!(leased_until(&claimed.task), Some(at(120)));
     assert_eq!(queue.task("a").await, claimed.task);
@@ -111,7 +111,7 @@ async fn a_cancelled_one_goes_to_cleanup(scene: Scene) {
     queue.cancel("a", at(10)).await;
     other.assert_idle(at(59)).await;
     let claimed = other.take(at(60)).await;
-    assert!(claimed.silent);
+    assert!(claimed.orphaned);
     assert_eq!(
         claimed.task.state.lease.as_ref().map(|lease| lease.phase),
         Some(Phase::Cleanup)
@@ -129,7 +129,7 @@ async fn a_cleanup_that_fell_silent_is_noted_as_one(scene: Scene) {
     queue.cancel("a", at(0)).await;
     queue.take(at(0)).await;
     let again = queue.take(at(60)).await;
-    assert!(again.silent);
+    assert!(again.orphaned);
     assert_eq!((again.task.attempts(), again.task.state.cleanup_attempts), (0, 2));
     assert!(again.task.errors()[0].cleanup);
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oncetask::task::transition::Phase;
-use oncetask::{Context, Handler, HandlerConfig, HandlerError, Job, OnceTask, Outcome, Retry, TaskId};
+use oncetask::{Attempt, Context, Handler, HandlerConfig, HandlerError, OnceTask, Outcome, Retry, TaskId};
 
 use super::broken::Broken;
 use super::clock::Millis;
@@ -53,7 +53,7 @@ impl Actor {
             HandlerConfig::DEFAULT
                 .concurrency(concurrency)
                 .retry(retry.full_jitter())
-                .cancel_retry(retry)
+                .on_cancel_retry(retry)
                 .lease(Duration::from_millis(lease))
                 .max_group(3)
         };
@@ -70,7 +70,7 @@ impl Actor {
 
     fn runs<T: OnceTask + Scripted>(&self) -> Handler {
         let actor = self.clone();
-        Handler::new(move |job: Job<T>, cx: Context| {
+        Handler::new(move |job: Attempt<T>, cx: Context| {
             let actor = actor.clone();
             async move { actor.play(job.id, job.task.script(), Phase::Run, &cx).await }
         })
@@ -78,7 +78,7 @@ impl Actor {
 
     fn cleans_up(&self, handler: Handler) -> Handler {
         let actor = self.clone();
-        handler.cancel(move |job: Job<Careful>, cx: Context| {
+        handler.on_cancel(move |job: Attempt<Careful>, cx: Context| {
             let actor = actor.clone();
             async move { actor.play(job.id, &job.task.script, Phase::Cleanup, &cx).await }
         })
@@ -86,7 +86,7 @@ impl Actor {
 
     fn cleans_up_keyed(&self, handler: Handler) -> Handler {
         let actor = self.clone();
-        handler.cancel(move |job: Job<Keyed>, cx: Context| {
+        handler.on_cancel(move |job: Attempt<Keyed>, cx: Context| {
             let actor = actor.clone();
             async move { actor.play(job.id, &job.task.script, Phase::Cleanup, &cx).await }
         })
@@ -95,7 +95,7 @@ impl Actor {
     /// A group does what the script of its first task says, and each of its tasks ends as its own says.
     fn runs_groups(&self) -> Handler {
         let actor = self.clone();
-        Handler::new(move |jobs: Vec<Job<Grouped>>, cx: Context| {
+        Handler::new(move |jobs: Vec<Attempt<Grouped>>, cx: Context| {
             let actor = actor.clone();
             async move {
                 let ids: Vec<_> = jobs.iter().map(|job| job.id.clone()).collect();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use oncetask::store::{
-    Action, Answer, ClaimRequest, Claimed, Filter, Finish, Insert, Interest, Page, Query, Renewal, Renewed,
-    Store, Watch,
+    Action, BoxFuture, ClaimRequest, ClaimResponse, Filter, Finish, Insert, Page, Query, Renewal, Renewed,
+    Store, Subscription, Topic,
 };
 use oncetask::task::transition::{Change, LeaseLost};
 use oncetask::{StoreError, StoreErrorKind, Task, TaskId};
@@ -37,7 +37,7 @@ impl Front {
         what: &'static str,
         fate: Fate,
         act: impl Fn(&Server, Caller) -> T + Send + 'static,
-    ) -> Answer<'static, T> {
+    ) -> BoxFuture<'static, T> {
         let (answer, answered) = oneshot::channel();
         let network = &self.line.network;
         let caller = Caller {
@@ -61,8 +61,8 @@ impl Front {
     /// A read, which may fail as everything does.
     fn read<T: Send + 'static>(
         &self,
-        read: impl Fn(&dyn Store) -> Answer<'_, T> + Send + 'static,
-    ) -> Answer<'static, T> {
+        read: impl Fn(&dyn Store) -> BoxFuture<'_, T> + Send + 'static,
+    ) -> BoxFuture<'static, T> {
         self.send("read", self.line.fate(0), move |server, _| {
             at_once(read(&*server.store))
         })
@@ -153,7 +153,7 @@ impl Store for Front {
         "simulation:"
     }
 
-    fn may_claim_ahead(&self) -> bool {
+    fn may_prefetch(&self) -> bool {
         self.line.network.plan.ahead
     }
 
@@ -161,36 +161,36 @@ impl Store for Front {
         self.server.store.env()
     }
 
-    fn create(&self, tasks: Vec<Task>) -> Answer<'_, Vec<Insert>> {
+    fn create(&self, tasks: Vec<Task>) -> BoxFuture<'_, Vec<Insert>> {
         self.send("create", self.line.fate(tasks.len()), move |server, caller| {
             server.create(caller, &tasks)
         })
     }
 
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Task>>> {
+    fn get(&self, ids: Vec<TaskId>) -> BoxFuture<'_, Vec<Option<Task>>> {
         self.read(move |store| store.get(ids.clone()))
     }
 
-    fn query(&self, query: Query) -> Answer<'_, Page> {
+    fn query(&self, query: Query) -> BoxFuture<'_, Page> {
         self.read(move |store| store.query(query.clone()))
     }
 
-    fn count(&self, filter: Filter, now: DateTime<Utc>) -> Answer<'_, u64> {
+    fn count(&self, filter: Filter, now: DateTime<Utc>) -> BoxFuture<'_, u64> {
         self.read(move |store| store.count(filter.clone(), now))
     }
 
-    fn kinds(&self) -> Answer<'_, Vec<String>> {
+    fn kinds(&self) -> BoxFuture<'_, Vec<String>> {
         self.read(|store| store.kinds())
     }
 
-    fn claim(&self, mut request: ClaimRequest) -> Answer<'_, Claimed> {
+    fn claim(&self, mut request: ClaimRequest) -> BoxFuture<'_, ClaimResponse> {
         let fate = self.line.fate_of_work(0);
         // Its host and its process are different in every run of one seed.
         request.owner = self.line.who.to_string().into();
         if self.is(Broken::LeaseFromTheReply) {
             let round_trip = TimeDelta::milliseconds(signed(fate.there.unwrap_or_default() + fate.back));
-            for want in &mut request.wants {
-                want.lease = (want.lease - round_trip).max(TimeDelta::milliseconds(1));
+            for demand in &mut request.demands {
+                demand.lease = (demand.lease - round_trip).max(TimeDelta::milliseconds(1));
             }
         }
         self.send("claim", fate, move |server, caller| {
@@ -198,7 +198,7 @@ impl Store for Front {
         })
     }
 
-    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
+    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Renewed>> {
         let many = renewals.len();
         let answer = self.send("renew", self.line.fate_of_work(many), move |server, caller| {
             server.renew(caller, &renewals, now)
@@ -209,7 +209,7 @@ impl Store for Front {
         Box::pin(async move { Ok(answer.await.unwrap_or_else(|_| vec![Renewed::Held; many])) })
     }
 
-    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> Answer<'_, Vec<Result<(), LeaseLost>>> {
+    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Result<(), LeaseLost>>> {
         self.send(
             "finish",
             self.line.fate_of_work(finishes.len()),
@@ -217,13 +217,13 @@ impl Store for Front {
         )
     }
 
-    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> Answer<'_, Vec<Change>> {
+    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Change>> {
         self.send("change", self.line.fate(ids.len()), move |server, caller| {
             server.change(caller, &ids, &action, now)
         })
     }
 
-    fn watch(&self, interest: Interest) -> Watch {
-        self.line.bell.watch(interest)
+    fn subscribe(&self, topic: Topic) -> Subscription {
+        self.line.notifier.subscribe(topic)
     }
 }

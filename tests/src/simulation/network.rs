@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oncetask::TaskId;
-use oncetask::store::Bell;
+use oncetask::store::Notifier;
 use tokio::time::sleep;
 
 use super::broken::Broken;
@@ -36,7 +36,7 @@ pub(crate) struct Network {
 pub(crate) struct Line {
     pub(crate) network: Arc<Network>,
     pub(crate) who: Who,
-    pub(crate) bell: Bell,
+    pub(crate) notifier: Notifier,
     /// When it is cut off.
     partitions: Vec<(Millis, Millis)>,
     sent: AtomicU64,
@@ -78,7 +78,7 @@ impl Line {
         let line = Arc::new(Self {
             network,
             who,
-            bell: Bell::default(),
+            notifier: Notifier::default(),
             partitions,
             sent: AtomicU64::new(0),
             arrived: AtomicU64::new(0),
@@ -191,10 +191,10 @@ impl Line {
             sleep(Duration::from_millis(delay)).await;
             if let Some(line) = line.upgrade() {
                 for kind in &kinds {
-                    line.bell.due(kind);
+                    line.notifier.notify_due(kind);
                 }
                 if !stopped.is_empty() {
-                    line.bell.stopped(&stopped);
+                    line.notifier.notify_stopped(&stopped);
                 }
             }
         });
@@ -214,7 +214,7 @@ async fn poll(line: std::sync::Weak<Line>, every: Millis) {
         sleep(Duration::from_millis(every)).await;
         let Some(line) = line.upgrade() else { return };
         if line.held_up() == 0 && line.network.broken != Some(Broken::WakeUpsLost) {
-            line.bell.everyone();
+            line.notifier.notify_all();
         }
     }
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use chrono::{DateTime, Utc};
 use oncetask::store::{
-    Action, Answer, ClaimRequest, Claimed, Filter, Finish, Insert, Query, Renewal, Renewed, Store,
+    Action, BoxFuture, ClaimRequest, ClaimResponse, Filter, Finish, Insert, Query, Renewal, Renewed, Store,
 };
 use oncetask::task::transition::{Change, LeaseLost};
 use oncetask::{Task, TaskId};
@@ -100,7 +100,7 @@ impl Server {
         tasks.iter().take(caller.part).map(create).collect()
     }
 
-    pub(crate) fn claim(&self, caller: Caller, request: &ClaimRequest) -> Claimed {
+    pub(crate) fn claim(&self, caller: Caller, request: &ClaimRequest) -> ClaimResponse {
         let claimed = at_once(self.store.claim(request.clone()));
         for claimed in claimed.claims.iter().flat_map(|claim| &claim.tasks) {
             let lease = claimed
@@ -168,7 +168,7 @@ impl Server {
                 Action::Cancel => (Op::Cancel(change), true),
                 Action::Reset => (Op::Reset(change), false),
                 Action::Delete => (Op::Delete(change), true),
-                Action::Follow { .. } => unreachable!("no rule changes in a simulation"),
+                Action::ReplaceRule { .. } => unreachable!("no rule changes in a simulation"),
             };
             self.note(caller, id, now, op);
             let stopped = (stops && change == Change::Applied).then(|| id.clone());
@@ -224,7 +224,7 @@ fn only<T>(answers: Vec<T>) -> T {
 }
 
 /// The answer of a store that never waits and never fails.
-pub(crate) fn at_once<T>(answer: Answer<'_, T>) -> T {
+pub(crate) fn at_once<T>(answer: BoxFuture<'_, T>) -> T {
     match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => answer.expect("memory does not fail"),
         Poll::Pending => unreachable!("memory does not wait"),

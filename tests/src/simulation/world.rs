@@ -182,7 +182,7 @@ impl World {
         })
     }
 
-    fn worker(&self, who: Who, life: &Arc<Life>) -> oncetask::Builder {
+    fn worker(&self, who: Who, life: &Arc<Life>) -> oncetask::WorkerBuilder {
         let Who::Worker(place, _) = who else {
             unreachable!("only workers work")
         };
@@ -199,7 +199,7 @@ impl World {
             .grace(Duration::from_millis(self.plan.heartbeat / 2))
             .driven(move |future| living.wrap(future));
         let handlers = actor.handlers(self.plan.heartbeat).into_iter();
-        handlers.fold(builder, oncetask::Builder::handler)
+        handlers.fold(builder, oncetask::WorkerBuilder::handler)
     }
 
     pub(super) fn client(&self, who: Who, skew: &Skew) -> Client {

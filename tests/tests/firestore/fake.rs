@@ -66,7 +66,7 @@ async fn serve(socket: TcpStream, script: Arc<Script>, asked: Arc<Mutex<Vec<Stri
             asked.push(method.clone());
             asked.iter().filter(|of| **of == method).count()
         };
-        // A client that has gone does not want to know.
+        // A client that has gone does not demand to know.
         let _ = answer(respond, script(&method, number));
     }
 }

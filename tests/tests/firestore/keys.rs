@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{TimeDelta, Utc};
 use oncetask::Status;
-use oncetask::store::{ClaimedTask, Filter, FirestoreStore, Interest, KeyClaims, Store as _};
+use oncetask::store::{ClaimedTask, Filter, FirestoreStore, KeyClaims, Store as _, Topic};
 use tokio::task::JoinSet;
 
 use crate::Tests;
@@ -130,8 +130,8 @@ async fn must_overlap(fleet: &[&str], keys: usize, tasks: usize) {
 
 async fn drain(store: FirestoreStore) {
     const SLOTS: usize = 4;
-    // A worker that watches the queue is handed the next task of its key.
-    let _watch = store.watch(Interest::Kinds(vec![KIND.to_owned()]));
+    // A worker that subscriptions the queue is handed the next task of its key.
+    let _subscription = store.subscribe(Topic::Kinds(vec![KIND.to_owned()]));
     let mut running = JoinSet::new();
     loop {
         let now = Utc::now();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use oncetask::Client;
-use oncetask::store::{Action, FirestoreStore, Interest, Store as _};
+use oncetask::store::{Action, FirestoreStore, Store as _, Topic};
 
 use crate::world::{Project, claim, complete, request, rung, task, tasks, until};
 
@@ -32,14 +32,14 @@ async fn listener(project: &Project) -> FirestoreStore {
 async fn a_task_of_another_process_rings() {
     let project = Project::new();
     let (worker, creator) = (listener(&project).await, project.connect().await);
-    let mut watch = worker.watch(Interest::Kinds(vec!["K".into()]));
+    let mut subscription = worker.subscribe(Topic::Kinds(vec!["K".into()]));
     until("it listens", async || worker.is_listening()).await;
     for n in 0..20 {
         let id = format!("{n}");
         creator.create(vec![task(&id, "K")]).await.expect("created");
         let mut held = Vec::new();
         while held.is_empty() {
-            rung(&mut watch).await;
+            rung(&mut subscription).await;
             held = claim(&worker, "K", 1).await;
         }
         assert_eq!(held[0].task.id().as_str(), id);
@@ -53,7 +53,7 @@ async fn a_task_of_another_process_rings() {
 async fn what_was_heard_is_claimed_without_reading_the_queue() {
     let project = Project::new();
     let (worker, creator) = (listener(&project).await, project.connect().await);
-    let mut watch = worker.watch(Interest::Kinds(vec!["K".into()]));
+    let mut subscription = worker.subscribe(Topic::Kinds(vec!["K".into()]));
     assert!(claim(&worker, "K", 2).await.is_empty());
     until("it listens", async || worker.is_listening()).await;
     // How many requests each claim took, and 0 for one that got nothing.
@@ -65,7 +65,7 @@ async fn what_was_heard_is_claimed_without_reading_the_queue() {
             .expect("created");
         let mut held = Vec::new();
         while held.is_empty() {
-            rung(&mut watch).await;
+            rung(&mut subscription).await;
             let before = worker.usage().rpcs;
             held = claim(&worker, "K", 2).await;
             let requests = worker.usage().rpcs - before;
@@ -87,15 +87,15 @@ async fn more_kinds_than_one_query_holds() {
     let project = Project::new();
     let (worker, creator) = (listener(&project).await, project.connect().await);
     let kinds: Vec<_> = (0..65).map(|n| format!("K{n:02}")).collect();
-    let mut watch = worker.watch(Interest::Kinds(kinds.clone()));
-    let wants = || {
+    let mut subscription = worker.subscribe(Topic::Kinds(kinds.clone()));
+    let demands = || {
         let mut all = request("", 1);
-        let want = all.wants.remove(0);
-        all.wants = kinds
+        let demand = all.demands.remove(0);
+        all.demands = kinds
             .iter()
-            .map(|kind| oncetask::store::Want {
+            .map(|kind| oncetask::store::Demand {
                 kinds: vec![kind.clone()],
-                ..want.clone()
+                ..demand.clone()
             })
             .collect();
         all
@@ -104,8 +104,8 @@ async fn more_kinds_than_one_query_holds() {
         creator.create(vec![task(kind, kind)]).await.expect("created");
         let mut claims = Vec::new();
         while claims.is_empty() {
-            rung(&mut watch).await;
-            claims = worker.claim(wants()).await.expect("claimed").claims;
+            rung(&mut subscription).await;
+            claims = worker.claim(demands()).await.expect("claimed").claims;
         }
         assert_eq!(claims[0].tasks[0].task.kind(), kind);
         worker
@@ -119,7 +119,7 @@ async fn a_cancellation_reaches_the_handler() {
     let project = Project::new();
     let (worker, other) = (listener(&project).await, project.connect().await);
     worker.create(vec![task("a", "K")]).await.expect("created");
-    let mut watch = worker.watch(Interest::Kinds(vec!["K".into()]));
+    let mut subscription = worker.subscribe(Topic::Kinds(vec!["K".into()]));
     let held = claim(&worker, "K", 1).await;
     assert_eq!(held.len(), 1);
     other
@@ -127,7 +127,7 @@ async fn a_cancellation_reaches_the_handler() {
         .await
         .expect("cancelled");
     loop {
-        let stopped = rung(&mut watch).await.stopped;
+        let stopped = rung(&mut subscription).await.stopped;
         if !stopped.is_empty() {
             assert_eq!(stopped, ["a".into()]);
             return;
@@ -138,13 +138,13 @@ async fn a_cancellation_reaches_the_handler() {
 async fn the_head_of_the_queue_tells_when_to_look() {
     let project = Project::new();
     let (worker, other) = (listener(&project).await, project.connect().await);
-    let mut watch = worker.watch(Interest::Kinds(vec!["K".into()]));
+    let mut subscription = worker.subscribe(Topic::Kinds(vec!["K".into()]));
     until("it listens", async || worker.is_listening()).await;
     let mut later = task("later", "K");
     later.state.wait_until = oncetask::task::whole_millis(Utc::now() + TimeDelta::hours(1));
     let due = later.state.wait_until;
     other.create(vec![later]).await.expect("created");
-    rung(&mut watch).await;
+    rung(&mut subscription).await;
     until("it knows when", async || {
         let claimed = worker.claim(request("K", 1)).await.expect("answered");
         assert!(claimed.claims.is_empty());
@@ -156,7 +156,7 @@ async fn the_head_of_the_queue_tells_when_to_look() {
 async fn nobody_listens_while_a_backlog_is_worked_off() {
     let worker = listener(&Project::new()).await;
     worker.create(tasks(40, "K")).await.expect("created");
-    let _watch = worker.watch(Interest::Kinds(vec!["K".into()]));
+    let _subscription = worker.subscribe(Topic::Kinds(vec!["K".into()]));
     until("the backlog is known", async || {
         let held = claim(&worker, "K", 1).await;
         let finishes = held.iter().map(complete).collect();
@@ -183,9 +183,9 @@ async fn without_a_listener_a_poll_finds_it() {
         options.open("DEFAULT").await.expect("open"),
         project.connect().await,
     );
-    let mut watch = worker.watch(Interest::Kinds(vec!["K".into()]));
+    let mut subscription = worker.subscribe(Topic::Kinds(vec!["K".into()]));
     creator.create(vec![task("a", "K")]).await.expect("created");
-    rung(&mut watch).await;
+    rung(&mut subscription).await;
     assert_eq!(claim(&worker, "K", 1).await.len(), 1);
     assert!(!worker.is_listening());
 }
@@ -221,12 +221,12 @@ async fn without_a_listener_a_second_end_rings() {
     let deaf = deaf(&project).await;
     let worker = project.connect().await;
     worker.create(vec![task("a", "K")]).await.expect("created");
-    let mut watch = deaf.watch(Interest::Task("a".into()));
+    let mut subscription = deaf.subscribe(Topic::Task("a".into()));
     for _ in 0..2 {
         let held = claim(&worker, "K", 1).await;
         let finished = worker.finish(vec![complete(&held[0])], Utc::now()).await;
         assert_eq!(finished.expect("answered"), [Ok(())]);
-        rung(&mut watch).await;
+        rung(&mut subscription).await;
         let reset = Client::new(worker.clone()).reset(&"a".into()).await;
         reset.expect("reset");
     }

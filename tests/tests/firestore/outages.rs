@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use oncetask::store::{FirestoreStore, Interest, Store as _};
+use oncetask::store::{FirestoreStore, Store as _, Topic};
 use oncetask::{Client, StoreErrorKind};
 use tests::emulator::Emulator;
 use tests::proxy::{Fate, Proxy};
@@ -93,7 +93,7 @@ async fn a_frozen_server_loses_nothing() {
 async fn a_server_that_comes_back_is_found() {
     let (emulator, project) = own().await;
     let store = impatient(&project).await;
-    let mut watch = store.watch(Interest::Kinds(vec!["K".into()]));
+    let mut subscription = store.subscribe(Topic::Kinds(vec!["K".into()]));
     until("it listens", async || store.is_listening()).await;
     let port = project
         .host
@@ -115,7 +115,7 @@ async fn a_server_that_comes_back_is_found() {
     other.create(vec![task("a", "K")]).await.expect("created");
     let mut held = Vec::new();
     while held.is_empty() {
-        rung(&mut watch).await;
+        rung(&mut subscription).await;
         held = claim(&store, "K", 1).await;
     }
     let finished = store.finish(vec![complete(&held[0])], Utc::now()).await;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::Utc;
-use oncetask::store::{Filter, FirestoreStore, Insert, Interest, Store as _};
+use oncetask::store::{Filter, FirestoreStore, Insert, Store as _, Topic};
 use oncetask::{Status, StoreError, StoreErrorKind};
 
 use crate::fake::{Answer, Fake};
@@ -109,7 +109,7 @@ async fn a_listener_without_its_index_says_how_to_get_it() {
     let fake = fake.await;
     collect_logs();
     let store = open(&fake).await;
-    let _watch = store.watch(Interest::Kinds(vec!["K".into()]));
+    let _subscription = store.subscribe(Topic::Kinds(vec!["K".into()]));
     let told = || {
         let logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
         let logs = String::from_utf8_lossy(&logs).into_owned();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
-use oncetask::store::{FirestoreStore, Interest, Store as _};
+use oncetask::store::{FirestoreStore, Store as _, Topic};
 use tests::wait;
 use tokio::task::JoinSet;
 
@@ -122,10 +122,10 @@ async fn a_key_is_handed_on() {
         .create((0..60).map(|n| keyed(&format!("{n:02}"), "K", "k")).collect())
         .await
         .expect("created");
-    let watch = store.watch(Interest::Kinds(vec!["K".into()]));
+    let subscription = store.subscribe(Topic::Kinds(vec!["K".into()]));
     let before = store.usage();
     drain_alone(Arc::new(store.clone()), 1, 60).await;
-    drop(watch);
+    drop(subscription);
     let after = store.usage();
     let rpcs = after.rpcs - before.rpcs;
     // Without it: a claim, a question and a completion for each, and the queue now and then.
@@ -139,13 +139,13 @@ async fn a_key_that_is_not_fetched_is_given_back() {
         .create((0..2).map(|n| keyed(&format!("{n}"), "K", "k")).collect())
         .await
         .expect("created");
-    let watch = store.watch(Interest::Kinds(vec!["K".into()]));
+    let subscription = store.subscribe(Topic::Kinds(vec!["K".into()]));
     let held = claim(&store, "K", 1).await;
     store
         .finish(vec![complete(&held[0])], Utc::now())
         .await
         .expect("finished");
-    drop(watch);
+    drop(subscription);
     // The worker is gone: another one gets the task as if it had never been claimed.
     let other = store.in_env("DEFAULT");
     until("the next task is free", async || {
@@ -182,7 +182,7 @@ async fn several_workers_share_a_backlog() {
 
 async fn an_idle_look_is_cheap_while_somebody_listens() {
     let store = Project::new().connect().await;
-    let _watch = store.watch(Interest::Kinds(vec!["K".into()]));
+    let _subscription = store.subscribe(Topic::Kinds(vec!["K".into()]));
     // The first look learns when the next lease ends.
     store.claim(request("K", 1)).await.expect("answered");
     until("it listens", async || store.is_listening()).await;
@@ -192,15 +192,19 @@ async fn an_idle_look_is_cheap_while_somebody_listens() {
     assert_eq!(store.usage().reads - before.reads, 1, "one empty query");
     // Also when many handlers look.
     let mut many = request("K", 1);
-    let want = many.wants.remove(0);
-    many.wants = (0..20)
-        .map(|n| oncetask::store::Want {
+    let demand = many.demands.remove(0);
+    many.demands = (0..20)
+        .map(|n| oncetask::store::Demand {
             kinds: vec![format!("K{n}")],
-            ..want.clone()
+            ..demand.clone()
         })
         .collect();
-    let kinds = many.wants.iter().flat_map(|want| want.kinds.clone()).collect();
-    let _watch = store.watch(Interest::Kinds(kinds));
+    let kinds = many
+        .demands
+        .iter()
+        .flat_map(|demand| demand.kinds.clone())
+        .collect();
+    let _subscription = store.subscribe(Topic::Kinds(kinds));
     let look = async || {
         let before = store.usage();
         store.claim(many.clone()).await.expect("answered");
@@ -236,7 +240,7 @@ async fn a_poll_of_an_empty_queue_costs_one_read() {
     later.state.wait_until = Utc::now() + TimeDelta::hours(1);
     store.create(vec![later]).await.expect("created");
     let before = store.usage();
-    let mut watch = store.watch(Interest::Kinds(vec!["K".into(), "L".into()]));
+    let mut subscription = store.subscribe(Topic::Kinds(vec!["K".into(), "L".into()]));
     until("it has polled for a while", async || {
         store.usage().rpcs - before.rpcs >= 10
     })
@@ -248,21 +252,21 @@ async fn a_poll_of_an_empty_queue_costs_one_read() {
         (rpcs / 2..=rpcs).contains(&reads),
         "{reads} reads in {rpcs} requests"
     );
-    let woken = tokio::time::timeout(Duration::ZERO, watch.rung()).await;
+    let woken = tokio::time::timeout(Duration::ZERO, subscription.notified()).await;
     assert!(woken.is_err(), "nobody is woken for nothing");
 }
 
 async fn a_poll_finds_what_is_due_and_whose_lease_has_ended() {
     let project = Project::new();
     let (store, other) = (polling(&project).await, project.connect().await);
-    let mut watch = store.watch(Interest::Kinds(vec!["K".into()]));
+    let mut subscription = store.subscribe(Topic::Kinds(vec!["K".into()]));
     other.create(vec![task("a", "K")]).await.expect("created");
-    rung(&mut watch).await;
+    rung(&mut subscription).await;
     // A worker claims it and dies: its lease ends in a second, and nothing else happens.
     let mut short = request("K", 1);
-    short.wants[0].lease = TimeDelta::seconds(1);
+    short.demands[0].lease = TimeDelta::seconds(1);
     assert_eq!(other.claim(short).await.expect("claimed").claims.len(), 1);
     while claim(&store, "K", 1).await.is_empty() {
-        rung(&mut watch).await;
+        rung(&mut subscription).await;
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use oncetask::store::{
-    ClaimRequest, ClaimedTask, Finish, FirestoreOptions, FirestoreStore, Rung, Store as _, Want, Watch,
+    ClaimRequest, ClaimedTask, Demand, Finish, FirestoreOptions, FirestoreStore, Store as _, Subscription,
+    Wakeup,
 };
 use oncetask::task::transition::Verdict;
 use oncetask::task::{Json, ResourceKey, Task, TaskSpec};
@@ -69,7 +70,7 @@ impl Project {
 
 /// Runs a test on a runtime of its own.
 pub(crate) fn block_on(test: impl Future<Output = ()>) {
-    let runtime = runtime::Builder::new_multi_thread()
+    let runtime = runtime::WorkerBuilder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build();
@@ -200,17 +201,17 @@ pub(crate) async fn claim(store: &FirestoreStore, kind: &str, claims: usize) -> 
 }
 
 pub(crate) fn request(kind: &str, claims: usize) -> ClaimRequest {
-    let want = Want {
+    let demand = Demand {
         kinds: vec![kind.to_owned()],
         claims,
-        group: 1,
+        max_group: 1,
         lease: TimeDelta::seconds(60),
         generators_only: false,
     };
     ClaimRequest {
         owner: "test".into(),
         now: Utc::now(),
-        wants: vec![want],
+        demands: vec![demand],
     }
 }
 
@@ -232,7 +233,7 @@ pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
 }
 
 /// Waits for a ring.
-pub(crate) async fn rung(watch: &mut Watch) -> Rung {
-    let rung = tokio::time::timeout(PATIENCE, watch.rung()).await;
+pub(crate) async fn rung(subscription: &mut Subscription) -> Wakeup {
+    let rung = tokio::time::timeout(PATIENCE, subscription.notified()).await;
     rung.expect("it rings")
 }

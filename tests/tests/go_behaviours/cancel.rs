@@ -142,11 +142,11 @@ async fn while_a_dead_worker_holds_it_the_cleanup_runs_after_the_lease(world: Wo
     created.expect("stored");
     world.claim(1, Utc::now() - TimeDelta::hours(2)).await;
     world.client.cancel(&"note:a".into()).await.expect("answered");
-    let handler = Handler::new(|_: Note| async {}).cancel(move |_: Note| {
+    let handler = Handler::new(|_: Note| async {}).on_cancel(move |_: Note| {
         let sent = say.send("clean");
         async move { sent.expect("heard") }
     });
-    let config = HandlerConfig::DEFAULT.cancel_retry(Retry::custom(counted_from_one));
+    let config = HandlerConfig::DEFAULT.on_cancel_retry(Retry::custom(counted_from_one));
     let _worker = world.work(handler.config(config)).await;
     let task = world.done("note:a").await;
     assert_eq!(task.status(Utc::now()), Status::Cancelled);
@@ -158,9 +158,9 @@ async fn while_a_dead_worker_holds_it_the_cleanup_runs_after_the_lease(world: Wo
 fn failing_cleanup(failures: u32, attempts: u32) -> Handler {
     let config = HandlerConfig::DEFAULT
         .retry(Retry::never())
-        .cancel_retry(Retry::fixed(Duration::ZERO).max_attempts(attempts));
+        .on_cancel_retry(Retry::fixed(Duration::ZERO).max_attempts(attempts));
     Handler::new(|_: Note| async {})
-        .cancel(move |job: oncetask::Job<Note>| async move {
+        .on_cancel(move |job: oncetask::Attempt<Note>| async move {
             if job.attempt <= failures {
                 return Err(format!("still locked ({})", job.attempt));
             }

@@ -85,7 +85,7 @@ async fn of_many_the_same_id_twice_is_created_once(world: World) {
 }
 
 async fn outcomes(world: &World, names: [&str; 3]) -> Vec<Created> {
-    let created = world.client.create_all(names.map(note)).await.expect("answered");
+    let created = world.client.create_many(names.map(note)).await.expect("answered");
     created
         .into_iter()
         .map(|creation| creation.expect("a task that can be stored").outcome)
@@ -95,7 +95,7 @@ async fn outcomes(world: &World, names: [&str; 3]) -> Vec<Created> {
 /// In Go it fails its batch of twenty.
 async fn of_many_a_bad_one_does_not_fail_the_others(world: World) {
     let names = ["a".to_owned(), "x".repeat(2000), "b".to_owned()];
-    let created = world.client.create_all(names.map(note)).await.expect("answered");
+    let created = world.client.create_many(names.map(note)).await.expect("answered");
     let [Ok(_), Err(Error::InvalidId { reason, .. }), Ok(_)] = &created[..] else {
         panic!("{created:?}")
     };
@@ -109,7 +109,7 @@ async fn of_many_a_bad_one_does_not_fail_the_others(world: World) {
 async fn of_none_there_are_no_outcomes(world: World) {
     let created = world
         .client
-        .create_all(Vec::<Note>::new())
+        .create_many(Vec::<Note>::new())
         .await
         .expect("answered");
     assert!(created.is_empty());

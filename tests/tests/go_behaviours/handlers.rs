@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use oncetask::{Clock, Context, Handler, HandlerConfig, HandlerError, Job, Retry, Status};
+use oncetask::{Attempt, Clock, Context, Handler, HandlerConfig, HandlerError, Retry, Status};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Barrier, Notify};
 
@@ -164,7 +164,7 @@ async fn crashed_once_and_then_failed_reads_failed(world: World) {
 
 async fn a_panic_is_an_error_with_its_message_and_place_and_is_retried(world: World) {
     let retry = Retry::fixed(Duration::ZERO).max_attempts(2);
-    let handler = Handler::new(|job: Job<Note>| async move {
+    let handler = Handler::new(|job: Attempt<Note>| async move {
         assert!(job.attempt > 1, "the sky falls");
     });
     let handler = handler.config(HandlerConfig::DEFAULT.retry(retry));

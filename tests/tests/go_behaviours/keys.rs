@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{TimeDelta, Utc};
-use oncetask::{Handler, HandlerConfig, HandlerError, Job, Status};
+use oncetask::{Attempt, Handler, HandlerConfig, HandlerError, Status};
 use tokio::sync::Notify;
 
 use super::on_every_store;
@@ -18,7 +18,7 @@ on_every_store! {
 
 /// A handler of groups that says the names of each.
 fn grouping(say: tokio::sync::mpsc::UnboundedSender<Vec<String>>) -> Handler {
-    Handler::new(move |group: Vec<Job<Note>>| {
+    Handler::new(move |group: Vec<Attempt<Note>>| {
         let names = group.iter().map(|job| job.name.clone()).collect();
         let sent = say.send(names);
         async move { sent.expect("heard") }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use oncetask::{Handler, HandlerConfig, HandlerError, Job, Retry, Status, Task};
+use oncetask::{Attempt, Handler, HandlerConfig, HandlerError, Retry, Status, Task};
 
 use super::on_every_store;
 use super::world::{Note, World, note};
@@ -17,7 +17,7 @@ on_every_store! {
 
 /// What becomes of a task whose attempts fail up to this one.
 async fn failing(world: &World, failures: u32, retry: Retry) -> Task {
-    let handler = Handler::new(move |job: Job<Note>| async move {
+    let handler = Handler::new(move |job: Attempt<Note>| async move {
         if job.attempt <= failures {
             return Err(format!("attempt {} failed", job.attempt));
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use oncetask::store::{ClaimRequest, ClaimedTask, MemoryStore, SqliteStore, Want};
+use oncetask::store::{ClaimRequest, ClaimedTask, Demand, MemoryStore, SqliteStore};
 use oncetask::{Client, Clock, Error, Handler, OnceTask, Recurrence, Task, TaskId, Worker};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -49,7 +49,7 @@ impl World {
 
     /// Creates tasks, which are all new.
     pub(crate) async fn create<T: OnceTask>(&self, tasks: impl IntoIterator<Item = T>) {
-        let created = self.client.create_all(tasks).await.expect("the store answers");
+        let created = self.client.create_many(tasks).await.expect("the store answers");
         for creation in created {
             let creation = creation.expect("a task that can be stored");
             assert_eq!(creation.outcome, oncetask::Created::New);
@@ -79,9 +79,9 @@ impl World {
 
     /// Claims what is due at an instant, for a minute, as a worker that dies right afterwards.
     pub(crate) async fn claim(&self, group: usize, now: DateTime<Utc>) -> Vec<ClaimedTask> {
-        let want = Want {
+        let demand = Demand {
             kinds: vec![Note::KIND.into()],
-            claims: 1,
+            max_claims: 1,
             group,
             lease: TimeDelta::minutes(1),
             generators_only: false,
@@ -89,7 +89,7 @@ impl World {
         let request = ClaimRequest {
             owner: "dead".into(),
             now,
-            wants: vec![want],
+            demands: vec![demand],
         };
         let claimed = self.client.store().claim(request).await;
         let mut claims = claimed.expect("the store answers").claims;

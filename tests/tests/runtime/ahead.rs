@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use oncetask::store::Want;
-use oncetask::{Client, Handler, HandlerConfig, Job, Retry, Status, TaskId, Worker};
+use oncetask::store::Demand;
+use oncetask::{Attempt, Client, Handler, HandlerConfig, Retry, Status, TaskId, Worker};
 
 use crate::flaky::{Knobs, flaky};
 use crate::on_every_store;
@@ -35,7 +35,7 @@ async fn create_many(world: &World, middle: &str) -> Vec<TaskId> {
         }
     };
     let tasks: Vec<_> = (0..MANY).map(|number| work(name(number))).collect();
-    let creations = world.client.create_all(tasks).await.expect("they can be stored");
+    let creations = world.client.create_many(tasks).await.expect("they can be stored");
     creations
         .into_iter()
         .map(|creation| creation.expect("it is new").id)
@@ -53,12 +53,12 @@ fn one() -> HandlerConfig {
     HandlerConfig::DEFAULT.concurrency(1)
 }
 
-/// The wants for more than the one slot.
-fn ahead(knobs: &Knobs) -> Vec<Want> {
+/// The demands for more than the one slot.
+fn ahead(knobs: &Knobs) -> Vec<Demand> {
     let wanted = knobs.wanted.lock().expect("no test panics with it").clone();
     wanted
         .into_iter()
-        .filter(|want| want.claims > 1 && !want.generators_only)
+        .filter(|demand| demand.max_claims > 1 && !demand.generators_only)
         .collect()
 }
 
@@ -78,7 +78,7 @@ async fn quick_calls_are_claimed_ahead_for_seconds(world: World) {
     assert_eq!(heard.rest().len(), MANY);
     let ahead = ahead(&knobs);
     assert!(!ahead.is_empty());
-    assert!(ahead.iter().all(|want| want.lease <= SECONDS), "{ahead:?}");
+    assert!(ahead.iter().all(|demand| demand.lease <= SECONDS), "{ahead:?}");
 }
 
 async fn slow_calls_are_claimed_one_by_one(world: World) {
@@ -100,7 +100,7 @@ async fn where_one_attempt_is_all_nothing_is_claimed_ahead(world: World) {
 
 /// A handler that stays with one task until the gate opens.
 fn slow_with(name: &'static str, say: Say<String>, gate: Gate) -> Handler {
-    Handler::new(move |job: Job<Work>| {
+    Handler::new(move |job: Attempt<Work>| {
         let (say, gate) = (say.clone(), gate.clone());
         async move {
             say.say(job.name.clone());

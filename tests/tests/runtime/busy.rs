@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use oncetask::{Handler, HandlerConfig, HandlerError, Job, Status};
+use oncetask::{Attempt, Handler, HandlerConfig, HandlerError, Status};
 
 use crate::flaky::flaky;
 use crate::leases::DroppedAt;
@@ -27,12 +27,12 @@ const BACKLOG: usize = 3000;
 
 async fn what_falls_due_does_not_wait_for_the_end_of_a_backlog(world: World) {
     let (client, knobs) = flaky(&world.client);
-    // A slot gets free during every claim, and no bell tells of anything.
+    // A slot gets free during every claim, and no notifier tells of anything.
     knobs.claims_take.store(20, Ordering::SeqCst);
     knobs.own_bell.store(true, Ordering::SeqCst);
     let (say, mut heard) = line();
     let tell = say.clone();
-    let again = Handler::new(move |job: Job<Other>| {
+    let again = Handler::new(move |job: Attempt<Other>| {
         let say = tell.clone();
         async move {
             if job.attempt == 1 {
@@ -53,7 +53,7 @@ async fn what_falls_due_does_not_wait_for_the_end_of_a_backlog(world: World) {
     });
     world.create(other("a")).await;
     let tasks = (0..BACKLOG).map(|number| work(format!("{number}")));
-    world.client.create_all(tasks).await.expect("they can be stored");
+    world.client.create_many(tasks).await.expect("they can be stored");
     // With one attempt nothing is claimed ahead: each slot is asked for.
     let worker = builder(&client).handler(again.config(attempts(2)));
     let _worker = start(worker.handler(backlog.config(attempts(1).concurrency(64)))).await;

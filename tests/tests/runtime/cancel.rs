@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oncetask::{Change, Client, Handler, HandlerConfig, HandlerError, Job, Status};
+use oncetask::{Attempt, Change, Client, Handler, HandlerConfig, HandlerError, Status};
 
 use crate::on_every_store;
 use crate::world::{
@@ -81,7 +81,7 @@ async fn a_handler_of_another_process_is_told(world: World) {
 
 async fn in_backoff_the_next_attempt_never_comes(world: World) {
     let (say, mut heard) = line();
-    let handler = Handler::new(move |job: Job<Work>| {
+    let handler = Handler::new(move |job: Attempt<Work>| {
         let say = say.clone();
         async move {
             say.say(job.attempt);
@@ -193,7 +193,7 @@ async fn a_backlog_does_not_keep_the_news_waiting(world: World) {
     let (say, mut heard) = line();
     let client = world.client.clone();
     // Each one leaves another behind, so that there is always something to claim.
-    let busy = Handler::new(move |job: Job<Other>| {
+    let busy = Handler::new(move |job: Attempt<Other>| {
         let client = client.clone();
         async move {
             let number: u64 = job.name.rsplit(' ').next().unwrap_or("0").parse()?;

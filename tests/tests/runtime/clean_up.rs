@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use oncetask::{Change, Context, Handler, HandlerConfig, HandlerError, Job, OnceTask as _, Status, Task};
+use oncetask::{Attempt, Change, Context, Handler, HandlerConfig, HandlerError, OnceTask as _, Status, Task};
 
 use crate::on_every_store;
 use crate::world::{
@@ -49,7 +49,7 @@ fn pair(say: &Say<&'static str>, gate: &Gate) -> Handler {
             Ok::<_, HandlerError>("the cleanup")
         }
     };
-    Handler::new(run).cancel(cancel)
+    Handler::new(run).on_cancel(cancel)
 }
 
 fn status(world: &World, task: &Task) -> Status {
@@ -109,7 +109,7 @@ async fn after_a_handler_that_failed_its_last_attempt(world: World) {
             Err::<(), _>(HandlerError::permanent("for good"))
         }
     });
-    let handler = handler.cancel(move |_: Work| {
+    let handler = handler.on_cancel(move |_: Work| {
         let say = cancel.clone();
         async move { say.say("cleanup") }
     });
@@ -134,7 +134,7 @@ async fn in_backoff_it_comes_at_once(world: World) {
             Err::<(), _>("not yet")
         }
     });
-    let handler = handler.cancel(move |_: Work| {
+    let handler = handler.on_cancel(move |_: Work| {
         let say = cancel.clone();
         async move { say.say("cleanup") }
     });
@@ -157,7 +157,7 @@ async fn after_a_dead_worker_even_if_a_crash_is_the_end(world: World) {
     world.cancel(&id).await;
     let never = HandlerConfig::DEFAULT
         .retry(oncetask::Retry::never())
-        .cancel_retry(oncetask::Retry::never());
+        .on_cancel_retry(oncetask::Retry::never());
     let _worker = world.work(pair(&say, &open_gate()).config(never)).await;
     let task = world.done(&id).await;
     assert_eq!(status(&world, &task), Status::Cancelled);
@@ -167,7 +167,7 @@ async fn after_a_dead_worker_even_if_a_crash_is_the_end(world: World) {
     };
     assert!(
         silent.error.contains("without a word") && !silent.cleanup,
-        "{silent:?}"
+        "{orphaned:?}"
     );
 }
 
@@ -179,7 +179,7 @@ async fn after_a_dead_worker_a_policy_is_not_asked_about_attempt_0(world: World)
     let id = world.create(work("a")).await;
     world.claim_and_die(Work::KIND, Duration::from_millis(200)).await;
     world.cancel(&id).await;
-    let config = HandlerConfig::DEFAULT.cancel_retry(oncetask::Retry::custom(picky));
+    let config = HandlerConfig::DEFAULT.on_cancel_retry(oncetask::Retry::custom(picky));
     let _worker = world.work(pair(&say, &open_gate()).config(config)).await;
     assert_eq!(status(&world, &world.done(&id).await), Status::Cancelled);
     assert_eq!(heard.rest(), ["cleanup begins", "cleanup ends"]);
@@ -188,14 +188,14 @@ async fn after_a_dead_worker_a_policy_is_not_asked_about_attempt_0(world: World)
 /// A cleanup handler that fails as often as it is told, and the errors' texts.
 fn failing_cleanup(times: u32, say: Say<(&'static str, u32)>) -> Handler {
     let run = say.clone();
-    let handler = Handler::new(move |job: Job<Work>| {
+    let handler = Handler::new(move |job: Attempt<Work>| {
         let say = run.clone();
         async move {
             say.say(("run", job.attempt));
             Err::<(), _>("the run failed")
         }
     });
-    handler.cancel(move |job: Job<Work>| {
+    handler.on_cancel(move |job: Attempt<Work>| {
         let say = say.clone();
         async move {
             say.say(("cleanup", job.attempt));
@@ -214,7 +214,7 @@ async fn it_is_retried_by_its_own_policy(world: World) {
     world.cancel(&id).await;
     let config = HandlerConfig::DEFAULT
         .retry(oncetask::Retry::never())
-        .cancel_retry(quick(4));
+        .on_cancel_retry(quick(4));
     let _worker = world.work(failing_cleanup(3, say).config(config)).await;
     let task = world.done(&id).await;
     assert_eq!(status(&world, &task), Status::Cancelled);
@@ -225,7 +225,7 @@ async fn it_is_retried_by_its_own_policy(world: World) {
 async fn out_of_attempts_it_leaves_the_task_failed(world: World) {
     let (say, mut heard) = line();
     let patient = oncetask::Retry::fixed(Duration::from_hours(1));
-    let config = HandlerConfig::DEFAULT.retry(patient).cancel_retry(quick(2));
+    let config = HandlerConfig::DEFAULT.retry(patient).on_cancel_retry(quick(2));
     let _worker = world.work(failing_cleanup(9, say).config(config)).await;
     let id = world.create(work("a")).await;
     assert_eq!(heard.next().await, ("run", 1));
@@ -251,7 +251,7 @@ async fn a_crash_of_its_worker_is_one_of_its_attempts(world: World) {
     let id = world.create(work("a")).await;
     world.cancel(&id).await;
     world.claim_and_die(Work::KIND, Duration::from_millis(100)).await;
-    let config = HandlerConfig::DEFAULT.cancel_retry(quick(2));
+    let config = HandlerConfig::DEFAULT.on_cancel_retry(quick(2));
     let _worker = world.work(failing_cleanup(9, say).config(config)).await;
     let task = world.done(&id).await;
     assert_eq!(status(&world, &task), Status::Failed);
@@ -290,7 +290,7 @@ async fn cancelled_late_or_not_the_cleanup_is_not_told(world: World) {
     let id = world.create(work("a")).await;
     world.cancel(&id).await;
     let gate = Gate::closed();
-    let handler = Handler::new(|_: Work| async {}).cancel({
+    let handler = Handler::new(|_: Work| async {}).on_cancel({
         let gate = gate.clone();
         move |_: Work, cx: Context| {
             let (say, gate) = (say.clone(), gate.clone());
@@ -308,7 +308,7 @@ async fn cancelled_late_or_not_the_cleanup_is_not_told(world: World) {
     // Its heartbeat is so long that the only question is the one about the news.
     let _worker = start(builder(&client).handler(handler)).await;
     assert_eq!(heard.next().await, "cleanup");
-    knobs.bell.stopped(std::slice::from_ref(&id));
+    knobs.notifier.notify_stopped(std::slice::from_ref(&id));
     // The worker asks what the news means for this claim.
     until(|| !knobs.renewed.lock().expect("no test panics with it").is_empty()).await;
     gate.open();
@@ -330,7 +330,7 @@ fn obedient_cleanup(
             cx.cancelled().await;
         }
     });
-    handler.cancel(move |_: Work, cx: Context| {
+    handler.on_cancel(move |_: Work, cx: Context| {
         let (say, enough) = (cancel.clone(), enough.clone());
         async move {
             say.say("cleanup");
@@ -345,7 +345,7 @@ fn obedient_cleanup(
 async fn a_handler_that_cancels_its_task_is_cleaned_up_after(world: World) {
     let (say, mut heard) = line();
     let handler = Handler::new(|_: Work| async { Err::<(), _>(HandlerError::cancel("the user left")) });
-    let handler = handler.cancel(move |_: Work| {
+    let handler = handler.on_cancel(move |_: Work| {
         let say = say.clone();
         async move { say.say("cleanup") }
     });
@@ -359,13 +359,13 @@ async fn a_handler_that_cancels_its_task_is_cleaned_up_after(world: World) {
 
 async fn a_panicking_cleanup_is_retried(world: World) {
     let handler = Handler::new(|_: Work| async {});
-    let handler = handler.cancel(|job: Job<Work>| async move {
+    let handler = handler.on_cancel(|job: Attempt<Work>| async move {
         assert!(job.attempt > 1, "the first cleanup panics");
     });
     let id = world.create(work("a")).await;
     world.cancel(&id).await;
     let _worker = world
-        .work(handler.config(HandlerConfig::DEFAULT.cancel_retry(quick(2))))
+        .work(handler.config(HandlerConfig::DEFAULT.on_cancel_retry(quick(2))))
         .await;
     let task = world.done(&id).await;
     assert_eq!(status(&world, &task), Status::Cancelled);
@@ -381,7 +381,7 @@ async fn a_panicking_cleanup_is_retried(world: World) {
 async fn a_shutdown_gives_it_back(world: World) {
     let (say, mut heard): (_, Heard<&'static str>) = line();
     let handler = |say: Say<&'static str>| {
-        Handler::new(|_: Work| async {}).cancel(move |_: Work| {
+        Handler::new(|_: Work| async {}).on_cancel(move |_: Work| {
             let say = say.clone();
             async move {
                 let _dropped = Dropped(say.clone());

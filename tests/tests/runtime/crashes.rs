@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oncetask::{Handler, HandlerConfig, Job, OnceTask as _, Retry, Status};
+use oncetask::{Attempt, Handler, HandlerConfig, OnceTask as _, Retry, Status};
 
 use crate::on_every_store;
 use crate::world::{Work, World, attempts, line, work};
@@ -17,7 +17,7 @@ on_every_store!(
 const SHORT: Duration = Duration::from_millis(100);
 
 fn counting(say: crate::world::Say<u32>) -> Handler {
-    Handler::new(move |job: Job<Work>| {
+    Handler::new(move |job: Attempt<Work>| {
         let say = say.clone();
         async move { say.say(job.attempt) }
     })

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use oncetask::{Context, Handler, HandlerConfig, HandlerError, Job, Retry, State, Status};
+use oncetask::{Attempt, Context, Handler, HandlerConfig, HandlerError, Retry, State, Status};
 
 use crate::on_every_store;
 use crate::world::{Dropped, Gate, Work, World, attempts, builder, line, quick, start, work};
@@ -72,7 +72,7 @@ fn below_three(_: u32, error: &HandlerError) -> Option<Duration> {
 }
 
 async fn a_policy_of_ones_own_sees_the_error_itself(world: World) {
-    let handler = Handler::new(|job: Job<Work>| async move { Err::<(), _>(Outer(Inner(job.attempt))) });
+    let handler = Handler::new(|job: Attempt<Work>| async move { Err::<(), _>(Outer(Inner(job.attempt))) });
     let _worker = world
         .work(handler.config(HandlerConfig::DEFAULT.retry(Retry::custom(below_three))))
         .await;
@@ -82,7 +82,7 @@ async fn a_policy_of_ones_own_sees_the_error_itself(world: World) {
 
 async fn a_policy_of_ones_own_sees_the_error_of_a_group(world: World) {
     let handler =
-        Handler::new(|jobs: Vec<Job<Work>>| async move { Err::<(), _>(Outer(Inner(jobs[0].attempt))) });
+        Handler::new(|jobs: Vec<Attempt<Work>>| async move { Err::<(), _>(Outer(Inner(jobs[0].attempt))) });
     let ids = [
         world.create(work("a").key("k")).await,
         world.create(work("b").key("k")).await,
@@ -96,7 +96,7 @@ async fn a_policy_of_ones_own_sees_the_error_of_a_group(world: World) {
 }
 
 async fn unlimited_goes_on(world: World) {
-    let handler = Handler::new(|job: Job<Work>| async move {
+    let handler = Handler::new(|job: Attempt<Work>| async move {
         if job.attempt < 12 {
             Err("again")
         } else {
@@ -131,7 +131,7 @@ async fn full_jitter_never_waits_longer(world: World) {
 }
 
 async fn a_panic_is_an_error_with_its_message_and_place(world: World) {
-    let handler = Handler::new(|job: Job<Work>| async move {
+    let handler = Handler::new(|job: Attempt<Work>| async move {
         tokio::task::yield_now().await;
         assert!(job.attempt != 1, "the disk is on fire");
     });
@@ -295,7 +295,7 @@ async fn a_panic_of_an_extractor(world: World) {
 }
 
 async fn many_and_long_errors_are_cut(world: World) {
-    let handler = Handler::new(|job: Job<Work>| async move {
+    let handler = Handler::new(|job: Attempt<Work>| async move {
         Err::<(), _>(format!("{} {}", job.attempt, "x".repeat(9000)))
     });
     let _worker = world.work(handler.config(attempts(103))).await;

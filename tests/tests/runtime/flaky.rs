@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use oncetask::store::{
-    Action, Answer, Bell, ClaimRequest, Claimed, Filter, Finish, Insert, Interest, Page, Query, Renewal,
-    Renewed, Store, Want, Watch,
+    Action, BoxFuture, ClaimRequest, ClaimResponse, Demand, Filter, Finish, Insert, Notifier, Page, Query,
+    Renewal, Renewed, Store, Subscription, Topic,
 };
 use oncetask::task::transition::{Change, LeaseLost};
 use oncetask::{Client, StoreError, StoreErrorKind, Task, TaskId};
@@ -30,16 +30,16 @@ pub(crate) struct Knobs {
     pub(crate) answer_claims: tokio::sync::Notify,
     /// How long every claim is on its way, in milliseconds.
     pub(crate) claims_take: AtomicU64,
-    /// Whether the bell below is the only one that rings.
+    /// Whether the notifier below is the only one that rings.
     pub(crate) own_bell: AtomicBool,
-    pub(crate) bell: Bell,
+    pub(crate) notifier: Notifier,
     /// The extensions asked for.
     pub(crate) renewed: Mutex<Vec<Renewal>>,
     /// How many claims were asked for, and how many calls of ends of claims.
     pub(crate) claimed: AtomicUsize,
     pub(crate) finished: AtomicUsize,
     /// The room that was asked for.
-    pub(crate) wanted: Mutex<Vec<Want>>,
+    pub(crate) wanted: Mutex<Vec<Demand>>,
 }
 
 #[derive(Debug)]
@@ -102,34 +102,34 @@ impl Store for Flaky {
         self.inner.env()
     }
 
-    fn create(&self, tasks: Vec<Task>) -> Answer<'_, Vec<Insert>> {
+    fn create(&self, tasks: Vec<Task>) -> BoxFuture<'_, Vec<Insert>> {
         self.inner.create(tasks)
     }
 
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Task>>> {
+    fn get(&self, ids: Vec<TaskId>) -> BoxFuture<'_, Vec<Option<Task>>> {
         self.inner.get(ids)
     }
 
-    fn query(&self, query: Query) -> Answer<'_, Page> {
+    fn query(&self, query: Query) -> BoxFuture<'_, Page> {
         self.inner.query(query)
     }
 
-    fn count(&self, filter: Filter, now: DateTime<Utc>) -> Answer<'_, u64> {
+    fn count(&self, filter: Filter, now: DateTime<Utc>) -> BoxFuture<'_, u64> {
         self.inner.count(filter, now)
     }
 
-    fn kinds(&self) -> Answer<'_, Vec<String>> {
+    fn kinds(&self) -> BoxFuture<'_, Vec<String>> {
         self.inner.kinds()
     }
 
-    fn claim(&self, request: ClaimRequest) -> Answer<'_, Claimed> {
+    fn claim(&self, request: ClaimRequest) -> BoxFuture<'_, ClaimResponse> {
         Box::pin(async move {
             self.knobs.claimed.fetch_add(1, Ordering::SeqCst);
             let wanted = &self.knobs.wanted;
             wanted
                 .lock()
                 .expect("no test panics with it")
-                .extend(request.wants.clone());
+                .extend(request.demands.clone());
             self.knobs.pass(&self.knobs.claims).await?;
             let takes = Duration::from_millis(self.knobs.claims_take.load(Ordering::SeqCst));
             tokio::time::sleep(takes).await;
@@ -141,11 +141,11 @@ impl Store for Flaky {
         })
     }
 
-    fn may_claim_ahead(&self) -> bool {
-        self.inner.may_claim_ahead()
+    fn may_prefetch(&self) -> bool {
+        self.inner.may_prefetch()
     }
 
-    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
+    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Renewed>> {
         Box::pin(async move {
             let renewed = &self.knobs.renewed;
             renewed
@@ -160,7 +160,7 @@ impl Store for Flaky {
         })
     }
 
-    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> Answer<'_, Vec<Result<(), LeaseLost>>> {
+    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Result<(), LeaseLost>>> {
         Box::pin(async move {
             self.knobs.finished.fetch_add(1, Ordering::SeqCst);
             self.knobs.pass(&self.knobs.finishes).await?;
@@ -171,15 +171,15 @@ impl Store for Flaky {
         })
     }
 
-    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> Answer<'_, Vec<Change>> {
+    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Change>> {
         self.inner.change(ids, action, now)
     }
 
-    fn watch(&self, interest: Interest) -> Watch {
+    fn subscribe(&self, topic: Topic) -> Subscription {
         if self.knobs.own_bell.load(Ordering::SeqCst) {
-            self.knobs.bell.watch(interest)
+            self.knobs.notifier.subscribe(topic)
         } else {
-            self.inner.watch(interest)
+            self.inner.subscribe(topic)
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use oncetask::{
-    Client, Clock, Filter, Handler, HandlerConfig, Job, Missed, Recurrence, Status, Task, TaskId, Worker,
+    Attempt, Client, Clock, Filter, Handler, HandlerConfig, Missed, Recurrence, Status, Task, TaskId, Worker,
 };
 
 use crate::on_every_store;
@@ -63,7 +63,7 @@ fn chime(every: Recurrence) -> Chime {
 
 /// A handler that says which occurrences it runs.
 fn ringing(say: Say<TaskId>) -> Handler {
-    Handler::new(move |job: Job<Chime>| {
+    Handler::new(move |job: Attempt<Chime>| {
         let say = say.clone();
         async move { say.say(job.id.clone()) }
     })
@@ -193,7 +193,7 @@ async fn exhausted_it_is_done(world: World) {
 async fn occurrences_of_a_key_are_serialised_and_the_generator_goes_on(world: World) {
     let ((say, mut heard), gate) = (line(), Gate::closed());
     let opened = gate.clone();
-    let handler = Handler::new(move |job: Job<Chime>| {
+    let handler = Handler::new(move |job: Attempt<Chime>| {
         let (say, gate) = (say.clone(), opened.clone());
         async move {
             say.say(job.id.clone());
@@ -257,7 +257,7 @@ async fn the_next_occurrence_does_not_wait_for_a_slot(world: World) {
         .missed(Missed::All { max: 60 });
     create(&world.client, chime(every)).await;
     let waiting = gate.clone();
-    let handler = Handler::new(move |job: Job<Chime>| {
+    let handler = Handler::new(move |job: Attempt<Chime>| {
         let (say, gate) = (say.clone(), waiting.clone());
         async move {
             say.say(job.id.clone());

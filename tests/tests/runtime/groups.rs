@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use oncetask::{Context, Handler, HandlerConfig, HandlerError, Job, OnceTask, Outcome, Status, Task, TaskId};
+use oncetask::{
+    Attempt, Context, Handler, HandlerConfig, HandlerError, OnceTask, Outcome, Status, Task, TaskId,
+};
 
 use crate::on_every_store;
 use crate::world::{Gate, Say, Work, World, attempts, builder, line, start, work};
@@ -34,13 +36,13 @@ async fn create(world: &World, tasks: impl IntoIterator<Item = Work>) -> Vec<Tas
     ids
 }
 
-fn names(jobs: &[Job<Work>]) -> Vec<String> {
+fn names(jobs: &[Attempt<Work>]) -> Vec<String> {
     jobs.iter().map(|job| job.name.clone()).collect()
 }
 
 /// A handler that says which tasks it takes.
 fn telling(say: Say<Vec<String>>) -> Handler {
-    Handler::new(move |jobs: Vec<Job<Work>>| {
+    Handler::new(move |jobs: Vec<Attempt<Work>>| {
         let say = say.clone();
         async move { say.say(names(&jobs)) }
     })
@@ -110,7 +112,7 @@ async fn an_error_for_all_each_by_its_own_attempts(world: World) {
     let second = world.create(work("young").key("k")).await;
     let due = world.task(&first).await.state.due().expect("it is not done");
     crate::world::until(|| world.client.clock().now() >= due).await;
-    let handler = Handler::new(move |jobs: Vec<Job<Work>>, cx: Context| {
+    let handler = Handler::new(move |jobs: Vec<Attempt<Work>>, cx: Context| {
         let say = say.clone();
         async move {
             let attempts: Vec<_> = jobs.iter().map(|job| job.attempt).collect();
@@ -131,8 +133,8 @@ async fn an_outcome_for_each(world: World) {
         ["done", "failed", "cancelled", "snoozed"].map(|name| work(name).key("k")),
     )
     .await;
-    let handler = Handler::new(|jobs: Vec<Job<Work>>| async move {
-        let outcome = |job: &Job<Work>| match job.name.as_str() {
+    let handler = Handler::new(|jobs: Vec<Attempt<Work>>| async move {
+        let outcome = |job: &Attempt<Work>| match job.name.as_str() {
             "done" => Outcome::done("yes"),
             "failed" => Outcome::error(HandlerError::permanent("for good")),
             "cancelled" => Outcome::error(HandlerError::cancel("no more")),
@@ -171,7 +173,7 @@ async fn a_wrong_number_of_outcomes_is_an_error_for_all(world: World) {
 async fn late_arrivals_wait_for_the_next_call(world: World) {
     let ((say, mut heard), gate) = (line(), Gate::closed());
     let opened = gate.clone();
-    let handler = Handler::new(move |jobs: Vec<Job<Work>>| {
+    let handler = Handler::new(move |jobs: Vec<Attempt<Work>>| {
         let (say, gate) = (say.clone(), opened.clone());
         async move {
             say.say(names(&jobs));
@@ -211,7 +213,7 @@ async fn cancelled_ones_are_cleaned_up_after_one_by_one(world: World) {
     world.cancel(&ids[3]).await;
     let (say, mut heard) = line();
     let cleanup = say.clone();
-    let handler = telling(say).cancel(move |task: Work| {
+    let handler = telling(say).on_cancel(move |task: Work| {
         let say = cleanup.clone();
         async move { say.say(vec!["cleanup".to_owned(), task.name]) }
     });
@@ -226,7 +228,7 @@ async fn cancelled_ones_are_cleaned_up_after_one_by_one(world: World) {
 
 async fn the_call_is_told_when_all_are_cancelled(world: World) {
     let (say, mut heard) = line();
-    let handler = Handler::new(move |jobs: Vec<Job<Work>>, cx: Context| {
+    let handler = Handler::new(move |jobs: Vec<Attempt<Work>>, cx: Context| {
         let say = say.clone();
         async move {
             say.say("began");
@@ -252,7 +254,7 @@ async fn the_call_is_told_when_all_are_cancelled(world: World) {
 async fn one_deleted_leaves_the_others_alone(world: World) {
     let ((say, mut heard), gate) = (line(), Gate::closed());
     let opened = gate.clone();
-    let handler = Handler::new(move |jobs: Vec<Job<Work>>| {
+    let handler = Handler::new(move |jobs: Vec<Attempt<Work>>| {
         let (say, gate) = (say.clone(), opened.clone());
         async move {
             say.say(jobs.len());
@@ -315,7 +317,7 @@ async fn one_that_cannot_be_read_is_put_off_alone(world: World) {
 
 async fn a_panic_is_an_error_for_all(world: World) {
     let ids = create(&world, ["a", "b"].map(|name| work(name).key("k"))).await;
-    let handler = Handler::new(|jobs: Vec<Job<Work>>| async move {
+    let handler = Handler::new(|jobs: Vec<Attempt<Work>>| async move {
         assert!(jobs.iter().all(|job| job.attempt > 1), "the first call panics");
     });
     let _worker = world.work(handler.config(attempts(2))).await;
@@ -332,7 +334,7 @@ async fn a_panic_is_an_error_for_all(world: World) {
 
 async fn a_shutdown_gives_all_back(world: World) {
     let (say, mut heard) = line();
-    let handler = Handler::new(move |jobs: Vec<Job<Work>>| {
+    let handler = Handler::new(move |jobs: Vec<Attempt<Work>>| {
         let say = say.clone();
         async move {
             say.say(jobs.len());
@@ -351,17 +353,17 @@ async fn a_shutdown_gives_all_back(world: World) {
 
 async fn a_crashed_group_is_run_again(world: World) {
     let ids = create(&world, ["a", "b"].map(|name| work(name).key("k"))).await;
-    let want = oncetask::store::Want {
+    let demand = oncetask::store::Demand {
         kinds: vec![Work::KIND.into()],
-        claims: 1,
-        group: 10,
+        max_claims: 1,
+        max_group: 10,
         lease: TimeDelta::milliseconds(100),
         generators_only: false,
     };
     let request = oncetask::store::ClaimRequest {
         owner: "dead:1".into(),
         now: world.client.clock().now(),
-        wants: vec![want],
+        demands: vec![demand],
     };
     let claimed = world
         .client

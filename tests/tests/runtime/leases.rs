@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use oncetask::{Clock, Context, Handler, Job, OnceTask as _, Status, Task, TaskId, Worker};
+use oncetask::{Attempt, Clock, Context, Handler, OnceTask as _, Status, Task, TaskId, Worker};
 
 use crate::flaky::flaky;
 use crate::on_every_store;
@@ -162,7 +162,7 @@ async fn a_handler_that_blocks_every_thread_keeps_its_lease(world: World) {
     let (say, mut heard) = line();
     let (free, blocked) = std::sync::mpsc::channel::<()>();
     let blocked = std::sync::Arc::new(std::sync::Mutex::new(blocked));
-    let handler = Handler::new(move |job: Job<Work>| {
+    let handler = Handler::new(move |job: Attempt<Work>| {
         let (say, blocked) = (say.clone(), blocked.clone());
         async move {
             say.say(job.attempt);
@@ -173,7 +173,9 @@ async fn a_handler_that_blocks_every_thread_keeps_its_lease(world: World) {
     let id = world.create(work("a")).await;
     let client = world.another().await;
     let worker = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = tokio::runtime::WorkerBuilder::new_current_thread()
+            .enable_all()
+            .build();
         runtime.expect("a runtime").block_on(async move {
             let worker = start(with_short_leases(&client).handler(handler)).await;
             client.wait(&"work:a".into()).await.expect("it completes");
@@ -201,17 +203,17 @@ async fn a_lease_that_was_taken_over_stops_the_handler(world: World) {
     let id = world.create(work("a")).await;
     assert_eq!(heard.next().await, "began");
     let rival = world.ahead(chrono::TimeDelta::hours(1));
-    let want = oncetask::store::Want {
+    let demand = oncetask::store::Demand {
         kinds: vec![Work::KIND.into()],
-        claims: 1,
-        group: 1,
+        max_claims: 1,
+        max_group: 1,
         lease: chrono::TimeDelta::hours(1),
         generators_only: false,
     };
     let request = oncetask::store::ClaimRequest {
         owner: "rival".into(),
         now: rival.clock().now(),
-        wants: vec![want],
+        demands: vec![demand],
     };
     let claimed = rival.store().claim(request).await.expect("the store answers");
     assert_eq!(claimed.claims.len(), 1);

@@ -122,7 +122,7 @@ async fn who_lost_the_lease_stores_nothing(world: World) {
     assert_eq!(heard.next().await, "began");
     world.client.delete(&id).await.expect("the store answers");
     world.create(work("a")).await;
-    knobs.bell.due(Work::KIND);
+    knobs.notifier.notify_due(Work::KIND);
     assert_eq!(heard.next().await, "began");
     speak.open();
     until(|| knobs.progress_stored() > 0).await;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use oncetask::{Handler, HandlerError, Job, Status};
+use oncetask::{Attempt, Handler, HandlerError, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::on_every_store;
@@ -45,7 +45,7 @@ async fn nothing_is_stored_of_nothing(world: World) {
 }
 
 async fn too_large_a_result_fails_the_attempt(world: World) {
-    let handler = Handler::new(|job: Job<Work>| async move {
+    let handler = Handler::new(|job: Attempt<Work>| async move {
         let bytes = if job.attempt == 1 { 1024 * 1024 } else { 8 };
         Ok::<_, HandlerError>("x".repeat(bytes))
     });

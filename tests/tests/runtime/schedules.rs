@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use oncetask::{Handler, HandlerConfig, Job, Retry};
+use oncetask::{Attempt, Handler, HandlerConfig, Retry};
 
 use crate::on_every_store;
 use crate::world::{
@@ -34,7 +34,7 @@ fn timed(say: Say<(String, DateTime<Utc>)>) -> Handler {
 
 async fn a_retry_runs_at_its_instant_and_not_before(world: World) {
     let (say, mut heard) = line();
-    let handler = Handler::new(move |job: Job<Work>, client: oncetask::Client| {
+    let handler = Handler::new(move |job: Attempt<Work>, client: oncetask::Client| {
         let say = say.clone();
         async move {
             let now = oncetask::Clock::system().now();
@@ -75,7 +75,7 @@ async fn a_task_of_the_future_runs_at_its_instant_and_not_before(world: World) {
         work("first").at(at(150)),
         work("never").at(now + TimeDelta::days(365)),
     ];
-    world.client.create_all(tasks).await.expect("the store answers");
+    world.client.create_many(tasks).await.expect("the store answers");
     let (first, second) = (heard.next().await, heard.next().await);
     assert_eq!((first.0.as_str(), second.0.as_str()), ("first", "second"));
     assert!(first.1 >= at(150) && second.1 >= at(300));
@@ -274,7 +274,7 @@ async fn many_at_one_instant_all_run(world: World) {
         .await;
     let at = world.client.clock().now() + TimeDelta::milliseconds(100);
     let tasks = (0..300).map(|number| work(format!("{number}")).at(at));
-    world.client.create_all(tasks).await.expect("the store answers");
+    world.client.create_many(tasks).await.expect("the store answers");
     let mut names = std::collections::HashSet::new();
     for _ in 0..300 {
         assert!(names.insert(heard.next().await), "each runs once");

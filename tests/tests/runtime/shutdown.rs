@@ -157,7 +157,7 @@ async fn a_worker_in_a_runtime_that_ends_takes_nothing_down(world: World) {
     let client = world.another().await;
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+        let runtime = tokio::runtime::WorkerBuilder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build();

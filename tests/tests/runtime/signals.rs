@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oncetask::{Handler, HandlerConfig, HandlerError, Job, ResultExt as _, Retry, Status};
+use oncetask::{Attempt, Handler, HandlerConfig, HandlerError, ResultExt as _, Retry, Status};
 
 use crate::on_every_store;
 use crate::world::{Work, World, attempts, line, quick, work};
@@ -45,7 +45,7 @@ async fn retry_after_chooses_the_delay_within_the_attempts(world: World) {
 async fn snooze_spends_no_attempt(world: World) {
     let (say, mut heard) = line();
     let calls = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
-    let handler = Handler::new(move |job: Job<Work>| {
+    let handler = Handler::new(move |job: Attempt<Work>| {
         let (say, calls) = (say.clone(), calls.clone());
         async move {
             say.say(job.attempt);
@@ -78,7 +78,7 @@ async fn snooze_may_be_for_ever(world: World) {
 }
 
 async fn a_question_mark_takes_any_error(world: World) {
-    let handler = Handler::new(|job: Job<Work>| async move {
+    let handler = Handler::new(|job: Attempt<Work>| async move {
         match job.attempt {
             1 => Err("text")?,
             2 => Err(String::from("more text"))?,

@@ -26,11 +26,11 @@ async fn everything_that_is_wrong_is_told_at_once(world: World) {
     let handlers = [
         Handler::new(|_: Work, _: State<Pool>, _: State<Mailer>| async {}),
         Handler::new(|_: Work| async {}),
-        Handler::new(|_: Other| async {}).cancel(|_: Work| async {}),
+        Handler::new(|_: Other| async {}).on_cancel(|_: Work| async {}),
     ];
     let worker = handlers
         .into_iter()
-        .fold(builder(&world.client), oncetask::Builder::handler);
+        .fold(builder(&world.client), oncetask::WorkerBuilder::handler);
     let error = worker.start().await.expect_err("nothing of it can run");
     let Error::Start(error) = error else {
         panic!("{error}")
@@ -109,7 +109,7 @@ impl Nightly {
 }
 
 /// A worker of the types that this file derives.
-fn discovered(client: &Client, kinds: &[&str], say: &Say<String>) -> oncetask::Builder {
+fn discovered(client: &Client, kinds: &[&str], say: &Say<String>) -> oncetask::WorkerBuilder {
     oncetask::builder()
         .only(kinds)
         .client(client.clone())

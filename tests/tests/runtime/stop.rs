@@ -34,7 +34,7 @@ async fn what_runs_is_not_reset(world: World) {
 
 async fn what_has_ended_runs_again_from_the_beginning(world: World) {
     let (say, mut heard) = line();
-    let handler = Handler::new(move |job: oncetask::Job<Work>, cx: Context| {
+    let handler = Handler::new(move |job: oncetask::Attempt<Work>, cx: Context| {
         let say = say.clone();
         async move {
             say.say(job.attempt);

@@ -66,7 +66,7 @@ async fn many_completions_wait_for_the_store(world: World) {
     let handler = Handler::new(|task: Work| async move { Ok::<_, HandlerError>(task.name) });
     let _worker = start(builder(&client).handler(handler.config(attempts(1).concurrency(50)))).await;
     let tasks = (0..TASKS).map(|number| work(format!("{number}")));
-    let created = world.client.create_all(tasks).await.expect("the store answers");
+    let created = world.client.create_many(tasks).await.expect("the store answers");
     for creation in created {
         let task = world.done(&creation.expect("created").id).await;
         assert_eq!(

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use oncetask::store::{Claim, ClaimRequest, MemoryStore, SqliteStore, Want};
+use oncetask::store::{Claim, ClaimRequest, Demand, MemoryStore, SqliteStore};
 use oncetask::{
-    Builder, Client, Clock, Context, Error, Handler, HandlerConfig, Job, OnceTask, Recurrence, Retry, Task,
-    TaskId, Worker,
+    Attempt, Client, Clock, Context, Error, Handler, HandlerConfig, OnceTask, Recurrence, Retry, Task,
+    TaskId, Worker, WorkerBuilder,
 };
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -108,17 +108,17 @@ impl World {
 
     /// Claims what is due, as a worker that dies right afterwards.
     pub(crate) async fn claim_and_die(&self, kind: &str, lease: Duration) -> Claim {
-        let want = Want {
+        let demand = Demand {
             kinds: vec![kind.into()],
-            claims: 1,
-            group: 1,
+            max_claims: 1,
+            max_group: 1,
             lease: TimeDelta::from_std(lease).expect("a short lease"),
             generators_only: false,
         };
         let request = ClaimRequest {
             owner: "dead:1".into(),
             now: self.client.clock().now(),
-            wants: vec![want],
+            demands: vec![demand],
         };
         let claimed = self.client.store().claim(request).await;
         claimed
@@ -135,7 +135,7 @@ async fn open(file: PathBuf) -> Client {
 }
 
 /// A worker that knows no type but those whose handlers it is given, with leases that no busy machine lets end.
-pub(crate) fn builder(client: &Client) -> Builder {
+pub(crate) fn builder(client: &Client) -> WorkerBuilder {
     oncetask::builder()
         .only(&[])
         .client(client.clone())
@@ -143,11 +143,11 @@ pub(crate) fn builder(client: &Client) -> Builder {
 }
 
 /// A worker whose leases have to be extended.
-pub(crate) fn with_short_leases(client: &Client) -> Builder {
+pub(crate) fn with_short_leases(client: &Client) -> WorkerBuilder {
     builder(client).heartbeat(HEARTBEAT)
 }
 
-pub(crate) async fn start(builder: Builder) -> Worker {
+pub(crate) async fn start(builder: WorkerBuilder) -> Worker {
     builder.start().await.expect("the worker starts")
 }
 
@@ -288,7 +288,7 @@ impl Gate {
 
 /// A handler that says which attempt began, and returns when the gate opens.
 pub(crate) fn gated(say: Say<(String, u32)>, gate: Gate) -> Handler {
-    Handler::new(move |job: Job<Work>| {
+    Handler::new(move |job: Attempt<Work>| {
         let (say, gate) = (say.clone(), gate.clone());
         async move {
             say.say((job.name.clone(), job.attempt));

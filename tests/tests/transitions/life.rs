@@ -438,7 +438,7 @@ fn a_generator_follows_a_new_rule_and_refuses_a_claim_under_the_old_one() {
     let (token, _) = claim(&mut generator, at(0));
     let hourly = rule("FREQ=HOURLY");
     assert_eq!(
-        transition::follow(&mut generator, &hourly, at(30)),
+        transition::replace_rule(&mut generator, &hourly, at(30)),
         Change::Applied
     );
     assert_eq!(generator.spec.recurrence, Some(hourly.clone()));
@@ -448,7 +448,7 @@ fn a_generator_follows_a_new_rule_and_refuses_a_claim_under_the_old_one() {
 
     transition::cancel(&mut generator, at(3));
     assert_eq!(
-        transition::follow(&mut generator, &hourly, at(30)),
+        transition::replace_rule(&mut generator, &hourly, at(30)),
         Change::AlreadyDone
     );
 }

@@ -131,7 +131,7 @@ impl Story {
         let phase = self.phase();
         self.ghosts.extend(self.held.take().map(|(token, _)| token));
         let (token, silent) = claim(&mut self.task, self.now);
-        assert_eq!(silent, expected);
+        assert_eq!(orphaned, expected);
         if silent {
             self.errors.push((phase, None));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use oncetask::handler::{FromContext, Needs};
 use oncetask::{
-    Client, Context, Handler, HandlerConfig, HandlerError, Job, OnceTask, Outcome, Result, Retry, State,
+    Attempt, Client, Context, Handler, HandlerConfig, HandlerError, OnceTask, Outcome, Result, Retry, State,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,7 @@ impl BySelf {
 
 task!(ByJob: handler);
 impl ByJob {
-    async fn run(job: Job<Self>, cx: Context) -> Result<u32> {
+    async fn run(job: Attempt<Self>, cx: Context) -> Result<u32> {
         assert_eq!(cx.id(), Some(&job.id));
         Ok(job.attempt + u32::from(job.n))
     }
@@ -68,8 +68,8 @@ impl Grouped {
 task!(GroupedOutcomes: handler(max_group = GROUP));
 const GROUP: u32 = 7;
 impl GroupedOutcomes {
-    async fn run(tasks: Vec<Job<Self>>, _client: Client) -> Result<Vec<Outcome>> {
-        let outcome = |job: &Job<Self>| match job.n {
+    async fn run(tasks: Vec<Attempt<Self>>, _client: Client) -> Result<Vec<Outcome>> {
+        let outcome = |job: &Attempt<Self>| match job.n {
             0 => Outcome::error("zero"),
             1 => Outcome::from(Err::<(), _>(Failure)),
             2 => Outcome::error(HandlerError::snooze(Duration::from_secs(1))),
@@ -79,7 +79,7 @@ impl GroupedOutcomes {
     }
 }
 
-task!(ManyParameters: handler(run = many, cancel = undo));
+task!(ManyParameters: handler(run = many, on_cancel = undo));
 async fn many(
     _: ManyParameters,
     State(_): State<String>,
@@ -90,15 +90,15 @@ async fn many(
 ) -> Result<(), Failure> {
     Err(Failure)
 }
-async fn undo(job: Job<ManyParameters>, mine: Mine) -> std::result::Result<String, String> {
+async fn undo(job: Attempt<ManyParameters>, mine: Mine) -> std::result::Result<String, String> {
     Ok(format!("{}{}", job.id, mine.0))
 }
 
 task!(
     Configured: handler(
         retry = exponential(max_attempts = 5, base = "1s", max = "1m", factor = 1.5, jitter = full),
-        cancel,
-        cancel_retry = fixed(max_attempts = unlimited, delay = "5s", jitter = none),
+        on_cancel,
+        on_cancel_retry = fixed(max_attempts = unlimited, delay = "5s", jitter = none),
         lease = "15m",
         concurrency = 3,
     )
@@ -108,7 +108,7 @@ impl Configured {
         Ok(())
     }
 
-    async fn cancel(self) -> Result {
+    async fn on_cancel(self) -> Result {
         Ok(())
     }
 }
@@ -123,7 +123,7 @@ impl Constants {
     }
 }
 
-task!(OnceOnly: handler(run = <OnceOnly as Work>::work, retry = never, cancel = <Self as Work>::work, cancel_retry = exponential));
+task!(OnceOnly: handler(run = <OnceOnly as Work>::work, retry = never, on_cancel = <Self as Work>::work, on_cancel_retry = exponential));
 trait Work {
     fn work(self) -> impl Future<Output = ()> + Send;
 }
@@ -166,7 +166,7 @@ struct Unhandled {
     n: u8,
 }
 
-async fn group(tasks: Vec<Job<Unhandled>>) -> Result<Vec<Outcome>> {
+async fn group(tasks: Vec<Attempt<Unhandled>>) -> Result<Vec<Outcome>> {
     Ok(tasks.iter().map(|job| Outcome::done(&job.n)).collect())
 }
 

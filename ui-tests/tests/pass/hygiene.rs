@@ -6,7 +6,7 @@ use ::std::time::Duration;
 #[derive(serde::Serialize, serde::Deserialize, oncetask::OnceTask)]
 #[id("hygiene:{text}")]
 #[resource_key("{until}")]
-#[handler(run = delivery, cancel = needs, retry = HANDLER, lease = CHECKS, concurrency = KIND)]
+#[handler(run = delivery, on_cancel = needs, retry = HANDLER, lease = CHECKS, concurrency = KIND)]
 struct Some {
     text: String,
     until: u8,

@@ -128,19 +128,19 @@ impl Inner {
         match after {
             After::Stays(task) => {
                 if task.state.cancelled_at.is_some() {
-                    self.bell.stopped(std::slice::from_ref(id));
+                    self.notifier.notify_stopped(std::slice::from_ref(id));
                 }
                 if task.is_done() {
-                    self.bell.ended(id);
+                    self.notifier.notify_ended(id);
                 }
                 self.expect(task);
             }
             After::Goes => {
-                self.bell.stopped(std::slice::from_ref(id));
-                self.bell.ended(id);
+                self.notifier.notify_stopped(std::slice::from_ref(id));
+                self.notifier.notify_ended(id);
             }
         }
-        self.bell.due(before.kind());
+        self.notifier.notify_due(before.kind());
     }
 
     /// Those of these ids that belong to tasks of other environments.
@@ -183,7 +183,7 @@ fn apply(task: &Task, action: &Action, now: DateTime<Utc>) -> (Change, After) {
     let change = match action {
         Action::Cancel => transition::cancel(&mut after, now),
         Action::Reset => transition::reset(&mut after, now),
-        Action::Follow { rule, next } => transition::follow(&mut after, rule, *next),
+        Action::ReplaceRule { rule, next } => transition::replace_rule(&mut after, rule, *next),
         Action::Delete => return (Change::Applied, After::Goes),
     };
     (change, After::Stays(Box::new(after)))

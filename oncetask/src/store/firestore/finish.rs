@@ -126,7 +126,7 @@ impl Inner {
     fn ended(&self, stored: &Stored, finish: &Finish, now: DateTime<Utc>) -> Result<Task, LeaseLost> {
         let end = |verdict: Verdict, progress: Option<Progress>| {
             let mut task = stored.task.clone();
-            transition::say(&mut task.state, finish.token, progress)?;
+            transition::set_progress(&mut task.state, finish.token, progress)?;
             transition::finish(&mut task.state, finish.token, verdict, finish.cleanup, now).map(|()| task)
         };
         let mut task = end(finish.verdict.clone(), finish.progress.clone())?;
@@ -163,7 +163,7 @@ impl Inner {
     /// Tells those who wait in this process: for the end of the task, and for what may be claimed now.
     fn finished(&self, task: &Task, spawned: &[Task]) {
         if task.is_done() {
-            self.bell.ended(task.id());
+            self.notifier.notify_ended(task.id());
         }
         for task in spawned {
             self.expect(task);
@@ -171,7 +171,7 @@ impl Inner {
         if !task.is_done() {
             self.expect(task);
         } else if task.resource_key().is_some() {
-            self.bell.due(task.kind());
+            self.notifier.notify_due(task.kind());
         }
     }
 

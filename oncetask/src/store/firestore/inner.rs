@@ -13,7 +13,7 @@ use super::proto::{If, patch, pb, put};
 use super::retry::Failure;
 use super::rpc::Rpc;
 use super::writer::Writer;
-use crate::store::Bell;
+use crate::store::Notifier;
 use crate::task::{Task, TaskId};
 
 /// How many documents one request reads.
@@ -29,7 +29,7 @@ pub(super) struct Inner {
     pub(super) names: Names,
     pub(super) rpc: Arc<Rpc>,
     pub(super) writer: Arc<Writer>,
-    pub(super) bell: Bell,
+    pub(super) notifier: Notifier,
     pub(super) held: Held,
     pub(super) desk: Desk,
     pub(super) ears: Ears,
@@ -52,7 +52,7 @@ impl Inner {
             settings,
             rpc,
             writer,
-            bell: Bell::default(),
+            notifier: Notifier::default(),
             held: Held::default(),
             desk: Desk::default(),
             ears: Ears::default(),

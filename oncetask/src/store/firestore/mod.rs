@@ -40,8 +40,8 @@ pub use self::options::{FirestoreOptions, KeyClaims};
 use self::retry::Failure;
 pub use self::usage::Usage;
 use super::{
-    Action, Answer, ClaimRequest, Claimed, Filter, Finish, Insert, Interest, Page, Query, Renewal, Renewed,
-    Store, Watch,
+    Action, BoxFuture, ClaimRequest, ClaimResponse, Filter, Finish, Insert, Page, Query, Renewal, Renewed,
+    Store, Subscription, Topic,
 };
 use crate::error::StoreError;
 use crate::task::transition::{Change, LeaseLost};
@@ -116,7 +116,7 @@ impl FirestoreStore {
     }
 
     /// Runs an operation on the store's thread.
-    fn run<T, F>(&self, operation: impl FnOnce(Arc<Inner>) -> F) -> Answer<'_, T>
+    fn run<T, F>(&self, operation: impl FnOnce(Arc<Inner>) -> F) -> BoxFuture<'_, T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
@@ -140,43 +140,43 @@ impl Store for FirestoreStore {
         &self.inner.env
     }
 
-    fn create(&self, tasks: Vec<Task>) -> Answer<'_, Vec<Insert>> {
+    fn create(&self, tasks: Vec<Task>) -> BoxFuture<'_, Vec<Insert>> {
         self.run(|inner| async move { inner.create(tasks).await })
     }
 
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Task>>> {
+    fn get(&self, ids: Vec<TaskId>) -> BoxFuture<'_, Vec<Option<Task>>> {
         self.run(|inner| async move { inner.get(ids).await })
     }
 
-    fn query(&self, query: Query) -> Answer<'_, Page> {
+    fn query(&self, query: Query) -> BoxFuture<'_, Page> {
         self.run(|inner| async move { inner.page(query).await })
     }
 
-    fn count(&self, filter: Filter, now: DateTime<Utc>) -> Answer<'_, u64> {
+    fn count(&self, filter: Filter, now: DateTime<Utc>) -> BoxFuture<'_, u64> {
         self.run(|inner| async move { inner.count(filter, now).await })
     }
 
-    fn kinds(&self) -> Answer<'_, Vec<String>> {
+    fn kinds(&self) -> BoxFuture<'_, Vec<String>> {
         self.run(|inner| async move { inner.kinds().await })
     }
 
-    fn claim(&self, request: ClaimRequest) -> Answer<'_, Claimed> {
+    fn claim(&self, request: ClaimRequest) -> BoxFuture<'_, ClaimResponse> {
         self.run(|inner| inner.claim(request))
     }
 
-    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
+    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Renewed>> {
         self.run(|inner| inner.renew(renewals, now))
     }
 
-    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> Answer<'_, Vec<Result<(), LeaseLost>>> {
+    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Result<(), LeaseLost>>> {
         self.run(|inner| inner.finish(finishes, now))
     }
 
-    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> Answer<'_, Vec<Change>> {
+    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Change>> {
         self.run(|inner| inner.change(ids, action, now))
     }
 
-    fn watch(&self, interest: Interest) -> Watch {
-        listen::watch(&self.inner, &self.link, interest)
+    fn subscribe(&self, topic: Topic) -> Subscription {
+        listen::watch(&self.inner, &self.link, topic)
     }
 }

@@ -269,7 +269,7 @@ impl Queue {
 
 impl Waiting {
     fn answer(self, written: Written) {
-        // Who has gone does not want to know.
+        // Who has gone does not demand to know.
         let _ = self.answer.send(written);
     }
 

@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 
 use self::shelf::Shelf;
 use super::{
-    Action, Answer, Bell, Claim, ClaimRequest, Claimed, Cursor, Filter, Finish, Insert, Interest, Order,
-    Page, Query, Renewal, Renewed, Store, Watch,
+    Action, BoxFuture, Claim, ClaimRequest, ClaimResponse, Cursor, Filter, Finish, Insert, Notifier, Order,
+    Page, Query, Renewal, Renewed, Store, Subscription, Topic,
 };
 use crate::task::transition::{self, Change, LeaseLost};
 use crate::task::{Task, TaskId};
@@ -37,7 +37,7 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Shared {
     shelves: Mutex<HashMap<String, Shelf>>,
-    bell: Bell,
+    notifier: Notifier,
 }
 
 impl MemoryStore {
@@ -65,7 +65,7 @@ impl MemoryStore {
     }
 
     /// Does something with this environment's tasks. Nothing awaits here: every method is done at once.
-    fn with<'a, T: Send + 'a>(&self, act: impl FnOnce(&mut Shelf) -> T) -> Answer<'a, T> {
+    fn with<'a, T: Send + 'a>(&self, act: impl FnOnce(&mut Shelf) -> T) -> BoxFuture<'a, T> {
         let answer = act(self.shelves().entry(self.env.clone()).or_default());
         Box::pin(ready(Ok(answer)))
     }
@@ -86,7 +86,7 @@ impl Store for MemoryStore {
         &self.env
     }
 
-    fn create(&self, tasks: Vec<Task>) -> Answer<'_, Vec<Insert>> {
+    fn create(&self, tasks: Vec<Task>) -> BoxFuture<'_, Vec<Insert>> {
         let kinds: Vec<_> = tasks.iter().map(|task| task.spec.kind.clone()).collect();
         let answer = self.with(|shelf| {
             let insert = |task| match shelf.insert(task) {
@@ -95,44 +95,44 @@ impl Store for MemoryStore {
             };
             tasks.into_iter().map(insert).collect()
         });
-        ring_due(&self.shared.bell, kinds);
+        ring_due(&self.shared.notifier, kinds);
         answer
     }
 
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Task>>> {
+    fn get(&self, ids: Vec<TaskId>) -> BoxFuture<'_, Vec<Option<Task>>> {
         self.with(|shelf| ids.iter().map(|id| shelf.get(id).cloned()).collect())
     }
 
-    fn query(&self, query: Query) -> Answer<'_, Page> {
+    fn query(&self, query: Query) -> BoxFuture<'_, Page> {
         self.with(|shelf| page(shelf, &query))
     }
 
-    fn count(&self, filter: Filter, now: DateTime<Utc>) -> Answer<'_, u64> {
+    fn count(&self, filter: Filter, now: DateTime<Utc>) -> BoxFuture<'_, u64> {
         self.with(|shelf| shelf.tasks().filter(|task| filter.matches(task, now)).count() as u64)
     }
 
-    fn kinds(&self) -> Answer<'_, Vec<String>> {
+    fn kinds(&self) -> BoxFuture<'_, Vec<String>> {
         self.with(|shelf| {
             let kinds: BTreeSet<_> = shelf.tasks().map(Task::kind).collect();
             kinds.into_iter().map(str::to_owned).collect()
         })
     }
 
-    fn claim(&self, request: ClaimRequest) -> Answer<'_, Claimed> {
-        let ClaimRequest { owner, now, wants } = request;
+    fn claim(&self, request: ClaimRequest) -> BoxFuture<'_, ClaimResponse> {
+        let ClaimRequest { owner, now, demands } = request;
         self.with(|shelf| {
-            let claim = |(place, want)| shelf.claim(place, want, &owner, now);
-            let claims: Vec<Claim> = wants.iter().enumerate().flat_map(claim).collect();
-            let next_due = wants.iter().map(|want| shelf.next_due(want)).collect();
-            Claimed { claims, next_due }
+            let claim = |(place, demand)| shelf.claim(place, demand, &owner, now);
+            let claims: Vec<Claim> = demands.iter().enumerate().flat_map(claim).collect();
+            let next_due = demands.iter().map(|demand| shelf.next_due(demand)).collect();
+            ClaimResponse { claims, next_due }
         })
     }
 
-    fn may_claim_ahead(&self) -> bool {
+    fn may_prefetch(&self) -> bool {
         true
     }
 
-    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
+    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Renewed>> {
         self.with(|shelf| {
             renewals
                 .into_iter()
@@ -141,7 +141,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> Answer<'_, Vec<Result<(), LeaseLost>>> {
+    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Result<(), LeaseLost>>> {
         let mut kinds = Vec::new();
         let mut ended = Vec::new();
         let answer = self.with(|shelf| {
@@ -154,14 +154,14 @@ impl Store for MemoryStore {
             };
             finishes.into_iter().map(&mut finish).collect()
         });
-        ring_due(&self.shared.bell, kinds);
+        ring_due(&self.shared.notifier, kinds);
         for id in &ended {
-            self.shared.bell.ended(id);
+            self.shared.notifier.notify_ended(id);
         }
         answer
     }
 
-    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> Answer<'_, Vec<Change>> {
+    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Change>> {
         let mut kinds = Vec::new();
         let mut changed = Vec::new();
         let mut changes = Vec::with_capacity(ids.len());
@@ -183,25 +183,25 @@ impl Store for MemoryStore {
             changes.push(change);
         }
         if matches!(action, Action::Cancel | Action::Delete) {
-            self.shared.bell.stopped(&changed);
+            self.shared.notifier.notify_stopped(&changed);
             for id in &changed {
-                self.shared.bell.ended(id);
+                self.shared.notifier.notify_ended(id);
             }
         }
-        ring_due(&self.shared.bell, kinds);
+        ring_due(&self.shared.notifier, kinds);
         Box::pin(ready(Ok(changes)))
     }
 
-    fn watch(&self, interest: Interest) -> Watch {
-        self.shared.bell.watch(interest)
+    fn subscribe(&self, topic: Topic) -> Subscription {
+        self.shared.notifier.subscribe(topic)
     }
 }
 
-fn ring_due(bell: &Bell, mut kinds: Vec<Arc<str>>) {
+fn ring_due(notifier: &Notifier, mut kinds: Vec<Arc<str>>) {
     kinds.sort_unstable();
     kinds.dedup();
     for kind in &kinds {
-        bell.due(kind);
+        notifier.notify_due(kind);
     }
 }
 
@@ -242,7 +242,7 @@ fn finish(shelf: &mut Shelf, finish: Finish, now: DateTime<Utc>) -> Result<Finis
         progress,
     } = finish;
     let finished = shelf.update(&id, |Task { spec, state }| {
-        transition::say(state, token, progress)?;
+        transition::set_progress(state, token, progress)?;
         transition::finish(state, token, verdict, cleanup, now)?;
         let done = state.done.is_some();
         let may_be_due = !done || spec.resource_key.is_some() || spec.recurrence.is_some();
@@ -261,7 +261,9 @@ fn change(shelf: &mut Shelf, id: &TaskId, action: &Action, now: DateTime<Utc>) -
     match action {
         Action::Cancel => shelf.update(id, |task| transition::cancel(task, now)),
         Action::Reset => shelf.update(id, |task| transition::reset(task, now)),
-        Action::Follow { rule, next } => shelf.update(id, |task| transition::follow(task, rule, *next)),
+        Action::ReplaceRule { rule, next } => {
+            shelf.update(id, |task| transition::replace_rule(task, rule, *next))
+        }
         Action::Delete => shelf.remove(id).map(|_| Change::Applied),
     }
 }

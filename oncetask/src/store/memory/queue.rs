@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::shelf::Entry;
-use crate::store::Want;
+use crate::store::Demand;
 use crate::task::{ResourceKey, Task};
 
 /// A place in a queue: when it is due and when it was created, in milliseconds, and the order of arrival.
@@ -62,9 +62,9 @@ impl Queue {
     }
 
     /// The numbers of those kinds of which there are tasks.
-    pub(super) fn numbers(&self, want: &Want) -> Vec<Kind> {
+    pub(super) fn numbers(&self, demand: &Demand) -> Vec<Kind> {
         let number = |kind: &String| self.numbers.get(kind.as_str()).copied();
-        want.kinds.iter().filter_map(number).collect()
+        demand.kinds.iter().filter_map(number).collect()
     }
 
     /// The first place in the lines of these kinds, and when it is due.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::queue::{self, Kind, Queue, Slot};
-use crate::store::{Claim, ClaimedTask, Want};
+use crate::store::{Claim, ClaimedTask, Demand};
 use crate::task::transition::{self, Phase};
 use crate::task::{Lease, LeaseToken, ResourceKey, Task, TaskId};
 
@@ -89,36 +89,36 @@ impl Shelf {
     }
 
     /// When the next task may be claimed that is wanted.
-    pub(super) fn next_due(&self, want: &Want) -> Option<DateTime<Utc>> {
-        let kinds = self.queue.numbers(want);
-        let (due, _) = self.queue.head(&kinds, want.generators_only)?;
+    pub(super) fn next_due(&self, demand: &Demand) -> Option<DateTime<Utc>> {
+        let kinds = self.queue.numbers(demand);
+        let (due, _) = self.queue.head(&kinds, demand.generators_only)?;
         DateTime::from_timestamp_millis(due)
     }
 
-    /// Claims what is due, as a [`Want`] says.
+    /// Claims what is due, as a [`Demand`] says.
     pub(super) fn claim(
         &mut self,
         place: usize,
-        want: &Want,
+        demand: &Demand,
         owner: &Arc<str>,
         now: DateTime<Utc>,
     ) -> Vec<Claim> {
-        let kinds = self.queue.numbers(want);
+        let kinds = self.queue.numbers(demand);
         let mut claims = Vec::new();
-        while claims.len() < want.claims {
-            let head = self.queue.head(&kinds, want.generators_only);
+        while claims.len() < demand.max_claims {
+            let head = self.queue.head(&kinds, demand.generators_only);
             let Some((_, slot)) = head.filter(|(due, _)| *due <= queue::millis(now)) else {
                 break;
             };
             let tasks = match slot {
-                Slot::Task(at) => Vec::from_iter(self.lease(*at, want, owner, now)),
+                Slot::Task(at) => Vec::from_iter(self.lease(*at, demand, owner, now)),
                 Slot::Key(kind, key) => {
-                    let group = self.group(*kind, key, want.group, now);
-                    let lease = |at| self.lease(at, want, owner, now);
+                    let group = self.group(*kind, key, demand.max_group, now);
+                    let lease = |at| self.lease(at, demand, owner, now);
                     group.into_iter().filter_map(lease).collect()
                 }
             };
-            claims.push(Claim { want: place, tasks });
+            claims.push(Claim { demand: place, tasks });
         }
         claims
     }
@@ -140,8 +140,14 @@ impl Shelf {
         group_of
     }
 
-    fn lease(&mut self, at: usize, want: &Want, owner: &Arc<str>, now: DateTime<Utc>) -> Option<ClaimedTask> {
-        let until = now + want.lease;
+    fn lease(
+        &mut self,
+        at: usize,
+        demand: &Demand,
+        owner: &Arc<str>,
+        now: DateTime<Utc>,
+    ) -> Option<ClaimedTask> {
+        let until = now + demand.lease;
         self.update_at(at, |task| {
             let lease = Lease {
                 token: LeaseToken::random(),
@@ -149,10 +155,10 @@ impl Shelf {
                 owner: owner.clone(),
                 phase: transition::next_phase(&task.state),
             };
-            let silent = transition::claim(task, lease, now);
+            let orphaned = transition::claim(task, lease, now);
             ClaimedTask {
                 task: task.clone(),
-                silent,
+                orphaned,
             }
         })
     }

@@ -134,7 +134,7 @@ fn finish_stored(
 }
 
 fn end(state: &mut TaskState, finish: &Finish, now: DateTime<Utc>) -> Result<(), LeaseLost> {
-    transition::say(state, finish.token, finish.progress.clone())?;
+    transition::set_progress(state, finish.token, finish.progress.clone())?;
     transition::finish(state, finish.token, finish.verdict.clone(), finish.cleanup, now)
 }
 
@@ -200,7 +200,7 @@ fn apply(
     let change = match action {
         Action::Cancel => transition::cancel(task, now),
         Action::Reset => transition::reset(task, now),
-        Action::Follow { rule, next } => transition::follow(task, rule, *next),
+        Action::ReplaceRule { rule, next } => transition::replace_rule(task, rule, *next),
         Action::Delete => {
             rows::delete(tx.db, *seq)?;
             return Ok(Change::Applied);
@@ -208,7 +208,7 @@ fn apply(
     };
     if change == Change::Applied {
         rows::save(&mut tx.statements, *seq, &task.state)?;
-        if matches!(action, Action::Follow { .. }) {
+        if matches!(action, Action::ReplaceRule { .. }) {
             rows::save_rule(tx.db, *seq, &task.spec)?;
         }
     }

@@ -15,9 +15,9 @@ const MOST: usize = 20_000;
 
 /// Claims that have not ended, by their tokens.
 #[derive(Debug, Default)]
-pub(super) struct Claimed(HashMap<LeaseToken, (i64, TaskId, Held)>);
+pub(super) struct ClaimCache(HashMap<LeaseToken, (i64, TaskId, Held)>);
 
-impl Claimed {
+impl ClaimCache {
     /// Remembers a task that was just claimed, if it is a plain one.
     pub(super) fn note(&mut self, env: i64, kind: i64, seq: i64, task: &Task) {
         let Task { spec, state } = task;

@@ -11,7 +11,7 @@ use super::rows::{self, Stored, TASK_COLUMNS, task_columns};
 use super::together::Leases;
 use super::trouble::Trouble;
 use super::tx::Tx;
-use crate::store::{Claim, ClaimRequest, Claimed, ClaimedTask, Want};
+use crate::store::{Claim, ClaimRequest, ClaimResponse, ClaimedTask, Demand};
 use crate::task::transition::{self, Phase};
 use crate::task::{Lease, Task};
 
@@ -33,19 +33,19 @@ enum Slot {
 /// The number and the name of a kind.
 type Kind = (i64, Arc<str>);
 
-/// A want, and what its kinds are called in this file.
+/// A demand, and what its kinds are called in this file.
 struct Search<'a> {
     env: i64,
     place: usize,
-    want: &'a Want,
+    demand: &'a Demand,
     kinds: Vec<Kind>,
     owner: &'a Arc<str>,
     now: DateTime<Utc>,
 }
 
 /// Claims what is asked for.
-pub(super) fn claim(tx: &mut Tx<'_>, env: i64, request: &ClaimRequest) -> Result<Claimed, Trouble> {
-    let mut claimed = Claimed::default();
+pub(super) fn claim(tx: &mut Tx<'_>, env: i64, request: &ClaimRequest) -> Result<ClaimResponse, Trouble> {
+    let mut claimed = ClaimResponse::default();
     let searches = searches(env, request, |env, kind| tx.names.kind(tx.db, env, kind))?;
     for search in &searches {
         search.claim(tx, &mut claimed.claims)?;
@@ -62,15 +62,15 @@ pub(super) fn nothing_due(
     db: &Connection,
     env: &str,
     request: &ClaimRequest,
-) -> Result<Option<Claimed>, Trouble> {
-    let mut claimed = Claimed::default();
+) -> Result<Option<ClaimResponse>, Trouble> {
+    let mut claimed = ClaimResponse::default();
     let Some(env) = names::env(db, env)? else {
-        claimed.next_due.resize(request.wants.len(), None);
+        claimed.next_due.resize(request.demands.len(), None);
         return Ok(Some(claimed));
     };
     for search in searches(env, request, |env, kind| names::kind(db, env, kind))? {
         let next_due = search.next_due(db)?;
-        if search.want.claims > 0 && next_due.is_some_and(|due| due <= request.now) {
+        if search.demand.max_claims > 0 && next_due.is_some_and(|due| due <= request.now) {
             return Ok(None);
         }
         claimed.next_due.push(next_due);
@@ -111,16 +111,16 @@ fn searches<'a>(
     request: &'a ClaimRequest,
     mut number: impl FnMut(i64, &'a str) -> rusqlite::Result<Option<i64>>,
 ) -> Result<Vec<Search<'a>>, Trouble> {
-    let mut searches = Vec::with_capacity(request.wants.len());
-    for (place, want) in request.wants.iter().enumerate() {
-        let mut kinds = Vec::with_capacity(want.kinds.len());
-        for name in &want.kinds {
+    let mut searches = Vec::with_capacity(request.demands.len());
+    for (place, demand) in request.demands.iter().enumerate() {
+        let mut kinds = Vec::with_capacity(demand.kinds.len());
+        for name in &demand.kinds {
             kinds.extend(number(env, name)?.map(|kind| (kind, name.as_str().into())));
         }
         searches.push(Search {
             env,
             place,
-            want,
+            demand,
             kinds,
             owner: &request.owner,
             now: request.now,
@@ -131,7 +131,7 @@ fn searches<'a>(
 
 impl Search<'_> {
     fn claim(&self, tx: &mut Tx<'_>, claims: &mut Vec<Claim>) -> Result<(), Trouble> {
-        let mut room = self.want.claims;
+        let mut room = self.demand.max_claims;
         let mut progress = true;
         while room > 0 && progress {
             tx.place_keys()?;
@@ -145,7 +145,7 @@ impl Search<'_> {
                 };
                 if !tasks.is_empty() {
                     claims.push(Claim {
-                        want: self.place,
+                        demand: self.place,
                         tasks,
                     });
                     room -= 1;
@@ -158,13 +158,13 @@ impl Search<'_> {
     }
 
     fn lease_until(&self) -> DateTime<Utc> {
-        self.now + self.want.lease
+        self.now + self.demand.lease
     }
 
     fn next_due(&self, db: &Connection) -> Result<Option<DateTime<Utc>>, Trouble> {
         let mut first = None;
         for (kind, _) in &self.kinds {
-            let due = if self.want.generators_only {
+            let due = if self.demand.generators_only {
                 first_generator(db, *kind)?
             } else {
                 head(db, *kind)?.map(|(due, _)| due)
@@ -186,7 +186,7 @@ impl Search<'_> {
                 return self.heads(tx, room);
             }
             heads.extend(tasks.into_iter().map(|head| (kind, head)));
-            if !self.want.generators_only {
+            if !self.demand.generators_only {
                 let keys = self.keys(tx.db, kind.0, room)?;
                 heads.extend(keys.into_iter().map(|head| (kind, head)));
             }
@@ -226,7 +226,7 @@ impl Search<'_> {
              WHERE t.kind = ?1 AND t.due <= ?2 AND t.due IS NOT NULL AND t.recurrence IS NOT NULL
              ORDER BY t.due, t.seq LIMIT ?3"
         );
-        let sources: &[&str] = if self.want.generators_only {
+        let sources: &[&str] = if self.demand.generators_only {
             &[GENERATORS]
         } else {
             &[FREE, EXPIRED]
@@ -301,7 +301,7 @@ impl Search<'_> {
         let mut statement = db.prepare_cached(SQL)?;
         let mut rows = statement.query(params![kind.0, key, rows::millis(self.now)])?;
         let mut tasks: Vec<Stored> = Vec::new();
-        while tasks.len() < self.want.group.max(1)
+        while tasks.len() < self.demand.max_group.max(1)
             && let Some(row) = rows.next()?
         {
             let Some(stored) = readable(row, kind, unreadable)? else {
@@ -327,14 +327,14 @@ impl Search<'_> {
             phase: transition::next_phase(&task.state),
         };
         let plain = is_plain(&task, lease.phase);
-        let silent = transition::claim(&mut task, lease, self.now);
+        let orphaned = transition::claim(&mut task, lease, self.now);
         if plain {
             leases.add(seq);
         } else {
             rows::save(&mut tx.statements, seq, &task.state)?;
         }
         tx.claimed.note(self.env, kind, seq, &task);
-        Ok(ClaimedTask { task, silent })
+        Ok(ClaimedTask { task, orphaned })
     }
 }
 

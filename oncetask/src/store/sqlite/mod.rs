@@ -6,7 +6,6 @@
 //! writer remembers from one to the next, [`queries`] what is read, [`inserts`], [`together`], [`rows`] and [`schema`]
 //! how tasks lie in the file.
 
-mod bells;
 mod changes;
 mod checkpoint;
 mod claimed;
@@ -16,6 +15,7 @@ pub(super) mod fuzz;
 mod inserts;
 mod keys;
 mod names;
+mod notifiers;
 mod options;
 mod queries;
 mod readers;
@@ -41,8 +41,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-use self::bells::Bells;
 use self::file::Place;
+use self::notifiers::Notifiers;
 pub use self::options::{Durability, SqliteOptions};
 use self::readers::Readers;
 use self::threads::Threads;
@@ -50,8 +50,8 @@ use self::trouble::Trouble;
 use self::tx::Tx;
 use self::writer::Op;
 use super::{
-    Action, Answer, Bell, ClaimRequest, Claimed, Filter, Finish, Insert, Interest, Page, Query, Renewal,
-    Renewed, Store, Watch,
+    Action, BoxFuture, ClaimRequest, ClaimResponse, Filter, Finish, Insert, Notifier, Page, Query, Renewal,
+    Renewed, Store, Subscription, Topic,
 };
 use crate::error::StoreError;
 use crate::task::transition::{Change, LeaseLost};
@@ -90,14 +90,14 @@ const WINDOW: usize = 3;
 #[derive(Clone)]
 pub struct SqliteStore {
     env: Arc<str>,
-    bell: Arc<Bell>,
+    notifier: Arc<Notifier>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
     place: Arc<Place>,
     address: String,
-    bells: Arc<Bells>,
+    notifiers: Arc<Notifiers>,
     readers: Arc<Readers>,
     threads: Threads,
 }
@@ -122,7 +122,7 @@ impl SqliteStore {
     pub fn in_env(&self, env: impl Into<String>) -> Self {
         let env = env.into();
         Self {
-            bell: self.shared.bells.of(&env),
+            notifier: self.shared.notifiers.of(&env),
             env: env.into(),
             shared: self.shared.clone(),
         }
@@ -133,7 +133,7 @@ impl SqliteStore {
         let shared = spawn_blocking(move || Shared::start(&options)).await;
         let shared = Arc::new(shared.unwrap_or_else(|_| Err(trouble::closed(&file)))?);
         Ok(Self {
-            bell: shared.bells.of(&env),
+            notifier: shared.notifiers.of(&env),
             env: env.into(),
             shared,
         })
@@ -152,7 +152,7 @@ impl SqliteStore {
             look: None,
             weight,
             durable,
-            bell: self.bell.clone(),
+            notifier: self.notifier.clone(),
             answer: None,
             ended: Vec::new(),
             reply,
@@ -198,12 +198,12 @@ type Reply<T> = oneshot::Receiver<Result<T, StoreError>>;
 impl Shared {
     fn start(options: &SqliteOptions) -> Result<Self, StoreError> {
         let place = Arc::new(Place::open(&options.file, options.lock_timeout)?);
-        let bells = Arc::new(Bells::default());
+        let notifiers = Arc::new(Notifiers::default());
         Ok(Self {
             address: format!("sqlite:{}", place.file.display()),
-            threads: Threads::start(&place, &bells, options)?,
+            threads: Threads::start(&place, &notifiers, options)?,
             readers: Arc::new(Readers::new(place.clone())),
-            bells,
+            notifiers,
             place,
         })
     }
@@ -218,7 +218,7 @@ impl Store for SqliteStore {
         &self.env
     }
 
-    fn create(&self, tasks: Vec<Task>) -> Answer<'_, Vec<Insert>> {
+    fn create(&self, tasks: Vec<Task>) -> BoxFuture<'_, Vec<Insert>> {
         Box::pin(self.each(tasks, |tasks: Vec<Task>| {
             let env = self.env.clone();
             self.submit(tasks.len(), true, move |tx| {
@@ -228,12 +228,12 @@ impl Store for SqliteStore {
         }))
     }
 
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Task>>> {
+    fn get(&self, ids: Vec<TaskId>) -> BoxFuture<'_, Vec<Option<Task>>> {
         let env = self.env.clone();
         Box::pin(self.shared.readers.read(move |db| queries::get(db, &env, &ids)))
     }
 
-    fn query(&self, query: Query) -> Answer<'_, Page> {
+    fn query(&self, query: Query) -> BoxFuture<'_, Page> {
         let env = self.env.clone();
         Box::pin(
             self.shared
@@ -242,7 +242,7 @@ impl Store for SqliteStore {
         )
     }
 
-    fn count(&self, filter: Filter, now: DateTime<Utc>) -> Answer<'_, u64> {
+    fn count(&self, filter: Filter, now: DateTime<Utc>) -> BoxFuture<'_, u64> {
         let env = self.env.clone();
         Box::pin(
             self.shared
@@ -251,24 +251,24 @@ impl Store for SqliteStore {
         )
     }
 
-    fn kinds(&self) -> Answer<'_, Vec<String>> {
+    fn kinds(&self) -> BoxFuture<'_, Vec<String>> {
         let env = self.env.clone();
         Box::pin(self.shared.readers.read(move |db| queries::kinds(db, &env)))
     }
 
-    fn claim(&self, request: ClaimRequest) -> Answer<'_, Claimed> {
+    fn claim(&self, request: ClaimRequest) -> BoxFuture<'_, ClaimResponse> {
         let (reply, receiver) = oneshot::channel();
         let request = Arc::new(request);
         let (env, seen) = ((self.env.clone(), self.env.clone()), request.clone());
         self.shared.threads.send(Box::new(Op {
-            weight: request.wants.iter().map(|want| want.claims).sum(),
+            weight: request.demands.iter().map(|demand| demand.max_claims).sum(),
             act: Box::new(move |tx| {
                 let env = tx.names.env(tx.db, &env.0)?.unwrap_or(NO_ENV);
                 claims::claim(tx, env, &request)
             }),
             look: Some(Box::new(move |db| claims::nothing_due(db, &env.1, &seen))),
             durable: false,
-            bell: self.bell.clone(),
+            notifier: self.notifier.clone(),
             answer: None,
             ended: Vec::new(),
             reply,
@@ -276,11 +276,11 @@ impl Store for SqliteStore {
         Box::pin(self.answer(receiver))
     }
 
-    fn may_claim_ahead(&self) -> bool {
+    fn may_prefetch(&self) -> bool {
         true
     }
 
-    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
+    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Renewed>> {
         Box::pin(self.each(renewals, move |renewals: Vec<Renewal>| {
             let env = self.env.clone();
             self.submit(renewals.len(), false, move |tx| {
@@ -293,7 +293,7 @@ impl Store for SqliteStore {
         }))
     }
 
-    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> Answer<'_, Vec<Result<(), LeaseLost>>> {
+    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Result<(), LeaseLost>>> {
         Box::pin(self.each(finishes, move |finishes: Vec<Finish>| {
             let env = self.env.clone();
             self.submit(finishes.len(), true, move |tx| {
@@ -303,7 +303,7 @@ impl Store for SqliteStore {
         }))
     }
 
-    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> Answer<'_, Vec<Change>> {
+    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Change>> {
         let action = Arc::new(action);
         Box::pin(self.each(ids, move |ids: Vec<TaskId>| {
             let (env, action) = (self.env.clone(), action.clone());
@@ -316,8 +316,8 @@ impl Store for SqliteStore {
         }))
     }
 
-    fn watch(&self, interest: Interest) -> Watch {
-        let watch = self.bell.watch(interest);
+    fn subscribe(&self, topic: Topic) -> Subscription {
+        let watch = self.notifier.subscribe(topic);
         self.shared.threads.watch();
         watch
     }

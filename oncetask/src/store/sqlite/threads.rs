@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::bells::Bells;
 use super::checkpoint::{Checkpointer, Checkpoints};
-use super::claimed::Claimed;
+use super::claimed::ClaimCache;
 use super::file::Place;
 use super::names::Names;
+use super::notifiers::Notifiers;
 use super::options::{Durability, SqliteOptions};
 use super::sync::{Acknowledger, Syncer};
 use super::trouble::{self, Trouble};
@@ -46,7 +46,7 @@ impl std::fmt::Debug for dyn Job {
 impl Threads {
     pub(super) fn start(
         place: &Arc<Place>,
-        bells: &Arc<Bells>,
+        notifiers: &Arc<Notifiers>,
         options: &SqliteOptions,
     ) -> Result<Self, StoreError> {
         let sql = |error: rusqlite::Error| Trouble::from(error).about(&place.file);
@@ -86,7 +86,7 @@ impl Threads {
         let alarm = Arc::new(Alarm::default());
         let reader = place.reader().map_err(sql)?;
         let watcher =
-            Watcher::new(reader, place.log().map_err(os)?, bells.clone(), alarm.clone()).map_err(sql)?;
+            Watcher::new(reader, place.log().map_err(os)?, notifiers.clone(), alarm.clone()).map_err(sql)?;
         spawn("oncetask-watch", &alive, || watcher.run()).map_err(os)?;
 
         let (jobs, inbox) = mpsc::channel();
@@ -94,9 +94,9 @@ impl Threads {
             db,
             place: place.clone(),
             names: Names::default(),
-            claimed: Claimed::default(),
+            claimed: ClaimCache::default(),
             jobs: inbox,
-            bells: bells.clone(),
+            notifiers: notifiers.clone(),
             checkpoints,
             acknowledger,
         };

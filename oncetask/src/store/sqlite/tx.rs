@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::Connection;
 
-use super::claimed::Claimed;
+use super::claimed::ClaimCache;
 use super::keys;
 use super::names::Names;
 use super::statements::Statements;
@@ -16,13 +16,13 @@ pub(super) struct Tx<'a> {
     pub(super) db: &'a Connection,
     pub(super) statements: Statements<'a>,
     pub(super) names: &'a mut Names,
-    pub(super) claimed: &'a mut Claimed,
+    pub(super) claimed: &'a mut ClaimCache,
     /// Resource keys whose place in the queue has to be found again.
     moved: HashSet<(i64, String)>,
     pub(super) news: News,
 }
 
-/// What those who wait want to hear of a transaction.
+/// What those who wait demand to hear of a transaction.
 #[derive(Debug, Default)]
 pub(super) struct News {
     /// Kinds of which a task may be due earlier than was known.
@@ -34,7 +34,7 @@ pub(super) struct News {
 }
 
 impl<'a> Tx<'a> {
-    pub(super) fn new(db: &'a Connection, names: &'a mut Names, claimed: &'a mut Claimed) -> Self {
+    pub(super) fn new(db: &'a Connection, names: &'a mut Names, claimed: &'a mut ClaimCache) -> Self {
         Self {
             db,
             statements: Statements::new(db),

@@ -11,12 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
 
-use super::bells::Bells;
 use super::names;
+use super::notifiers::Notifiers;
 use super::rows;
 use super::statements::Statements;
 use super::trouble::Trouble;
-use crate::store::Bell;
+use crate::store::Notifier;
 use crate::task::TaskId;
 
 /// How long something that another process did may go unseen, if the last such thing is not long ago.
@@ -76,10 +76,10 @@ impl Alarm {
     }
 
     /// Nobody waits any more.
-    fn sleep(&self, bells: &Bells) {
+    fn sleep(&self, notifiers: &Notifiers) {
         let mut state = self.lock();
         // Who began to wait before the lock was taken is seen here; who does after it, wakes us.
-        if *state == State::Awake && bells.heard().is_empty() {
+        if *state == State::Awake && notifiers.heard().is_empty() {
             *state = State::Asleep;
         }
     }
@@ -132,7 +132,7 @@ impl Glance {
 pub(super) struct Watcher {
     db: Connection,
     glance: Glance,
-    bells: Arc<Bells>,
+    notifiers: Arc<Notifiers>,
     alarm: Arc<Alarm>,
     version: i64,
     /// The last task of `stopped` that was seen.
@@ -144,7 +144,7 @@ impl Watcher {
     pub(super) fn new(
         db: Connection,
         log: File,
-        bells: Arc<Bells>,
+        notifiers: Arc<Notifiers>,
         alarm: Arc<Alarm>,
     ) -> rusqlite::Result<Self> {
         let version = version(&db)?;
@@ -153,7 +153,7 @@ impl Watcher {
         Ok(Self {
             db,
             glance: Glance::new(log),
-            bells,
+            notifiers,
             alarm,
             version,
             stopped,
@@ -164,9 +164,9 @@ impl Watcher {
     /// Works until the store is closed.
     pub(super) fn run(mut self) {
         while self.alarm.wait(self.glance.interval()) {
-            let heard = self.bells.heard();
+            let heard = self.notifiers.heard();
             if heard.is_empty() {
-                self.alarm.sleep(&self.bells);
+                self.alarm.sleep(&self.notifiers);
                 continue;
             }
             if !self.glance.may_have_changed() {
@@ -180,19 +180,19 @@ impl Watcher {
         }
     }
 
-    fn look(&mut self, heard: &[(String, Arc<Bell>)]) -> Result<(), Trouble> {
+    fn look(&mut self, heard: &[(String, Arc<Notifier>)]) -> Result<(), Trouble> {
         let version = version(&self.db)?;
         if version == self.version {
             return Ok(());
         }
         let stopped = self.newly_stopped()?;
-        for (env, bell) in heard {
+        for (env, notifier) in heard {
             let Some(env) = names::env(&self.db, env)? else {
                 continue;
             };
-            self.look_for_due(env, bell)?;
-            self.look_for_stopped(env, bell, &stopped)?;
-            self.look_for_ended(env, bell)?;
+            self.look_for_due(env, notifier)?;
+            self.look_for_stopped(env, notifier, &stopped)?;
+            self.look_for_ended(env, notifier)?;
         }
         self.stopped = stopped.last().map_or(self.stopped, |(at, ..)| *at);
         self.version = version;
@@ -200,14 +200,14 @@ impl Watcher {
     }
 
     /// Rings where another task than before is the first to become due.
-    fn look_for_due(&mut self, env: i64, bell: &Bell) -> Result<(), Trouble> {
-        for name in bell.kinds() {
+    fn look_for_due(&mut self, env: i64, notifier: &Notifier) -> Result<(), Trouble> {
+        for name in notifier.kinds() {
             let Some(kind) = names::kind(&self.db, env, &name)? else {
                 continue;
             };
             let head = super::claims::head(&self.db, kind)?;
             if self.heads.insert(kind, head) != Some(head) && head.is_some() {
-                bell.due(&name);
+                notifier.notify_due(&name);
             }
         }
         Ok(())
@@ -222,7 +222,12 @@ impl Watcher {
         Ok(stopped.collect::<Result<_, _>>()?)
     }
 
-    fn look_for_stopped(&self, env: i64, bell: &Bell, stopped: &[(i64, i64, TaskId)]) -> Result<(), Trouble> {
+    fn look_for_stopped(
+        &self,
+        env: i64,
+        notifier: &Notifier,
+        stopped: &[(i64, i64, TaskId)],
+    ) -> Result<(), Trouble> {
         for (_, of, id) in stopped {
             if *of != env {
                 continue;
@@ -230,17 +235,17 @@ impl Watcher {
             // One that was reset, or created again, since then runs as it should.
             let task = rows::held(&mut Statements::new(&self.db), env, id)?;
             if task.is_none_or(|task| task.state.cancelled_at.is_some()) {
-                bell.stopped(std::slice::from_ref(id));
+                notifier.notify_stopped(std::slice::from_ref(id));
             }
         }
         Ok(())
     }
 
-    fn look_for_ended(&self, env: i64, bell: &Bell) -> Result<(), Trouble> {
-        for id in bell.tasks() {
+    fn look_for_ended(&self, env: i64, notifier: &Notifier) -> Result<(), Trouble> {
+        for id in notifier.tasks() {
             let task = rows::held(&mut Statements::new(&self.db), env, &id)?;
             if task.is_none_or(|task| task.state.done.is_some()) {
-                bell.ended(&id);
+                notifier.notify_ended(&id);
             }
         }
         Ok(())

@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::bells::Bells;
 use super::checkpoint::Checkpoints;
-use super::claimed::Claimed;
+use super::claimed::ClaimCache;
 use super::file::Place;
 use super::names::Names;
+use super::notifiers::Notifiers;
 use super::sync::Acknowledger;
 use super::trouble::Trouble;
 use super::tx::{News, Tx};
 use crate::error::StoreError;
-use crate::store::Bell;
+use crate::store::Notifier;
 use crate::task::TaskId;
 
 /// How many tasks a transaction takes before it is committed: others wait that long.
@@ -28,7 +28,7 @@ const BATCH: usize = 1000;
 /// How long a transaction takes jobs.
 const GATHER: Duration = Duration::from_millis(10);
 
-/// What a caller wants done in a transaction.
+/// What a caller demands done in a transaction.
 pub(super) trait Job: Send {
     /// Whether it was done by looking only, so that no transaction is needed.
     fn look(&mut self, db: &Connection) -> bool;
@@ -55,7 +55,7 @@ pub(super) struct Op<T> {
     pub(super) look: Option<Look<T>>,
     pub(super) weight: usize,
     pub(super) durable: bool,
-    pub(super) bell: Arc<Bell>,
+    pub(super) notifier: Arc<Notifier>,
     pub(super) answer: Option<T>,
     pub(super) ended: Vec<TaskId>,
     pub(super) reply: oneshot::Sender<Result<T, StoreError>>,
@@ -78,13 +78,13 @@ impl<T: Send> Job for Op<T> {
         let Self {
             answer,
             ended,
-            bell,
+            notifier,
             reply,
             ..
         } = *self;
         if outcome.is_ok() {
             for id in &ended {
-                bell.ended(id);
+                notifier.notify_ended(id);
             }
         }
         let answer = outcome.map(|()| answer.expect("a job that was committed has run"));
@@ -106,9 +106,9 @@ pub(super) struct Writer {
     pub(super) db: Connection,
     pub(super) place: Arc<Place>,
     pub(super) names: Names,
-    pub(super) claimed: Claimed,
+    pub(super) claimed: ClaimCache,
     pub(super) jobs: Receiver<Box<dyn Job>>,
-    pub(super) bells: Arc<Bells>,
+    pub(super) notifiers: Arc<Notifiers>,
     pub(super) checkpoints: Checkpoints,
     pub(super) acknowledger: Acknowledger,
 }
@@ -228,11 +228,11 @@ impl Writer {
     fn ring(&mut self, news: News) {
         for kind in news.due {
             if let Ok((env, name)) = self.names.of_kind(&self.db, kind) {
-                self.bells.of(&env).due(&name);
+                self.notifiers.of(&env).notify_due(&name);
             }
         }
         for (env, id) in news.stopped {
-            self.bells.of(&env).stopped(&[id]);
+            self.notifiers.of(&env).notify_stopped(&[id]);
         }
     }
 }

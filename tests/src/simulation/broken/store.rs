@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use oncetask::store::{
-    Action, Answer, Claim, ClaimRequest, Claimed, ClaimedTask, Filter, Finish, Insert, Interest, MemoryStore,
-    Page, Query, Renewal, Renewed, Store, Want, Watch,
+    Action, BoxFuture, Claim, ClaimRequest, ClaimResponse, ClaimedTask, Demand, Filter, Finish, Insert,
+    MemoryStore, Page, Query, Renewal, Renewed, Store, Subscription, Topic,
 };
 use oncetask::task::transition::{self, Change, LeaseLost, Phase, Verdict};
 use oncetask::task::{Lease, LeaseToken};
@@ -99,7 +99,7 @@ impl BrokenStore {
         inserts.pop().expect("one answer for one task")
     }
 
-    fn claim_now(&self, request: &ClaimRequest) -> Claimed {
+    fn claim_now(&self, request: &ClaimRequest) -> ClaimResponse {
         let mut claimed = at_once(self.sound.claim(request.clone()));
         match self.broken {
             Broken::ClaimWithoutPrecondition => self.claim_again(request, &mut claimed),
@@ -111,7 +111,7 @@ impl BrokenStore {
             }
             Broken::SilentDeathNotCounted => {
                 for silent in claimed.claims.iter_mut().flat_map(|claim| &mut claim.tasks) {
-                    if std::mem::take(&mut silent.silent) {
+                    if std::mem::take(&mut silent.orphaned) {
                         silent.task.state.errors.pop();
                         silent.task.state.attempts = silent.task.state.attempts.saturating_sub(1);
                         self.put(silent.task.clone());
@@ -141,9 +141,9 @@ impl BrokenStore {
     }
 
     /// Where there is room, what others were given a moment ago.
-    fn claim_again(&self, request: &ClaimRequest, claimed: &mut Claimed) {
+    fn claim_again(&self, request: &ClaimRequest, claimed: &mut ClaimResponse) {
         for before in self.recent(Instant::now()) {
-            let Some((place, want)) = room(request, claimed, before.task.kind()) else {
+            let Some((place, demand)) = room(request, claimed, before.task.kind()) else {
                 continue;
             };
             let lease = before.task.state.lease.as_ref().expect("it was claimed");
@@ -154,17 +154,17 @@ impl BrokenStore {
                 continue;
             }
             let mut task = before.task.clone();
-            task.state.lease = Some(another(request, want, lease.phase));
+            task.state.lease = Some(another(request, demand, lease.phase));
             self.put(task.clone());
             claimed.claims.push(Claim {
-                want: place,
+                demand: place,
                 tasks: vec![ClaimedTask { task, ..before }],
             });
         }
     }
 
     /// Where there is room, other tasks of the keys that others were given a moment ago.
-    fn claim_beside(&self, request: &ClaimRequest, claimed: &mut Claimed) {
+    fn claim_beside(&self, request: &ClaimRequest, claimed: &mut ClaimResponse) {
         for before in self.recent(Instant::now()) {
             let Some(key) = before.task.spec.held_key() else {
                 continue;
@@ -184,16 +184,19 @@ impl BrokenStore {
                     && task.spec.held_key().is_some()
                     && transition::is_due(&task.state, request.now)
             });
-            let (Some(mut task), Some((place, want))) = (free, room(request, claimed, before.task.kind()))
+            let (Some(mut task), Some((place, demand))) = (free, room(request, claimed, before.task.kind()))
             else {
                 continue;
             };
-            let lease = another(request, want, transition::next_phase(&task.state));
+            let lease = another(request, demand, transition::next_phase(&task.state));
             transition::claim(&mut task, lease, request.now);
             self.put(task.clone());
             claimed.claims.push(Claim {
-                want: place,
-                tasks: vec![ClaimedTask { task, silent: false }],
+                demand: place,
+                tasks: vec![ClaimedTask {
+                    task,
+                    orphaned: false,
+                }],
             });
         }
     }
@@ -278,25 +281,29 @@ impl BrokenStore {
     }
 }
 
-/// The want that has room for another task of a kind.
-fn room<'a>(request: &'a ClaimRequest, claimed: &Claimed, kind: &str) -> Option<(usize, &'a Want)> {
-    let mut wants = request.wants.iter().enumerate();
-    wants.find(|(place, want)| {
-        let taken = claimed.claims.iter().filter(|claim| claim.want == *place).count();
-        want.kinds.iter().any(|name| name == kind) && taken < want.claims
+/// The demand that has room for another task of a kind.
+fn room<'a>(request: &'a ClaimRequest, claimed: &ClaimResponse, kind: &str) -> Option<(usize, &'a Demand)> {
+    let mut demands = request.demands.iter().enumerate();
+    demands.find(|(place, demand)| {
+        let taken = claimed
+            .claims
+            .iter()
+            .filter(|claim| claim.demand == *place)
+            .count();
+        demand.kinds.iter().any(|name| name == kind) && taken < demand.max_claims
     })
 }
 
-fn another(request: &ClaimRequest, want: &Want, phase: Phase) -> Lease {
+fn another(request: &ClaimRequest, demand: &Demand, phase: Phase) -> Lease {
     Lease {
         token: LeaseToken::random(),
-        until: request.now + want.lease,
+        until: request.now + demand.lease,
         owner: request.owner.clone(),
         phase,
     }
 }
 
-fn ready<'a, T: Send + 'a>(answer: T) -> Answer<'a, T> {
+fn ready<'a, T: Send + 'a>(answer: T) -> BoxFuture<'a, T> {
     Box::pin(std::future::ready(Ok(answer)))
 }
 
@@ -309,31 +316,31 @@ impl Store for BrokenStore {
         self.sound.env()
     }
 
-    fn create(&self, tasks: Vec<Task>) -> Answer<'_, Vec<Insert>> {
+    fn create(&self, tasks: Vec<Task>) -> BoxFuture<'_, Vec<Insert>> {
         ready(tasks.into_iter().map(|task| self.create_one(task)).collect())
     }
 
-    fn get(&self, ids: Vec<TaskId>) -> Answer<'_, Vec<Option<Task>>> {
+    fn get(&self, ids: Vec<TaskId>) -> BoxFuture<'_, Vec<Option<Task>>> {
         self.sound.get(ids)
     }
 
-    fn query(&self, query: Query) -> Answer<'_, Page> {
+    fn query(&self, query: Query) -> BoxFuture<'_, Page> {
         self.sound.query(query)
     }
 
-    fn count(&self, filter: Filter, now: DateTime<Utc>) -> Answer<'_, u64> {
+    fn count(&self, filter: Filter, now: DateTime<Utc>) -> BoxFuture<'_, u64> {
         self.sound.count(filter, now)
     }
 
-    fn kinds(&self) -> Answer<'_, Vec<String>> {
+    fn kinds(&self) -> BoxFuture<'_, Vec<String>> {
         self.sound.kinds()
     }
 
-    fn claim(&self, request: ClaimRequest) -> Answer<'_, Claimed> {
+    fn claim(&self, request: ClaimRequest) -> BoxFuture<'_, ClaimResponse> {
         ready(self.claim_now(&request))
     }
 
-    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> Answer<'_, Vec<Renewed>> {
+    fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Renewed>> {
         ready(
             renewals
                 .iter()
@@ -342,7 +349,7 @@ impl Store for BrokenStore {
         )
     }
 
-    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> Answer<'_, Vec<Result<(), LeaseLost>>> {
+    fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Result<(), LeaseLost>>> {
         ready(
             finishes
                 .into_iter()
@@ -351,11 +358,11 @@ impl Store for BrokenStore {
         )
     }
 
-    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> Answer<'_, Vec<Change>> {
+    fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Change>> {
         ready(ids.iter().map(|id| self.change_one(id, &action, now)).collect())
     }
 
-    fn watch(&self, interest: Interest) -> Watch {
-        self.sound.watch(interest)
+    fn subscribe(&self, topic: Topic) -> Subscription {
+        self.sound.subscribe(topic)
     }
 }

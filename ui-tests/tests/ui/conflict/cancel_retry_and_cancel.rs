@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("task:{a}")]
-#[handler(cancel = undo(), cancel_retry = never)]
+#[handler(on_cancel = undo(), on_cancel_retry = never)]
 struct Task {
     a: u64,
 }

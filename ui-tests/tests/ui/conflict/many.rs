@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 #[task(kind = "send email", knid = "x")]
 #[id("task:{usr}:{dya}")]
 #[recurrence("FREQ=FORTNIGHTLY", tz = "Mars/Olympus")]
-#[handler(retry = exponential(max_attempts = 0, bse = "1s"), lease = "15", concurrency = 0, cancel_retry = never)]
+#[handler(retry = exponential(max_attempts = 0, bse = "1s"), lease = "15", concurrency = 0, on_cancel_retry = never)]
 struct Task {
     user: u64,
     day: u8,

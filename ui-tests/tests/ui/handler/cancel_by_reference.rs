@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("task:{a}")]
-#[handler(cancel)]
+#[handler(on_cancel)]
 struct Task {
     a: u64,
 }
@@ -11,7 +11,7 @@ struct Task {
 impl Task {
     async fn run(self) {}
 
-    async fn cancel(&self) {}
+    async fn on_cancel(&self) {}
 }
 
 fn main() {}

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("task:{a}")]
-#[handler(cancel)]
+#[handler(on_cancel)]
 struct Task {
     a: u64,
 }
@@ -13,7 +13,7 @@ struct Failure;
 impl Task {
     async fn run(self) {}
 
-    async fn cancel(self) -> Result<(), Failure> {
+    async fn on_cancel(self) -> Result<(), Failure> {
         Ok(())
     }
 }

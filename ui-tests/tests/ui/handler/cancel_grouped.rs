@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("task:{a}")]
 #[resource_key("{a}")]
-#[handler(cancel)]
+#[handler(on_cancel)]
 struct Task {
     a: u64,
 }
 
 impl Task {
     async fn run(self) {}
-    async fn cancel(_tasks: Vec<Self>) {}
+    async fn on_cancel(_tasks: Vec<Self>) {}
 }
 
 fn main() {}

@@ -9,7 +9,7 @@ struct Task {
 }
 
 impl Task {
-    async fn run(_tasks: Vec<oncetask::Job<Self>>) {}
+    async fn run(_tasks: Vec<oncetask::Attempt<Self>>) {}
 }
 
 fn main() {}

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("task:{a}")]
-#[handler(cancel)]
+#[handler(on_cancel)]
 struct Task {
     a: u64,
 }

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("task:{a}")]
-#[handler(cancel = "undo")]
+#[handler(on_cancel = "undo")]
 struct Task {
     a: u64,
 }

@@ -17,7 +17,7 @@ impl Turn<'_> {
     /// Reads generators, those that are held among them, until one waits: that tells when to look again, too.
     pub(super) async fn fill_with_generators(&mut self) -> Result<(), Failure> {
         let inner = self.inner;
-        let generators = queries::generators(&inner.env, &self.want.kinds);
+        let generators = queries::generators(&inner.env, &self.demand.kinds);
         let (mut limit, more) = READ;
         let (mut behind, mut left) = (None, self.room() > 0);
         while left {

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use super::keys::Key;
 use super::lease::{Attempt, Leased};
 use super::turn::Turn;
-use crate::store::Want;
+use crate::store::Demand;
 use crate::store::firestore::codec::Stored;
 use crate::store::firestore::inner::Inner;
 use crate::store::firestore::proto::{Status, pb};
@@ -49,15 +49,16 @@ struct Wish {
 }
 
 impl Hands {
-    /// Notes what a worker wants, so that the next task can be claimed on its behalf. A group is claimed as a
+    /// Notes what a worker demands, so that the next task can be claimed on its behalf. A group is claimed as a
     /// whole, and is not handed on.
-    pub(super) fn note(&mut self, owner: &Arc<str>, wants: &[Want]) {
-        let has_room = |want: &&Want| want.claims > 0 && want.group == 1 && !want.generators_only;
-        for want in wants.iter().filter(has_room) {
-            for kind in &want.kinds {
+    pub(super) fn note(&mut self, owner: &Arc<str>, demands: &[Demand]) {
+        let has_room =
+            |demand: &&Demand| demand.max_claims > 0 && demand.max_group == 1 && !demand.generators_only;
+        for demand in demands.iter().filter(has_room) {
+            for kind in &demand.kinds {
                 let wish = Wish {
                     owner: owner.clone(),
-                    lease: want.lease,
+                    lease: demand.lease,
                 };
                 self.wishes.insert(kind.clone(), wish);
             }
@@ -100,7 +101,7 @@ impl Turn<'_> {
     pub(super) fn fetch(&mut self) {
         let fetched = {
             let mut shared = self.inner.desk.shared();
-            shared.hands.fetch(&self.want.kinds, self.room())
+            shared.hands.fetch(&self.demand.kinds, self.room())
         };
         for attempt in fetched {
             self.accept(attempt);
@@ -110,7 +111,7 @@ impl Turn<'_> {
 
 impl Inner {
     /// Ends a claim by this write and claims the key's next task with it, if there is one and somebody who
-    /// wants it. Returns nothing if that was not tried.
+    /// demands it. Returns nothing if that was not tried.
     pub(in crate::store::firestore) async fn hand_on(
         self: &Arc<Self>,
         first: &Stored,
@@ -120,7 +121,7 @@ impl Inner {
         let task = &first.task;
         let key: Key = (task.spec.kind.clone(), task.spec.held_key()?.clone());
         let lasts = task.state.lease.as_ref()?.until - now;
-        if lasts < MARGIN || !self.bell.kinds().iter().any(|kind| **kind == *key.0) {
+        if lasts < MARGIN || !self.notifier.kinds().iter().any(|kind| **kind == *key.0) {
             return None;
         }
         let wish = self.desk.shared().hands.wish(&key)?;
@@ -173,7 +174,7 @@ impl Inner {
             };
             shared.hands.ready.push((Instant::now(), attempt));
         }
-        self.bell.due(&kind);
+        self.notifier.notify_due(&kind);
         let inner = Arc::downgrade(self);
         tokio::spawn(async move {
             sleep(2 * FETCH).await;

@@ -15,59 +15,59 @@ use super::{Ahead, Shared, rivals};
 use crate::store::firestore::codec::Stored;
 use crate::store::firestore::inner::Inner;
 use crate::store::firestore::retry::Failure;
-use crate::store::{Claimed, Want};
+use crate::store::{ClaimResponse, Demand};
 use crate::task::transition;
 
 impl Inner {
     /// Claims the task that was heard of. `None` if there is none, others were faster, or the queue is to be read.
     pub(super) async fn claim_heard(
         self: &Arc<Self>,
-        wants: &[Want],
+        demands: &[Demand],
         owner: &Arc<str>,
         now: DateTime<Utc>,
         ahead: &Ahead,
-    ) -> Result<Option<Claimed>, Failure> {
+    ) -> Result<Option<ClaimResponse>, Failure> {
         let is_free =
             |stored: &Stored| transition::is_due(&stored.task.state, now) && !self.held.holds(&stored.name);
         let heard = self.ears.take_heard().into_iter().filter(is_free);
         let first = heard
-            .filter_map(|stored| Some((wants.iter().position(|want| is_for(want, &stored))?, stored)))
+            .filter_map(|stored| Some((demands.iter().position(|demand| is_for(demand, &stored))?, stored)))
             .min_by_key(|(_, stored)| (stored.task.state.due(), stored.task.spec.created_at));
         let Some((place, stored)) = first else {
             return Ok(None);
         };
-        let kinds = &wants[place].kinds;
-        if !self.desk.shared().may_claim_heard(wants, kinds) {
+        let kinds = &demands[place].kinds;
+        if !self.desk.shared().may_claim_heard(demands, kinds) {
             return Ok(None);
         }
         let at = rivals::place_of(&stored);
-        let turn = Turn::new(self, place, &wants[place], owner, now, ahead);
+        let turn = Turn::new(self, place, &demands[place], owner, now, ahead);
         let leased = turn.lease(vec![Pick::alone(None, stored)]).await;
         self.desk.shared().queue(kinds).rivals.note(1, leased.lost, at);
         match leased.failure {
             Some(failure) => Err(failure),
             None if leased.claims.is_empty() => Ok(None),
-            None => Ok(Some(Claimed {
+            None => Ok(Some(ClaimResponse {
                 claims: leased.claims,
-                next_due: vec![Some(now); wants.len()],
+                next_due: vec![Some(now); demands.len()],
             })),
         }
     }
 }
 
-/// Whether this want takes this task by itself, and has room for what is read afterwards. A key may have more tasks, in
+/// Whether this demand takes this task by itself, and has room for what is read afterwards. A key may have more tasks, in
 /// an order of their own.
-fn is_for(want: &Want, stored: &Stored) -> bool {
-    want.claims > 1
-        && want.kinds.iter().any(|kind| kind == stored.task.kind())
+fn is_for(demand: &Demand, stored: &Stored) -> bool {
+    demand.max_claims > 1
+        && demand.kinds.iter().any(|kind| kind == stored.task.kind())
         && stored.task.spec.held_key().is_none()
 }
 
 impl Shared {
     /// Whether nothing comes before what was heard of, as far as is known, and it is time for it.
-    fn may_claim_heard(&mut self, wants: &[Want], kinds: &[String]) -> bool {
+    fn may_claim_heard(&mut self, demands: &[Demand], kinds: &[String]) -> bool {
         let is_empty = |window: &Window| window.tasks.is_empty() && window.behind.is_none();
-        let queued = wants.iter().all(|want| !want.generators_only);
+        let queued = demands.iter().all(|demand| !demand.generators_only);
         let may = queued
             && self.windows.values().all(is_empty)
             && self.queues.values().all(|queue| queue.rivals.away().is_none());

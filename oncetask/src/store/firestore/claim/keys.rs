@@ -62,7 +62,7 @@ impl Turn<'_> {
                 None => free.push(pick),
             }
         }
-        let (group, now) = (self.want.group, self.now);
+        let (group, now) = (self.demand.max_group, self.now);
         let whole = free.into_iter().map(|pick| {
             let inner = self.inner.clone();
             async move {

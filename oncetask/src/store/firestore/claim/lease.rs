@@ -24,7 +24,7 @@ use crate::task::{Lease, LeaseToken, transition};
 pub(super) struct Leased {
     pub(super) before: Stored,
     pub(super) after: Stored,
-    silent: bool,
+    orphaned: bool,
 }
 
 impl Leased {
@@ -37,7 +37,7 @@ impl Leased {
             owner: owner.clone(),
             phase: transition::next_phase(&task.state),
         };
-        let silent = transition::claim(&mut task, lease, now);
+        let orphaned = transition::claim(&mut task, lease, now);
         let after = Stored {
             task,
             ..before.clone()
@@ -45,7 +45,7 @@ impl Leased {
         Self {
             before,
             after,
-            silent,
+            orphaned,
         }
     }
 
@@ -106,7 +106,7 @@ impl Turn<'_> {
             tasks: pick
                 .tasks
                 .into_iter()
-                .map(|stored| Leased::new(stored, self.owner, self.now, self.want.lease))
+                .map(|stored| Leased::new(stored, self.owner, self.now, self.demand.lease))
                 .collect(),
         }
     }
@@ -148,11 +148,11 @@ impl Turn<'_> {
             self.inner.held.add(leased.after);
             ClaimedTask {
                 task,
-                silent: leased.silent,
+                orphaned: leased.orphaned,
             }
         };
         Claim {
-            want: self.place,
+            demand: self.place,
             tasks: attempt.tasks.into_iter().map(claimed).collect(),
         }
     }

@@ -55,7 +55,7 @@ use self::window::Window;
 use super::find::MAX_IN;
 use super::inner::Inner;
 use super::retry::Failure;
-use crate::store::{ClaimRequest, Claimed, Want};
+use crate::store::{ClaimRequest, ClaimResponse, Demand};
 use crate::task::Task;
 
 /// For how many handlers the next instant is asked one by one.
@@ -108,31 +108,31 @@ impl Desk {
 }
 
 impl Inner {
-    pub(super) async fn claim(self: Arc<Self>, request: ClaimRequest) -> Result<Claimed, Failure> {
+    pub(super) async fn claim(self: Arc<Self>, request: ClaimRequest) -> Result<ClaimResponse, Failure> {
         let _looking = self.ears.look();
         let _gate = self.desk.gate.lock().await;
-        let ClaimRequest { owner, now, wants } = request;
+        let ClaimRequest { owner, now, demands } = request;
         self.held.forget_the_gone(now);
-        self.desk.shared().hands.note(&owner, &wants);
-        let queued = wants.iter().filter(|want| !want.generators_only);
-        let mut kinds: Vec<_> = queued.flat_map(|want| want.kinds.iter().cloned()).collect();
+        self.desk.shared().hands.note(&owner, &demands);
+        let queued = demands.iter().filter(|demand| !demand.generators_only);
+        let mut kinds: Vec<_> = queued.flat_map(|demand| demand.kinds.iter().cloned()).collect();
         kinds.sort_unstable();
         let ahead = Ahead {
             kinds,
             next: OnceCell::new(),
-            exact: (2..=FEW).contains(&wants.len()),
+            exact: (2..=FEW).contains(&demands.len()),
         };
-        if let Some(claimed) = self.claim_heard(&wants, &owner, now, &ahead).await? {
+        if let Some(claimed) = self.claim_heard(&demands, &owner, now, &ahead).await? {
             return Ok(claimed);
         }
-        self.look_ahead(&wants, now).await?;
-        let mut claimed = Claimed::default();
-        let mut drained = Vec::with_capacity(wants.len());
-        for (place, want) in wants.iter().enumerate() {
-            if !want.generators_only {
-                self.desk.shared().queue(&want.kinds).by_hearing = false;
+        self.look_ahead(&demands, now).await?;
+        let mut claimed = ClaimResponse::default();
+        let mut drained = Vec::with_capacity(demands.len());
+        for (place, demand) in demands.iter().enumerate() {
+            if !demand.generators_only {
+                self.desk.shared().queue(&demand.kinds).by_hearing = false;
             }
-            let taken = self.turn(place, want, &owner, now, &ahead).await;
+            let taken = self.turn(place, demand, &owner, now, &ahead).await;
             match taken.failure {
                 // What was claimed must reach the caller; the next call will meet the trouble again.
                 Some(failure) if claimed.claims.is_empty() && taken.claims.is_empty() => return Err(failure),
@@ -144,28 +144,28 @@ impl Inner {
             drained.push(taken.drained);
         }
         let contended = self.desk.shared().may_be_contended();
-        self.ears.claimed(&wants, &drained, contended);
+        self.ears.claimed(&demands, &drained, contended);
         // What was heard meanwhile is read already, or else rang: the caller looks again at once.
         self.ears.take_heard();
         Ok(claimed)
     }
 
-    /// What one want gets. One that has more kinds than a query holds gets it part by part.
+    /// What one demand gets. One that has more kinds than a query holds gets it part by part.
     async fn turn(
         self: &Arc<Self>,
         place: usize,
-        want: &Want,
+        demand: &Demand,
         owner: &Arc<str>,
         now: DateTime<Utc>,
         ahead: &Ahead,
     ) -> Taken {
         let mut all = Taken::nothing();
-        for kinds in want.kinds.chunks(MAX_IN) {
-            let part = Want {
+        for kinds in demand.kinds.chunks(MAX_IN) {
+            let part = Demand {
                 kinds: kinds.to_vec(),
-                claims: want.claims - all.claims.len(),
-                group: want.group.min(MAX_GROUP),
-                ..want.clone()
+                max_claims: demand.max_claims - all.claims.len(),
+                max_group: demand.max_group.min(MAX_GROUP),
+                ..demand.clone()
             };
             let turn = Turn::new(self, place, &part, owner, now, ahead);
             let taken = Box::pin(turn.take()).await;
@@ -178,7 +178,7 @@ impl Inner {
     pub(super) fn expect(&self, task: &Task) {
         if let Some(due) = task.state.due() {
             self.desk.shared().forget_behind(task.kind(), due);
-            self.bell.due(task.kind());
+            self.notifier.notify_due(task.kind());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Others who claim from the same queue.
 //!
-//! Who is alone takes tasks in the order in which they are due. Several who all did that would want the same
+//! Who is alone takes tasks in the order in which they are due. Several who all did that would demand the same
 //! few and lose most of their claims to each other. So whoever loses many goes round a ring for a while: every
 //! process sees the tasks of the queue's head at the same places of it, by the hash of their names, and walks
 //! from a place of its own. Nobody meets another before it has come to where that one began; then it goes on
@@ -34,7 +34,7 @@ const MANY: usize = 16;
 const AWAY: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(2));
 /// How many times as long as a look takes it is left to them at least: looks that find little cost them time.
 const LOOKS: u32 = 10;
-/// How many times as many tasks are read when others compete for them, and how many at least: not all shall want the
+/// How many times as many tasks are read when others compete for them, and how many at least: not all shall demand the
 /// head of the queue, and what one process reads others take while it claims, so that small windows are soon of no use.
 const CONTENDED: usize = 16;
 const LEAST_CONTENDED: usize = 256;

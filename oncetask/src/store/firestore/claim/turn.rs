@@ -11,7 +11,7 @@ use super::pick::{Mine, Picked, pick};
 use super::rivals;
 use crate::store::firestore::inner::Inner;
 use crate::store::firestore::retry::Failure;
-use crate::store::{Claim, Want};
+use crate::store::{Claim, Demand};
 
 /// How often a turn goes on when all that it chose was taken by others, or cannot be claimed.
 const MAX_ROUNDS: usize = 16;
@@ -24,9 +24,9 @@ const SOON: TimeDelta = TimeDelta::milliseconds(50);
 /// Room that is being filled.
 pub(super) struct Turn<'a> {
     pub(super) inner: &'a Arc<Inner>,
-    /// The place of the want in the request.
+    /// The place of the demand in the request.
     pub(super) place: usize,
-    pub(super) want: &'a Want,
+    pub(super) demand: &'a Demand,
     pub(super) owner: &'a Arc<str>,
     pub(super) now: DateTime<Utc>,
     ahead: &'a Ahead,
@@ -65,7 +65,7 @@ impl<'a> Turn<'a> {
     pub(super) fn new(
         inner: &'a Arc<Inner>,
         place: usize,
-        want: &'a Want,
+        demand: &'a Demand,
         owner: &'a Arc<str>,
         now: DateTime<Utc>,
         ahead: &'a Ahead,
@@ -73,7 +73,7 @@ impl<'a> Turn<'a> {
         Self {
             inner,
             place,
-            want,
+            demand,
             owner,
             now,
             ahead,
@@ -82,7 +82,7 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) async fn take(mut self) -> Taken {
-        let filled = if self.want.generators_only {
+        let filled = if self.demand.generators_only {
             self.fill_with_generators().await
         } else {
             self.fill().await
@@ -96,7 +96,7 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn room(&self) -> usize {
-        self.want.claims - self.taken.claims.len()
+        self.demand.max_claims - self.taken.claims.len()
     }
 
     /// Adds a claim to what was taken.
@@ -107,7 +107,11 @@ impl<'a> Turn<'a> {
 
     async fn fill(&mut self) -> Result<(), Failure> {
         self.fetch();
-        let Want { kinds, group, .. } = self.want;
+        let Demand {
+            kinds,
+            max_group: group,
+            ..
+        } = self.demand;
         let mut window = self.inner.window(kinds, self.room(), self.now).await?;
         // For how long the queue is left to others.
         let mut away = None;
@@ -176,7 +180,7 @@ impl<'a> Turn<'a> {
             if is_stale {
                 window.forget();
             } else {
-                self.inner.read_ahead(&mut window, kinds, self.want.claims);
+                self.inner.read_ahead(&mut window, kinds, self.demand.max_claims);
             }
             if leased.lost > 0 && !self.taken.claims.is_empty() {
                 // What was taken can begin, and more room has likely become free: the caller asks again at once.
@@ -208,7 +212,7 @@ impl<'a> Turn<'a> {
         let Ahead { kinds, next, exact } = self.ahead;
         let ask = || self.inner.outlook_for_all(kinds, self.now);
         match *next.get_or_try_init(ask).await? {
-            Some(_) if *exact => self.inner.outlook_for_all(&self.want.kinds, self.now).await,
+            Some(_) if *exact => self.inner.outlook_for_all(&self.demand.kinds, self.now).await,
             of_all => Ok(of_all),
         }
     }

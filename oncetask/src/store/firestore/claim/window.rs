@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::reading::{MOST, Pace, Part, Reading};
 use super::rivals;
-use crate::store::Want;
+use crate::store::Demand;
 use crate::store::firestore::codec::Stored;
 use crate::store::firestore::find::MAX_IN;
 use crate::store::firestore::held::{Key, key_of};
@@ -166,12 +166,12 @@ impl Window {
 
 impl Inner {
     /// Reads the queues of several handlers at once, so that to find nothing costs one read.
-    pub(super) async fn look_ahead(&self, wants: &[Want], now: DateTime<Utc>) -> Result<(), Failure> {
-        let unknown = |want: &&Want| {
-            let is_queued = want.claims > 0 && !want.generators_only;
-            is_queued && (1..=MAX_IN).contains(&want.kinds.len()) && !self.is_known(&want.kinds, now)
+    pub(super) async fn look_ahead(&self, demands: &[Demand], now: DateTime<Utc>) -> Result<(), Failure> {
+        let unknown = |demand: &&Demand| {
+            let is_queued = demand.max_claims > 0 && !demand.generators_only;
+            is_queued && (1..=MAX_IN).contains(&demand.kinds.len()) && !self.is_known(&demand.kinds, now)
         };
-        let unknown: Vec<_> = wants.iter().filter(unknown).collect();
+        let unknown: Vec<_> = demands.iter().filter(unknown).collect();
         for some in in_queries(&unknown) {
             if some.len() > 1 {
                 self.look_ahead_for(&some, now).await?;
@@ -180,13 +180,16 @@ impl Inner {
         Ok(())
     }
 
-    async fn look_ahead_for(&self, wants: &[&Want], now: DateTime<Utc>) -> Result<(), Failure> {
-        let kinds: Vec<_> = wants.iter().flat_map(|want| want.kinds.iter().cloned()).collect();
-        let room = wants.iter().map(|want| want.claims).sum();
+    async fn look_ahead_for(&self, demands: &[&Demand], now: DateTime<Utc>) -> Result<(), Failure> {
+        let kinds: Vec<_> = demands
+            .iter()
+            .flat_map(|demand| demand.kinds.iter().cloned())
+            .collect();
+        let room = demands.iter().map(|demand| demand.max_claims).sum();
         let all = self.window_of_now(&kinds, room, now).await?;
         let mut shared = self.desk.shared();
-        for want in wants {
-            let of_want = |stored: &&Stored| want.kinds.iter().any(|kind| kind == stored.task.kind());
+        for demand in demands {
+            let of_want = |stored: &&Stored| demand.kinds.iter().any(|kind| kind == stored.task.kind());
             let tasks: VecDeque<_> = all.tasks.iter().filter(of_want).cloned().collect();
             let window = Window {
                 size: tasks.len(),
@@ -195,7 +198,7 @@ impl Inner {
                 behind: all.behind.clone(),
                 ..Window::empty(now)
             };
-            shared.windows.insert(want.kinds.clone(), window);
+            shared.windows.insert(demand.kinds.clone(), window);
         }
         Ok(())
     }
@@ -248,16 +251,16 @@ impl Inner {
 }
 
 /// Wants whose kinds one query can ask for together.
-fn in_queries<'a>(wants: &[&'a Want]) -> Vec<Vec<&'a Want>> {
-    let mut queries: Vec<Vec<&Want>> = Vec::new();
+fn in_queries<'a>(demands: &[&'a Demand]) -> Vec<Vec<&'a Demand>> {
+    let mut queries: Vec<Vec<&Demand>> = Vec::new();
     let mut kinds = 0;
-    for want in wants {
-        kinds += want.kinds.len();
+    for demand in demands {
+        kinds += demand.kinds.len();
         if queries.is_empty() || kinds > MAX_IN {
             queries.push(Vec::new());
-            kinds = want.kinds.len();
+            kinds = demand.kinds.len();
         }
-        queries.last_mut().expect("one was just added").push(want);
+        queries.last_mut().expect("one was just added").push(demand);
     }
     queries
 }

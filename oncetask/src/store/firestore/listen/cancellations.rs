@@ -41,6 +41,8 @@ pub(super) async fn ask(inner: Arc<Inner>) {
 /// Tells the handler, once.
 fn tell(inner: &Inner, stored: &Stored) {
     if inner.held.holds(&stored.name) && inner.ears.state().told.insert(stored.name.clone()) {
-        inner.bell.stopped(std::slice::from_ref(stored.task.id()));
+        inner
+            .notifier
+            .notify_stopped(std::slice::from_ref(stored.task.id()));
     }
 }

@@ -79,7 +79,7 @@ impl Known {
         let state = Some((name, stored.update_time));
         if self.rung != state && !inner.held.holds(&stored.name) {
             inner.ears.hear(stored);
-            inner.bell.due(stored.task.kind());
+            inner.notifier.notify_due(stored.task.kind());
         }
         self.rung = state;
     }

@@ -43,7 +43,7 @@ pub(super) async fn keep(inner: Weak<Inner>) {
     let mut streams = Streams::default();
     loop {
         let Some(strong) = inner.upgrade() else { return };
-        let kinds = strong.bell.kinds();
+        let kinds = strong.notifier.kinds();
         if kinds.is_empty() && leaves(&strong) {
             return;
         }
@@ -64,7 +64,7 @@ pub(super) async fn keep(inner: Weak<Inner>) {
 /// Ends the keeper, unless somebody has come meanwhile.
 fn leaves(inner: &Inner) -> bool {
     let mut state = inner.ears.state();
-    let nobody = inner.bell.kinds().is_empty();
+    let nobody = inner.notifier.kinds().is_empty();
     state.has_keeper = !nobody;
     nobody
 }

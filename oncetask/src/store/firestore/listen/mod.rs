@@ -24,7 +24,7 @@ use super::claim::Next;
 use super::codec::Stored;
 use super::inner::Inner;
 use super::link::Link;
-use crate::store::{Interest, Want, Watch};
+use crate::store::{Demand, Subscription, Topic};
 
 /// How long after a claim that left something due the backlog is taken to be worked off still: alone, and when
 /// others take part, of whose writes we do not know.
@@ -82,16 +82,16 @@ impl Ears {
     }
 
     /// Notes what claims left of the queues.
-    pub(super) fn claimed(&self, wants: &[Want], drained: &[bool], contended: bool) {
+    pub(super) fn claimed(&self, demands: &[Demand], drained: &[bool], contended: bool) {
         let mut state = self.state();
         let (alone, others) = WORKING;
         let lasts = if contended { others } else { alone };
-        let queued = wants
+        let queued = demands
             .iter()
             .zip(drained)
-            .filter(|(want, _)| !want.generators_only);
-        for (want, drained) in queued {
-            for kind in &want.kinds {
+            .filter(|(demand, _)| !demand.generators_only);
+        for (demand, drained) in queued {
+            for kind in &demand.kinds {
                 if *drained {
                     state.backlogged.remove(kind);
                 } else {
@@ -179,11 +179,11 @@ impl Ears {
 }
 
 /// Adds somebody who waits, and listens on their behalf.
-pub(super) fn watch(inner: &Arc<Inner>, link: &Link, interest: Interest) -> Watch {
-    let watch = inner.bell.watch(interest.clone());
+pub(super) fn watch(inner: &Arc<Inner>, link: &Link, topic: Topic) -> Subscription {
+    let watch = inner.notifier.subscribe(topic.clone());
     let weak: Weak<Inner> = Arc::downgrade(inner);
-    match interest {
-        Interest::Kinds(_) => {
+    match topic {
+        Topic::Kinds(_) => {
             let mut state = inner.ears.state();
             // Who begins to watch is about to claim, and may meet a backlog.
             if state.working.is_none() {
@@ -197,8 +197,8 @@ pub(super) fn watch(inner: &Arc<Inner>, link: &Link, interest: Interest) -> Watc
             }
             inner.ears.changed.notify_one();
         }
-        Interest::Task(id) => {
-            let waits = watch.waiting();
+        Topic::Task(id) => {
+            let waits = watch.is_alive();
             link.runtime().spawn(task::attend(weak, id, waits));
         }
     }

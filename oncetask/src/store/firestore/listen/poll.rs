@@ -22,7 +22,7 @@ pub(super) async fn poll(inner: Arc<Inner>, kinds: Vec<String>) {
         };
         if is_due {
             tracing::trace!(store = inner.address, "polling: something is, or will be due");
-            return inner.bell.everyone();
+            return inner.notifier.notify_all();
         }
     }
 }

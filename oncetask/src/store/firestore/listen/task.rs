@@ -54,10 +54,10 @@ async fn hear(inner: Weak<Inner>, id: &TaskId, name: String) {
                 .readable(*document)
                 .is_some_and(|stored| stored.task.is_done())
             {
-                inner.bell.ended(id);
+                inner.notifier.notify_ended(id);
             }
         }
-        Heard::Gone(_) => inner.bell.ended(id),
+        Heard::Gone(_) => inner.notifier.notify_ended(id),
         Heard::Void | Heard::UpToDate => {}
     };
     listen(inner, "a task that is waited for", Target::Document(name), hear).await;
@@ -72,7 +72,7 @@ async fn look(inner: Weak<Inner>, id: &TaskId, name: &str, (first, longest): (Du
         wait = (wait * 2).min(longest);
         let Some(inner) = inner.upgrade() else { return };
         if ended(&inner, name).await {
-            inner.bell.ended(id);
+            inner.notifier.notify_ended(id);
         }
     }
 }

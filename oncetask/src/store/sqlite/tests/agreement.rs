@@ -10,7 +10,7 @@ use super::{at, store};
 use crate::schedule::Recurrence;
 use crate::store::sqlite::{Durability, SqliteStore};
 use crate::store::{
-    Action, ClaimRequest, Claimed, Filter, Finish, MemoryStore, Order, Query, Renewal, Store, Want,
+    Action, ClaimRequest, ClaimResponse, Demand, Filter, Finish, MemoryStore, Order, Query, Renewal, Store,
 };
 use crate::task::transition::Verdict;
 use crate::task::{
@@ -105,17 +105,17 @@ impl Pair {
         self.rng.shuffle(&mut kinds);
         let split = self.rng.usize(1..=kinds.len());
         let rest = kinds.split_off(split);
-        let want = |kinds, rng: &mut Rng| Want {
+        let demand = |kinds, rng: &mut Rng| Demand {
             kinds,
-            claims: rng.usize(0..5),
-            group: rng.usize(1..4),
+            max_claims: rng.usize(0..5),
+            max_group: rng.usize(1..4),
             lease: TimeDelta::seconds(rng.i64(1..15)),
             generators_only: rng.u8(0..4) == 0,
         };
         let request = ClaimRequest {
             owner: "worker".into(),
             now: at(self.now),
-            wants: vec![want(kinds, &mut self.rng), want(rest, &mut self.rng)],
+            demands: vec![demand(kinds, &mut self.rng), demand(rest, &mut self.rng)],
         };
         let expected = self.memory.claim(request.clone()).await.expect("memory");
         let mut got = self.sqlite.claim(request).await.expect("sqlite");
@@ -125,8 +125,8 @@ impl Pair {
         assert_eq!(format!("{expected:#?}"), format!("{got:#?}"));
     }
 
-    fn learn_tokens(&mut self, memory: &Claimed, sqlite: &Claimed) {
-        let tokens = |claimed: &Claimed| -> Vec<(TaskId, LeaseToken)> {
+    fn learn_tokens(&mut self, memory: &ClaimResponse, sqlite: &ClaimResponse) {
+        let tokens = |claimed: &ClaimResponse| -> Vec<(TaskId, LeaseToken)> {
             let tasks = claimed.claims.iter().flat_map(|claim| claim.tasks.clone());
             tasks
                 .map(|claimed| {

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::{at, completions, create, request, store, task};
 use crate::store::sqlite::SqliteStore;
 use crate::store::sqlite::together::ROWS;
-use crate::store::{Action, Claimed, Store};
+use crate::store::{Action, ClaimResponse, Store};
 use crate::task::transition::{Change, LeaseLost, Verdict};
 use crate::task::{Json, Progress, Status, Task, TaskId};
 
@@ -18,12 +18,12 @@ async fn again(directory: &Path) -> SqliteStore {
     store.expect("it is opened once more")
 }
 
-async fn claim(store: &SqliteStore, seconds: i64) -> Claimed {
+async fn claim(store: &SqliteStore, seconds: i64) -> ClaimResponse {
     let claimed = store.claim(request(&["Mail"], 9, at(seconds))).await;
     claimed.expect("it is answered")
 }
 
-async fn finish(store: &SqliteStore, claimed: &Claimed) -> Vec<Result<(), LeaseLost>> {
+async fn finish(store: &SqliteStore, claimed: &ClaimResponse) -> Vec<Result<(), LeaseLost>> {
     let finished = store.finish(completions(claimed), at(1)).await;
     finished.expect("it is answered")
 }
@@ -63,7 +63,7 @@ async fn a_task_that_another_process_deleted_or_took_is_lost() {
     let first = claim(&store, 0).await;
     assert_eq!(first.next_due, [Some(at(60))], "its lease may end");
     let second = claim(&other, 60).await;
-    assert!(second.claims[0].tasks[0].silent);
+    assert!(second.claims[0].tasks[0].orphaned);
     assert_eq!(finish(&store, &first).await, [Err(LeaseLost)]);
     assert_eq!(finish(&other, &second).await, [Ok(())]);
     assert_eq!(finish(&other, &second).await, [Err(LeaseLost)]);

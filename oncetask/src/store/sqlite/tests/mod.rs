@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
 
 use super::SqliteStore;
-use crate::store::{ClaimRequest, Claimed, Finish, Store, Want};
+use crate::store::{ClaimRequest, ClaimResponse, Demand, Finish, Store};
 use crate::task::transition::Verdict;
 use crate::task::{Json, ResourceKey, Task, TaskId, TaskSpec};
 
@@ -41,17 +41,17 @@ fn request(kinds: &[&str], claims: usize, now: DateTime<Utc>) -> ClaimRequest {
     ClaimRequest {
         owner: "worker".into(),
         now,
-        wants: vec![Want {
+        demands: vec![Demand {
             kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
-            claims,
-            group: 1,
+            max_claims: claims,
+            max_group: 1,
             lease: TimeDelta::seconds(60),
             generators_only: false,
         }],
     }
 }
 
-fn completions(claimed: &Claimed) -> Vec<Finish> {
+fn completions(claimed: &ClaimResponse) -> Vec<Finish> {
     let tasks = claimed.claims.iter().flat_map(|claim| &claim.tasks);
     tasks
         .map(|claimed| Finish {

@@ -15,7 +15,7 @@ use crate::store::sqlite::sync::Syncer;
 use crate::store::sqlite::trouble::Trouble;
 use crate::store::sqlite::writer::Op;
 use crate::store::sqlite::{Reply, SqliteStore};
-use crate::store::{Bell, Filter, Insert, Store};
+use crate::store::{Filter, Insert, Notifier, Store};
 use crate::task::{Json, TaskId};
 
 async fn count(store: &SqliteStore) -> u64 {
@@ -188,7 +188,7 @@ async fn after_a_failed_sync_a_checkpoint_stands_in() {
             look: None,
             weight: 1,
             durable: true,
-            bell: Arc::new(Bell::default()),
+            notifier: Arc::new(Notifier::default()),
             answer: Some(()),
             ended: Vec::new(),
             reply,
