@@ -65,7 +65,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let before = store.usage();
     let worker = oncetask::builder().client(client.clone()).start().await?;
     for id in ids {
-        let page = client.wait(&id.as_str().into()).await?;
+        let page = client.wait(id).await?;
         let bytes: usize = page.result()?.unwrap_or_default();
         println!("{id}: {bytes} bytes, attempt {}", page.attempts());
     }

@@ -164,7 +164,7 @@ fn show(created: &Enqueued) {
 async fn report(client: &Client) -> Result<(), oncetask::Error> {
     println!();
     for id in IDS {
-        let Some(task) = client.get(&id.into()).await? else {
+        let Some(task) = client.get(id).await? else {
             continue;
         };
         let status = task.status(Utc::now());

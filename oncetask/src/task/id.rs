@@ -367,7 +367,7 @@ mod tests {
     fn ids_and_keys_compare_with_text() {
         let id = TaskId::new("a");
         assert_eq!(id, "a");
-        assert_eq!(id, "a".parse().unwrap());
+        assert_eq!(id, "a".parse::<TaskId>().unwrap());
         assert_eq!(format!("{id:>3}"), "  a");
         let map = std::collections::HashMap::from([(id, 1)]);
         assert_eq!(map.get("a"), Some(&1));
