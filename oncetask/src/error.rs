@@ -89,6 +89,16 @@ pub enum StoreErrorKind {
 }
 
 impl StoreError {
+    /// Returns the error of a store. `store` is its file or address.
+    #[must_use]
+    pub fn new(kind: StoreErrorKind, store: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            store: store.into(),
+            message: message.into(),
+        }
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn may_pass(&self) -> bool {

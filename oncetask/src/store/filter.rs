@@ -155,6 +155,26 @@ impl Filter {
     }
 }
 
+impl Query {
+    /// Returns a query for the first page of at most `limit` tasks, at this instant.
+    #[must_use]
+    pub fn new(filter: Filter, limit: usize, now: DateTime<Utc>) -> Self {
+        Self {
+            filter,
+            after: None,
+            limit,
+            now,
+        }
+    }
+
+    /// Sets the position after which the page begins; `None` is the first page.
+    #[must_use]
+    pub fn after(mut self, after: Option<Cursor>) -> Self {
+        self.after = after;
+        self
+    }
+}
+
 trait NoneOrEq<T> {
     fn is_none_or_eq(&self, value: Option<&T>) -> bool;
 }

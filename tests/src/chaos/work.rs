@@ -233,7 +233,7 @@ async fn parent(job: Attempt<Parent>, client: Client, journal: State<Journal>) -
         millis: 5,
     };
     let created = client.create(child).await?;
-    call.created(&created.id);
+    call.created(created.id());
     Ok(call.end())
 }
 
