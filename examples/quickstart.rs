@@ -78,7 +78,7 @@ async fn main() -> Result<(), oncetask::Error> {
         tracing_subscriber::fmt::init();
     }
     let path = std::env::temp_dir().join("oncetask-quickstart.db");
-    let client = Client::open(&StoreUrl::Sqlite(path.clone()), "DEFAULT").await?;
+    let client = Client::open_in(StoreUrl::Sqlite(path.clone()), "DEFAULT").await?;
     let story = Story::new();
 
     println!("The tasks are in {}.\n", path.display());

@@ -1,4 +1,4 @@
-//! Chapters, from the first retry to the worst day.
+//! The chapters of the guide.
 
 #[doc = include_str!("../docs/retries.md")]
 pub mod retries {}

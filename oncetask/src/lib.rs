@@ -20,7 +20,7 @@ pub use crate::handler::{
 pub use crate::registry::{Location, TaskType};
 pub use crate::runtime::{Worker, WorkerBuilder, builder, run};
 pub use crate::schedule::{Gap, Missed, Overlap, Recurrence, RecurrenceError, Retry, Schedule, preview};
-pub use crate::store::{Filter, Order};
+pub use crate::store::{Cursor, Filter, Order};
 pub use crate::task::transition::Change;
 pub use crate::task::{AttemptError, Ending, OnceTask, Progress, ResourceKey, Status, Task, TaskId};
 

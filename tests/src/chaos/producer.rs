@@ -101,7 +101,7 @@ impl Ledger {
         loop {
             match call().await {
                 Ok(done) => return done,
-                Err(Error::Store(error)) if error.may_pass() => {}
+                Err(Error::Store(error)) if error.is_transient() => {}
                 Err(error) => self.hopeless().push(error.to_string()),
             }
             // An outage tells nobody when it ends.

@@ -1,6 +1,5 @@
 //! A fresh store for one test, its client, and workers on it.
 
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -139,8 +138,8 @@ impl Fixture {
     /// # Panics
     ///
     /// Panics if the task is not done in time.
-    pub async fn done(&self, id: impl Display) -> Task {
-        let id = TaskId::new(id.to_string());
+    pub async fn done(&self, id: impl Into<TaskId>) -> Task {
+        let id = id.into();
         match within(self.client.wait(&id)).await {
             Ok(_) | Err(Error::Unsuccessful { .. }) => self.task(id).await,
             Err(error) => panic!("{error}"),
@@ -152,8 +151,8 @@ impl Fixture {
     /// # Panics
     ///
     /// Panics if the task is not stored.
-    pub async fn task(&self, id: impl Display) -> Task {
-        let id = TaskId::new(id.to_string());
+    pub async fn task(&self, id: impl Into<TaskId>) -> Task {
+        let id = id.into();
         let found = self.client.get(&id).await.expect("the store answers");
         found.unwrap_or_else(|| panic!("`{id}` is not stored"))
     }
@@ -163,8 +162,8 @@ impl Fixture {
     /// # Panics
     ///
     /// Panics if the condition does not hold in time.
-    pub async fn until(&self, id: impl Display, condition: impl Fn(&Task) -> bool) -> Task {
-        let id = TaskId::new(id.to_string());
+    pub async fn until(&self, id: impl Into<TaskId>, condition: impl Fn(&Task) -> bool) -> Task {
+        let id = id.into();
         within(async {
             loop {
                 let task = self.task(&id).await;

@@ -46,11 +46,7 @@ impl Place {
             Trouble::Connect(why) => self.cannot_connect(&why),
             Trouble::Request(failure) => self.failed(&failure),
         };
-        StoreError {
-            kind,
-            store: self.address(),
-            message,
-        }
+        StoreError::new(kind, self.address(), message)
     }
 
     fn cannot_connect(&self, why: &str) -> (StoreErrorKind, String) {
