@@ -357,11 +357,7 @@ async fn progress(scene: Scene) {
     let queue = scene.queue().await;
     let held = queue.start(task("a"), at(1)).await;
     for (text, n) in TEXTS.iter().zip(0_u32..) {
-        let said = Progress {
-            fraction: f64::from(n) / 1024.0,
-            message: (*text).into(),
-            at: millis(1000 + i64::from(n)),
-        };
+        let said = Progress::new(f64::from(n) / 1024.0, *text, millis(1000 + i64::from(n)));
         let mut renewal = extension(&held, at(90));
         renewal.progress = Some(said.clone());
         queue.renew(renewal, at(2)).await;
