@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 
 use syn::visit::{self, Visit};
 
+/// The module of the folder itself. It stands above the modules in it, so none of them may use its items.
+const ROOT: &str = "mod";
+
 /// A module, and the modules that it may use.
 type Layer = (&'static str, &'static [&'static str]);
 
@@ -128,7 +131,8 @@ fn arrows(folder: &str) -> Arrows {
             .into_iter()
             .filter(|path| path.len() > prefix.len() && path.iter().zip(&prefix).all(|(a, b)| a == b))
             .map(|path| path[prefix.len()].clone())
-            .filter(|target| *target != top && modules.contains(target));
+            .map(|name| if modules.contains(&name) { name } else { ROOT.to_owned() })
+            .filter(|target| *target != top);
         used.extend(targets.map(|target| (target, file.clone())));
     }
     arrows
