@@ -8,7 +8,7 @@
 //! ```
 //!
 //! In a Google Cloud project: `GOOGLE_CLOUD_PROJECT=my-project cargo run -p examples --example firestore --features firestore`, with credentials
-//! from `gcloud auth application-default login` and the indexes of `docs/firestore/firestore.indexes.json`.
+//! from `gcloud auth application-default login` and the indexes of `oncetask/docs/firestore/firestore.indexes.json`.
 //! Two processes that run at once share the work.
 
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::path::Path;
 #[test]
 fn every_quoted_error_is_one_that_the_compiler_gives() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui");
-    let chapter = include_str!("../../docs/reading-our-errors.md");
+    let chapter = include_str!("../../oncetask/docs/reading-our-errors.md");
     let mut quoted = 0;
     for block in chapter.split("<!-- ").skip(1) {
         let (case, block) = block
