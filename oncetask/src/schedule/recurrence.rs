@@ -4,8 +4,8 @@
 use super::Schedule;
 
 pub use oncetask_recurrence::{
-    Argument, Gap, Missed, Moment, Occurrences, Overlap, Recurrence, RecurrenceError, Zone, ZoneOffset, preview,
-    preview_after,
+    Argument, Gap, Missed, Moment, Occurrences, Overlap, Recurrence, RecurrenceError, Zone, ZoneOffset,
+    preview, preview_after,
 };
 
 /// The types that a field marked `#[recurrence]` can have: [`Recurrence`] or `Option<Recurrence>`.
