@@ -3,7 +3,7 @@
 //! `cargo run --example recurring`
 
 use chrono::{DateTime, Utc};
-use oncetask::schedule::{RecurrenceError, parse_tz, preview_after};
+use oncetask::schedule::{RecurrenceError, preview_after};
 use oncetask::{Client, Context, Ending, Error, Filter, OnceTask, Recurrence};
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ impl Heartbeat {
 /// Prints the next five Mondays at nine, local time, in a time zone.
 fn show_weekly(zone: &str, from: DateTime<Utc>) -> Result<(), RecurrenceError> {
     let weekly = Recurrence::new("FREQ=WEEKLY;BYDAY=MO;BYHOUR=9;BYMINUTE=0;BYSECOND=0")?
-        .tz(parse_tz(zone)?)
+        .tz(zone.parse()?)
         .anchored_at(from);
     println!("\n  Mondays at nine in {zone}:");
     for at in preview_after(&weekly, from, 5) {

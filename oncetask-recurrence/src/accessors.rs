@@ -1,66 +1,67 @@
-//! What a recurrence says of itself.
+//! Accessors and standard traits of [`Recurrence`].
 
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::NaiveDateTime;
-use chrono_tz::Tz;
 
 use crate::error::RecurrenceError;
-use crate::moment::{LOCAL, Moment};
+use crate::moment::{LOCAL_FORMAT, Moment};
 use crate::policy::{Gap, Missed, Overlap};
 use crate::recurrence::{Parts, Recurrence};
+use crate::zone::Zone;
 
 impl Recurrence {
-    /// The rule as it was written.
+    /// Returns the rule as it was written.
     #[must_use]
     pub fn rule(&self) -> &str {
         &self.parts().text
     }
 
-    /// The zone whose clocks the rule follows.
+    /// Returns the time zone in which the rule is evaluated.
     #[must_use]
-    pub fn time_zone(&self) -> Tz {
+    pub fn time_zone(&self) -> Zone {
         self.parts().tz
     }
 
-    /// The start, in local time; `None` until there is one.
+    /// Returns the start as a local time; `None` if there is no start yet.
     #[must_use]
     pub fn dtstart(&self) -> Option<NaiveDateTime> {
         self.parts().start
     }
 
-    /// The occurrences left out, as they were given.
+    /// Returns the excluded dates in the order in which they were given.
     #[must_use]
     pub fn excluded(&self) -> &[Moment] {
         &self.parts().exdates
     }
 
-    /// The occurrences added, as they were given.
+    /// Returns the added dates in the order in which they were given.
     #[must_use]
     pub fn added(&self) -> &[Moment] {
         &self.parts().rdates
     }
 
-    /// What becomes of a local time that the clocks skip.
+    /// Returns the policy for local times that the clocks skip.
     #[must_use]
     pub fn gap_policy(&self) -> Gap {
         self.parts().gap
     }
 
-    /// What becomes of a local time that the clocks show twice.
+    /// Returns the policy for local times that the clocks show twice.
     #[must_use]
     pub fn overlap_policy(&self) -> Overlap {
         self.parts().overlap
     }
 
-    /// What becomes of occurrences that came due while nobody was there to run them.
+    /// Returns the policy for occurrences that became due while no worker ran.
     #[must_use]
     pub fn missed_policy(&self) -> Missed {
         self.parts().missed
     }
 }
 
+/// Parses a rule, as [`Recurrence::new`] does.
 impl FromStr for Recurrence {
     type Err = RecurrenceError;
 
@@ -103,6 +104,7 @@ impl fmt::Debug for Recurrence {
     }
 }
 
+/// Formats the rule, the zone and the dates for people, such as
 /// `FREQ=DAILY in Europe/Paris from 2026-01-05T09:00:00 without 2026-12-25T09:00:00`.
 impl fmt::Display for Recurrence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,16 +118,15 @@ impl fmt::Display for Recurrence {
         } = self.parts();
         write!(f, "{text} in {tz}")?;
         if let Some(start) = start {
-            write!(f, " from {}", start.format(LOCAL))?;
+            write!(f, " from {}", start.format(LOCAL_FORMAT))?;
         }
         for (word, dates) in [("with", rdates), ("without", exdates)] {
-            for (date, index) in dates.iter().zip(0..) {
-                let separator = if index == 0 {
-                    format!(" {word} ")
+            for (index, date) in dates.iter().enumerate() {
+                if index == 0 {
+                    write!(f, " {word} {date}")?;
                 } else {
-                    ", ".to_owned()
-                };
-                write!(f, "{separator}{date}")?;
+                    write!(f, ", {date}")?;
+                }
             }
         }
         Ok(())

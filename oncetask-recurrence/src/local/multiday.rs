@@ -1,4 +1,4 @@
-//! Rules by year, month or week: in each period a set of days, on each day the same times.
+//! Rules by year, month or week: each period has a set of days, and each of the days has the same times.
 
 use crate::local::bits::DayBits;
 use crate::local::calendar::Calendar;
@@ -8,13 +8,14 @@ use crate::local::day_times::DayTimes;
 use crate::local::modular::gcd;
 use crate::rule::{Frequency, Rule};
 
+/// The periods of a rule by year, month or week.
 #[derive(Debug)]
-pub(crate) struct Periods {
+pub(crate) struct MultidayPeriods {
     unit: Unit,
     interval: i64,
     start: Day,
     times: DayTimes,
-    /// `BYSETPOS`, in order; every time of a period without.
+    /// The positions of `BYSETPOS`, in order. If there are none, a period has all its times.
     positions: Vec<i64>,
 }
 
@@ -23,18 +24,19 @@ enum Unit {
     Year,
     Month,
     Week {
-        /// Days after Monday.
+        /// The first day of the week, in days after Monday.
         start: i32,
     },
 }
 
-/// The admitted days of one period, counted from its first.
+/// The admitted days of one period.
 struct Period {
     first: Day,
+    /// Counted from `first`.
     days: DayBits,
 }
 
-impl Periods {
+impl MultidayPeriods {
     pub(crate) fn new(rule: &Rule, start: Day, times: DayTimes) -> Self {
         let unit = match rule.frequency {
             Frequency::Yearly => Unit::Year,
@@ -53,17 +55,19 @@ impl Periods {
         }
     }
 
-    /// The first time that is not before this one, which is not before the start of the rule.
+    /// Returns the first time of the rule that is not before `time`. `time` must not be before the start of
+    /// the rule.
     pub(crate) fn at_or_after(&self, calendar: &Calendar, time: Second) -> Option<Second> {
         let origin = self.unit.index(self.start);
-        let passed = self.unit.index(day_of(time)) - origin;
-        let first = (passed + self.interval - 1).div_euclid(self.interval);
-        // The first period may be half over; those of a whole cycle after it are all there are.
+        let elapsed = self.unit.index(day_of(time)) - origin;
+        let first = (elapsed + self.interval - 1).div_euclid(self.interval);
+        // The first period may have begun before `time`. After it, the periods of one cycle suffice.
         (first..=first + self.unit.cycle(self.interval))
             .map_while(|number| self.period(calendar, origin + number * self.interval))
             .find_map(|period| self.first_in(&period, time))
     }
 
+    /// Returns the period with this index; `None` after the last year.
     fn period(&self, calendar: &Calendar, index: i64) -> Option<Period> {
         let year = |number: i64| {
             let number = i32::try_from(number).ok().filter(|number| *number <= LAST_YEAR);
@@ -89,7 +93,7 @@ impl Periods {
             }
             Unit::Week { start } => {
                 let first = Day::try_from(index.checked_mul(7)? + i64::from(start)).ok()?;
-                // The week of `dtstart` begins with it, as python-dateutil counts `BYSETPOS`.
+                // In the week of `dtstart`, `BYSETPOS` counts from `dtstart`, as in python-dateutil.
                 let begin = first.max(self.start);
                 let length = (first + 7 - begin).unsigned_abs();
                 let reachable = Year::of(begin).number <= LAST_YEAR;
@@ -101,11 +105,12 @@ impl Periods {
         }
     }
 
+    /// Returns the first time of the period that is not before `time`.
     fn first_in(&self, period: &Period, time: Second) -> Option<Second> {
         if self.positions.is_empty() {
             self.first_of_all(period, time)
         } else {
-            self.first_picked(period, time)
+            self.first_selected(period, time)
         }
     }
 
@@ -124,11 +129,11 @@ impl Periods {
         }
     }
 
-    fn first_picked(&self, period: &Period, time: Second) -> Option<Second> {
+    fn first_selected(&self, period: &Period, time: Second) -> Option<Second> {
         let begin = Second::from(period.first) * DAY;
         let times = self.times.len();
         let size = i64::from(period.days.len()) * i64::from(times);
-        // Positions are in order; those beyond the set, of which there may be hundreds, need no look.
+        // Positions are in order. Those beyond the size of the set, possibly hundreds, are skipped.
         let first = self.positions.partition_point(|position| *position < -size);
         let end = self.positions.partition_point(|position| *position <= size);
         let ranks = self.positions[first..end]
@@ -143,7 +148,8 @@ impl Periods {
     }
 }
 
-/// The index that a position of `BYSETPOS` stands for in a set of this size.
+/// Returns the index of the element at a position of `BYSETPOS` in a set of this size; `None` if the set has
+/// no such element.
 pub(crate) fn rank(position: i64, size: i64) -> Option<u32> {
     let rank = if position > 0 {
         position - 1
@@ -156,6 +162,7 @@ pub(crate) fn rank(position: i64, size: i64) -> Option<u32> {
         .flatten()
 }
 
+/// Splits seconds into days and the seconds of the last day.
 fn split(time: Second) -> Option<(u32, u32)> {
     Some((u32::try_from(time / DAY).ok()?, u32::try_from(time % DAY).ok()?))
 }
@@ -165,16 +172,16 @@ fn join(day: u32, second: u32) -> Second {
 }
 
 impl Unit {
-    /// The number of the period that has this day.
+    /// Returns the index of the period that contains a day.
     fn index(self, day: Day) -> i64 {
         let year = Year::of(day);
         match self {
             Self::Year => year.number.into(),
             Self::Month => {
-                let past = (day - year.first).unsigned_abs();
+                let day_of_year = (day - year.first).unsigned_abs();
                 let month = (0..12)
                     .rev()
-                    .find(|month| month_span(year.is_leap(), month + 1).0 <= past);
+                    .find(|month| month_span(year.is_leap(), month + 1).0 <= day_of_year);
                 i64::from(year.number) * 12 + i64::from(month.unwrap_or(0))
             }
             Self::Week { start } => {
@@ -184,7 +191,7 @@ impl Unit {
         }
     }
 
-    /// After how many periods of the rule the calendar repeats.
+    /// Returns the number of periods of the rule after which the calendar repeats.
     fn cycle(self, interval: i64) -> i64 {
         let units = match self {
             Self::Year => i64::from(CYCLE_YEARS),

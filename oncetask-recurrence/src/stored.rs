@@ -1,18 +1,18 @@
-//! The stored form: texts, and only what differs from the defaults.
+//! The stored form: texts, without the fields that have their default values.
 
 use std::fmt;
 
 use chrono::NaiveDateTime;
-use chrono_tz::Tz;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::check;
 use crate::draft::Draft;
-use crate::moment::LOCAL;
+use crate::moment::LOCAL_FORMAT;
 use crate::policy::{Gap, Missed, Overlap};
 use crate::recurrence::{Parts, Recurrence};
+use crate::zone::Zone;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +38,8 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// As a map of `rule`, `tz`, `dtstart`, `exdates`, `rdates`, `gap`, `overlap` and `missed`.
+/// Serializes the recurrence as a map of `rule`, `tz`, `dtstart`, `exdates`, `rdates`, `gap`, `overlap` and
+/// `missed`.
 impl Serialize for Recurrence {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Parts {
@@ -54,8 +55,8 @@ impl Serialize for Recurrence {
         } = self.parts();
         let stored = Stored {
             rule: text.clone(),
-            tz: (*tz != Tz::UTC).then(|| tz.name().to_owned()),
-            dtstart: start.as_ref().map(local),
+            tz: (*tz != Zone::UTC).then(|| tz.name().to_owned()),
+            dtstart: start.as_ref().map(format_local),
             exdates: exdates.iter().map(ToString::to_string).collect(),
             rdates: rdates.iter().map(ToString::to_string).collect(),
             gap: *gap,
@@ -66,14 +67,14 @@ impl Serialize for Recurrence {
     }
 }
 
-fn local(local: &NaiveDateTime) -> String {
-    local.format(LOCAL).to_string()
+fn format_local(local: &NaiveDateTime) -> String {
+    local.format(LOCAL_FORMAT).to_string()
 }
 
-/// From that map, or from the rule alone.
+/// Deserializes a recurrence from the map that it is serialized as, or from the text of a rule.
 ///
-/// The rule must be one that occurs. Whether clocks show each of the local times is not looked at: a zone may
-/// change its mind after they were stored.
+/// The rule must have an occurrence in local time. A local time that the clocks skip is accepted, because a
+/// zone may have changed its rules after the recurrence was stored.
 impl<'de> Deserialize<'de> for Recurrence {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(StoredVisitor)
@@ -98,8 +99,8 @@ impl<'de> Visitor<'de> for StoredVisitor {
         let recurrence = stored
             .draft()
             .parse()
-            .map_err(|errors| A::Error::custom(check::first(errors)))?;
-        match recurrence.emptiness() {
+            .map_err(|errors| A::Error::custom(check::first_error(errors)))?;
+        match recurrence.local_emptiness() {
             None => Ok(recurrence),
             Some(error) => Err(A::Error::custom(error)),
         }

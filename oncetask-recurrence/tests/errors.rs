@@ -1,8 +1,9 @@
-//! What is said of each mistake.
+//! The error for each mistake in a recurrence.
 
 use oncetask_recurrence::{Argument, Draft, Gap, Missed, Recurrence};
 
-/// The message for a rule that is wrong by itself, without its place.
+/// Returns the reason of the error for an invalid rule, without the common prefix, and the invalid text in
+/// brackets.
 fn of_rule(rule: &str) -> String {
     let error = Recurrence::new(rule).expect_err(rule);
     assert_eq!(error.argument(), Argument::Rule);
@@ -10,7 +11,7 @@ fn of_rule(rule: &str) -> String {
     match error.span() {
         Some(span) => format!(
             "{} [{}]",
-            reason.replace("not a recurrence rule of RFC 5545: ", ""),
+            reason.replace("invalid RFC 5545 recurrence rule: ", ""),
             &rule[span]
         ),
         None => reason,
@@ -18,12 +19,15 @@ fn of_rule(rule: &str) -> String {
 }
 
 #[test]
-fn the_form_of_a_rule() {
+fn a_rule_with_invalid_syntax_is_rejected() {
     for (rule, message) in [
-        ("RRULE:FREQ=DAILY", "expected the rule alone, without `RRULE:`"),
+        (
+            "RRULE:FREQ=DAILY",
+            "expected only the rule, such as `FREQ=DAILY`, without `RRULE:` or `DTSTART`",
+        ),
         (
             "DTSTART:20260101T000000\nRRULE:FREQ=DAILY",
-            "expected the rule alone, without `RRULE:`",
+            "expected only the rule, such as `FREQ=DAILY`, without `RRULE:` or `DTSTART`",
         ),
         (
             "every monday",
@@ -33,27 +37,27 @@ fn the_form_of_a_rule() {
         ("FREQ=DAILY;", "`` is not of the form `NAME=value` []"),
         (
             "INTERVAL=2",
-            "`FREQ` is missing; a rule begins as `FREQ=DAILY` does []",
+            "`FREQ` is missing; add a frequency, such as `FREQ=DAILY` []",
         ),
         (
             "FREQ=DAILY;BYHOURS=9",
-            "`BYHOURS` is not a part of a rule; did you mean `BYHOUR`? [BYHOURS]",
+            "`BYHOURS` is not a rule part; did you mean `BYHOUR`? [BYHOURS]",
         ),
         (
             "FREQ=DAILY;BYHOUR=9;BYHOUR=10",
-            "`BYHOUR` is given twice; separate values by commas [BYHOUR]",
+            "`BYHOUR` is given twice; separate values with commas [BYHOUR]",
         ),
     ] {
         assert_eq!(of_rule(rule), message);
     }
     assert!(
         of_rule("FREQ=YEARLY;BYEASTER=0")
-            .starts_with("`BYEASTER` is not a part of a rule; the parts are FREQ")
+            .starts_with("`BYEASTER` is not a rule part; the rule parts are FREQ")
     );
 }
 
 #[test]
-fn the_values_of_a_rule() {
+fn an_invalid_value_is_rejected_with_the_expected_values() {
     for (rule, message) in [
         (
             "FREQ=FORTNIGHTLY",
@@ -74,7 +78,7 @@ fn the_values_of_a_rule() {
         ),
         (
             "FREQ=DAILY;COUNT=1000000",
-            "`1000000` is not a valid `COUNT`; expected a number from 1 to 100000; end a longer rule by `UNTIL` \
+            "`1000000` is not a valid `COUNT`; expected a number from 1 to 100000; end a longer rule with `UNTIL` \
              [1000000]",
         ),
         (
@@ -87,8 +91,8 @@ fn the_values_of_a_rule() {
         ),
         (
             "FREQ=DAILY;UNTIL=2026-12-24",
-            "`2026-12-24` is not a valid `UNTIL`; expected a date and time such as `20261224T180000Z`, or without \
-             the `Z` a local one [2026-12-24]",
+            "`2026-12-24` is not a valid `UNTIL`; expected an instant such as `20261224T180000Z`, or a \
+             local time such as `20261224T180000` [2026-12-24]",
         ),
     ] {
         assert_eq!(of_rule(rule), message);
@@ -96,35 +100,38 @@ fn the_values_of_a_rule() {
 }
 
 #[test]
-fn what_the_rfc_forbids() {
+fn a_combination_that_the_rfc_forbids_is_rejected() {
     for (rule, message) in [
         (
             "FREQ=DAILY;COUNT=2;UNTIL=20300101",
-            "a rule ends by `COUNT` or by `UNTIL`, not both [UNTIL=20300101]",
+            "a rule can have `COUNT` or `UNTIL`, but not both [UNTIL=20300101]",
         ),
         (
             "FREQ=MONTHLY;BYWEEKNO=1",
-            "`BYWEEKNO` is not for `FREQ=MONTHLY`; it goes with `FREQ=YEARLY` [BYWEEKNO=1]",
+            "`BYWEEKNO` is not allowed with `FREQ=MONTHLY`; use it with `FREQ=YEARLY` [BYWEEKNO=1]",
         ),
         (
             "FREQ=DAILY;BYYEARDAY=1",
-            "`BYYEARDAY` is not for `FREQ=DAILY`; it goes with `FREQ=YEARLY`, or below a day [BYYEARDAY=1]",
+            "`BYYEARDAY` is not allowed with `FREQ=DAILY`; use it with `FREQ=YEARLY`, `FREQ=HOURLY`, `FREQ=MINUTELY` or \
+             `FREQ=SECONDLY` [BYYEARDAY=1]",
         ),
         (
             "FREQ=WEEKLY;BYMONTHDAY=1",
-            "`BYMONTHDAY` is not for `FREQ=WEEKLY`; it goes with another, such as `FREQ=MONTHLY` [BYMONTHDAY=1]",
+            "`BYMONTHDAY` is not allowed with `FREQ=WEEKLY`; use it with another frequency, such as `FREQ=MONTHLY` \
+             [BYMONTHDAY=1]",
         ),
         (
             "FREQ=WEEKLY;BYDAY=1MO",
-            "weekdays are counted with `FREQ=MONTHLY` or `FREQ=YEARLY`; with `FREQ=WEEKLY` write `MO` [BYDAY=1MO]",
+            "numbered weekdays are allowed only with `FREQ=MONTHLY` or `FREQ=YEARLY`; with `FREQ=WEEKLY` write `MO` \
+             [BYDAY=1MO]",
         ),
         (
             "FREQ=YEARLY;BYWEEKNO=1;BYDAY=1MO",
-            "weekdays are not counted beside `BYWEEKNO`; write `MO` [BYDAY=1MO]",
+            "numbered weekdays are not allowed together with `BYWEEKNO`; write `MO` [BYDAY=1MO]",
         ),
         (
             "FREQ=DAILY;BYSETPOS=1",
-            "`BYSETPOS` picks from what another part lists, such as `BYDAY=MO,TU` [BYSETPOS=1]",
+            "`BYSETPOS` needs another part to select from, such as `BYDAY=MO,TU` [BYSETPOS=1]",
         ),
     ] {
         assert_eq!(of_rule(rule), message);
@@ -132,7 +139,7 @@ fn what_the_rfc_forbids() {
 }
 
 #[test]
-fn rules_that_never_occur() {
+fn a_rule_that_never_occurs_is_rejected() {
     for rule in [
         "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
         "FREQ=MONTHLY;BYMONTH=4;BYMONTHDAY=31",
@@ -147,7 +154,7 @@ fn rules_that_never_occur() {
     }
 }
 
-/// The messages for a draft, each with the argument it is about.
+/// Returns the reasons of the errors for an invalid draft, each with its argument.
 fn of_draft(draft: &Draft<'_>) -> Vec<(Argument, String)> {
     let errors = draft.read().expect_err("a draft with mistakes");
     errors
@@ -157,7 +164,7 @@ fn of_draft(draft: &Draft<'_>) -> Vec<(Argument, String)> {
 }
 
 #[test]
-fn every_argument_is_checked() {
+fn every_invalid_argument_is_reported() {
     let draft = Draft {
         rule: "FREQ=FORTNIGHTLY;BYHOUR=25",
         tz: Some("Mars/Olympus"),
@@ -178,20 +185,22 @@ fn every_argument_is_checked() {
     ];
     assert_eq!(arguments, expected);
     let zone =
-        "there is no time zone `Mars/Olympus`; expected a name of the IANA database, such as `Europe/Paris`";
+        "unknown time zone `Mars/Olympus`; expected a name from the IANA database, such as `Europe/Paris`";
     assert_eq!(errors[2].1, zone);
-    let date = "expected a local date and time, such as `\"2026-01-05T09:00:00\"`; `tz` says where";
+    let date = "expected a local date and time such as `\"2026-01-05T09:00:00\"`; `tz` sets its time zone";
     assert_eq!(errors[3].1, date);
 }
 
 #[test]
-fn dates_that_do_not_exist_or_do_not_occur() {
+fn a_date_that_does_not_exist_or_is_not_an_occurrence_is_rejected() {
     let draft = Draft {
         rule: "FREQ=DAILY",
         tz: Some("Europe/Paris"),
         ..Draft::default()
     };
-    let skipped = "clocks in Europe/Paris skip this time, when daylight saving begins".to_owned();
+    let skipped =
+        "the clocks in Europe/Paris skip this local time; choose another time, or set `gap = shift`"
+            .to_owned();
     let start = Draft {
         dtstart: Some("2026-03-29T02:30:00"),
         ..draft.clone()
@@ -220,7 +229,7 @@ fn dates_that_do_not_exist_or_do_not_occur() {
 }
 
 #[test]
-fn starts_from_which_a_rule_never_occurs() {
+fn a_start_after_which_the_rule_never_occurs_is_rejected() {
     let reason = |rule: &str, start: &str| {
         let draft = Draft {
             rule,
@@ -245,16 +254,16 @@ fn starts_from_which_a_rule_never_occurs() {
     }
     assert_eq!(
         reason("FREQ=DAILY;INTERVAL=14;BYDAY=MO", start),
-        "this rule never occurs at its `dtstart` and every 14 periods from there"
+        "this rule never occurs in the periods that `INTERVAL=14` selects, counted from its `dtstart`"
     );
     assert_eq!(
         reason("FREQ=MONTHLY;BYMONTH=2", "2026-01-30T00:00:00"),
-        "this rule never occurs from its `dtstart` on"
+        "this rule never occurs on or after its `dtstart`"
     );
 }
 
 #[test]
-fn recurrences_of_which_nothing_is_left() {
+fn a_recurrence_without_a_remaining_occurrence_is_rejected() {
     let start = "2026-01-05T09:00:00".parse().unwrap();
     let once = Recurrence::new("FREQ=DAILY;COUNT=1")
         .unwrap()
@@ -262,7 +271,7 @@ fn recurrences_of_which_nothing_is_left() {
         .exdate(start);
     assert_eq!(
         once.validate().unwrap_err().reason(),
-        "this rule never occurs: all of it is left out by `exdates`, or skipped by the clocks"
+        "this rule never occurs: every occurrence is excluded by `exdates` or skipped by the clocks"
     );
     let none = Recurrence::new("FREQ=DAILY")
         .unwrap()
@@ -271,10 +280,10 @@ fn recurrences_of_which_nothing_is_left() {
 }
 
 #[test]
-fn a_message_says_the_place() {
+fn a_message_shows_the_invalid_text() {
     let error = Recurrence::new("FREQ=FORTNIGHTLY").unwrap_err().to_string();
     assert!(
-        error.starts_with("not a recurrence rule of RFC 5545: `FORTNIGHTLY` is not a valid frequency"),
+        error.starts_with("invalid RFC 5545 recurrence rule: `FORTNIGHTLY` is not a valid frequency"),
         "{error}"
     );
     assert!(error.ends_with("(at 5..16 of `FREQ=FORTNIGHTLY`)"), "{error}");
