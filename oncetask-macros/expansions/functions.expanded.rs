@@ -55,7 +55,7 @@ const _: () = {
                 _,
                 _,
             >(<Self as Work>::work, delivery),
-            cancel: ::core::option::Option::Some(|delivery| ::oncetask::__private::clean_up::<
+            on_cancel: ::core::option::Option::Some(|delivery| ::oncetask::__private::clean_up::<
                 Self,
                 _,
                 _,

@@ -21,9 +21,9 @@ pub enum Schedule {
 
 /// The type of a field marked `#[run_at]`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a moment a task can run at",
-    label = "not a moment in time",
-    note = "a field marked `#[run_at]` is a `chrono::DateTime<_>`, a `SystemTime` or an `Option` of one"
+    message = "`{Self}` is not an instant at which a task can run",
+    label = "not an instant",
+    note = "`#[run_at]` takes a `chrono::DateTime<_>`, a `SystemTime` or an `Option` of one"
 )]
 pub trait RunAt {
     /// The schedule this moment stands for.

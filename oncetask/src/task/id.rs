@@ -1,6 +1,7 @@
 use std::fmt::{self, Display, Write};
 use std::sync::Arc;
 
+use oncetask_recurrence::limits;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -18,8 +19,8 @@ use sha2::{Digest, Sha256};
 pub struct TaskId(Arc<str>);
 
 impl TaskId {
-    /// How long an id may be, in bytes.
-    pub const MAX_BYTES: usize = 1500;
+    /// The maximum length of an id, in bytes.
+    pub const MAX_BYTES: usize = limits::MAX_ID_BYTES;
 
     /// The id with this text. What cannot be an id is refused where a task is created.
     #[must_use]
@@ -58,8 +59,8 @@ impl From<String> for TaskId {
 pub struct ResourceKey(Arc<str>);
 
 impl ResourceKey {
-    /// How long a key may be, in bytes.
-    pub const MAX_BYTES: usize = 1500;
+    /// The maximum length of a key, in bytes.
+    pub const MAX_BYTES: usize = limits::MAX_KEY_BYTES;
 
     /// The key with this text; `None` for the empty text, which is no key.
     #[must_use]
@@ -85,7 +86,7 @@ impl Display for ResourceKey {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written into a task id or resource key",
     label = "does not implement `Display`",
-    note = "implement `Display` for it, or write a digest of the field instead: `{{field:hash}}`"
+    note = "implement `Display` for it, or use a digest of the field: `{{field:hash}}`"
 )]
 pub trait IdPart {
     #[doc(hidden)]

@@ -174,7 +174,7 @@ async fn group(tasks: Vec<Attempt<Unhandled>>) -> Result<Vec<Outcome>> {
 fn a_handler_may_be_given_to_the_builder() {
     let closure = |task: Unhandled, State(text): State<String>| async move { println!("{}{text}", task.n) };
     let handler = Handler::new(closure)
-        .cancel(|_: Unhandled| async {})
+        .on_cancel(|_: Unhandled| async {})
         .config(HandlerConfig::DEFAULT.concurrency(4).max_group(3));
     oncetask::builder()
         .state(String::new())

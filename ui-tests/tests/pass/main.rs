@@ -7,7 +7,7 @@ mod handlers;
 mod hygiene;
 mod ids;
 mod names;
-mod places;
+mod locations;
 mod schedules;
 mod shapes;
 

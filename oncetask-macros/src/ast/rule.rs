@@ -1,4 +1,4 @@
-//! Recurrence rules, read by the crate that follows them at run time.
+//! The check of a recurrence rule, by the crate that also evaluates it at run time.
 
 use oncetask_recurrence::{Argument, Draft, RecurrenceError};
 use syn::{LitStr, Result};
@@ -6,8 +6,8 @@ use syn::{LitStr, Result};
 use crate::attr::Rule;
 use crate::errors::Errors;
 
-/// Reports whatever would fail, or never happen, at run time.
-pub(crate) fn check(rule: &Rule) -> Result<()> {
+/// Checks that a rule is valid and has an occurrence.
+pub(super) fn check(rule: &Rule) -> Result<()> {
     let text = rule.text.value();
     let [tz, dtstart] = [&rule.tz, &rule.dtstart].map(|text| text.as_ref().map(LitStr::value));
     let [exdates, rdates] = [&rule.exdates, &rule.rdates].map(|dates| values(dates));
@@ -23,7 +23,7 @@ pub(crate) fn check(rule: &Rule) -> Result<()> {
     };
     let mut errors = Errors::default();
     for error in draft.read().err().into_iter().flatten() {
-        errors.at(place(rule, &error), error.reason());
+        errors.at(literal(rule, &error), error.reason());
     }
     errors.finish(Some(()))
 }
@@ -32,14 +32,14 @@ fn values(dates: &[LitStr]) -> Vec<String> {
     dates.iter().map(LitStr::value).collect()
 }
 
-/// The literal that is wrong.
-fn place<'a>(rule: &'a Rule, error: &RecurrenceError) -> &'a LitStr {
-    let place = match error.argument() {
+/// Returns the literal that an error is about.
+fn literal<'a>(rule: &'a Rule, error: &RecurrenceError) -> &'a LitStr {
+    let literal = match error.argument() {
         Argument::TimeZone => rule.tz.as_ref(),
         Argument::Start => rule.dtstart.as_ref(),
         Argument::Exdate(index) => rule.exdates.get(index),
         Argument::Rdate(index) => rule.rdates.get(index),
         _ => None,
     };
-    place.unwrap_or(&rule.text)
+    literal.unwrap_or(&rule.text)
 }

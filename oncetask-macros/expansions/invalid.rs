@@ -1,6 +1,6 @@
 #[task(crate = renamed)]
 #[id("{usr}")]
-struct Mistaken<T>
+struct Invalid<T>
 where
     T: Clone,
 {
