@@ -23,6 +23,7 @@ struct Found {
     attr: &'static str,
     span: Span,
     /// The schedule, or a message if the form of the attribute is not supported here.
+    /// An invalid form, which is already reported, counts as a schedule, so that a second attribute is an error too.
     schedule: std::result::Result<Schedule, &'static str>,
 }
 
@@ -75,8 +76,6 @@ fn found(input: &Struct<'_>, errors: &mut Errors) -> Vec<Found> {
     });
     run_at.into_iter().chain(recurrence).chain(on_fields).collect()
 }
-
-// An invalid form is already reported. It counts as a schedule, so that a second attribute is an error too.
 
 fn run_at_on_struct(attr: &RunAtAttr) -> Found {
     Found {

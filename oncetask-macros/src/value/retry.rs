@@ -185,9 +185,10 @@ fn factor(input: ParseStream) -> Result<f64> {
     if factor >= 1.0 && factor.is_finite() {
         Ok(factor)
     } else {
-        let message = match factor < 1.0 {
-            true => "`factor` must be at least 1, because a smaller factor shortens the delays",
-            false => expected,
+        let message = if factor < 1.0 {
+            "`factor` must be at least 1, because a smaller factor shortens the delays"
+        } else {
+            expected
         };
         Err(Error::new_spanned(lit, message))
     }

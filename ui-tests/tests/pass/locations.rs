@@ -1,4 +1,4 @@
-//! Where a task type may be defined.
+//! The locations at which a task type can be defined.
 
 use oncetask::OnceTask;
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ macro_rules! marked {
 marked!(MarkedFromMacro, u8);
 
 #[test]
-fn with_fields_that_a_macro_marks() {
+fn in_a_macro_that_marks_fields() {
     let task = MarkedFromMacro {
         a: 1,
         b: 2,
@@ -93,14 +93,14 @@ fn with_fields_that_a_macro_marks() {
 contract::ping!(Ping);
 
 #[test]
-fn in_a_macro_of_a_crate_that_brings_the_library_along() {
+fn in_a_macro_of_a_crate_that_re_exports_the_library() {
     let task = Ping { host: "h".into() };
     assert_eq!(task.id().as_str(), "Ping:h");
     assert!(discovered("Ping").has_handler());
 }
 
 #[test]
-fn in_another_crate_under_another_name() {
+fn in_a_crate_that_renames_the_library() {
     let task = contract::Greet { name: "a".into() };
     assert_eq!(task.id().as_str(), "greet:a");
     assert!(discovered("Greet").has_handler());
@@ -132,7 +132,7 @@ impl Faced {
 }
 
 #[test]
-fn by_a_path_to_the_library() {
+fn with_a_path_to_the_library() {
     assert_eq!(Faced { n: 1 }.id().as_str(), "faced:1");
 }
 
@@ -148,7 +148,7 @@ struct Conditional {
 }
 
 #[test]
-fn under_conditions() {
+fn with_conditional_attributes() {
     assert_eq!(Conditional { n: 1 }.id().as_str(), "conditional:1");
     assert!(!discovered("conditional").has_handler());
 }
