@@ -65,15 +65,10 @@ pub(super) fn check(attr: HandlerAttr) -> Result<Handler> {
             format!("a lease of {lease} is not supported; write one from {min} to {max}"),
         );
     }
-    let run = match attr.run {
-        Some(path) => Function::given(path),
-        None => {
-            let span = attr.span;
-            Function::default(parse_quote_spanned!(span=> Self::run), span)
-        }
-    };
+    let span = attr.span;
+    let default_run = || Function::default(parse_quote_spanned!(span=> Self::run), span);
     errors.finish(Some(Handler {
-        run,
+        run: attr.run.map_or_else(default_run, Function::given),
         on_cancel: attr.on_cancel.and_then(on_cancel),
         retry: attr.retry,
         on_cancel_retry: attr.on_cancel_retry.and_then(|(_, retry)| retry),
