@@ -83,6 +83,8 @@ mod check;
 mod clock;
 mod draft;
 mod error;
+#[doc(hidden)]
+pub mod limits;
 mod local;
 mod moment;
 mod occurrences;

@@ -26,7 +26,7 @@ pub enum Schedule {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an instant at which a task can run",
     label = "not an instant",
-    note = "a field marked `#[run_at]` is a `chrono::DateTime<_>`, a `SystemTime` or an `Option` of one"
+    note = "`#[run_at]` takes a `chrono::DateTime<_>`, a `SystemTime` or an `Option` of one"
 )]
 pub trait RunAt {
     /// Returns the schedule with this due time. The schedule of `None` is [`Schedule::Now`].

@@ -12,7 +12,7 @@ pub use oncetask_recurrence::{
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a recurrence",
     label = "not a recurrence",
-    note = "a field marked `#[recurrence]` is a `Recurrence`, or an `Option<Recurrence>` for a task that may not recur"
+    note = "`#[recurrence]` takes a `Recurrence`, or an `Option<Recurrence>` for a task that may not recur"
 )]
 pub trait Recurs {
     /// Returns the schedule with this recurrence. The schedule of `None` is [`Schedule::Now`].
