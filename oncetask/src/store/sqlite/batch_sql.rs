@@ -1,9 +1,9 @@
 //! SQL that writes many claims, or many ends of claims, with one statement.
 //!
-//! As in [`inserts`](super::inserts), half of the cost of a statement for one row is to open the table and its indexes
-//! and to search each of them. `OR FAIL` has the reason that is given there. Tasks that were created one after the
-//! other are mostly claimed and ended in that order too: their rows are adjacent. One statement over a range of adjacent
-//! rows is cheaper still than one that looks up each row.
+//! As in [`inserts`](super::inserts), half of the cost of a statement for one row is to open the table and
+//! its indexes and to search each of them. `OR FAIL` has the reason that is given there. Tasks that were
+//! created one after the other are mostly claimed and ended in that order too: their rows are adjacent. One
+//! statement over a range of adjacent rows is cheaper still than one that looks up each row.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
@@ -27,8 +27,8 @@ const MIN_RANGE_LEN: usize = 4;
 /// The columns that the end of a claim sets to `NULL`.
 const UNLEASED: &str = "lease_token = NULL, lease_until = NULL, lease_phase = NULL, lease_owner = NULL";
 
-/// A statement in two sizes: for one row, and for up to [`ROWS_PER_STATEMENT`] rows. An unused parameter of the larger
-/// one is `NULL`, which matches no row.
+/// A statement in two sizes: for one row, and for up to [`ROWS_PER_STATEMENT`] rows. An unused parameter of
+/// the larger one is `NULL`, which matches no row.
 struct StatementTexts {
     one: String,
     many: String,
@@ -52,10 +52,11 @@ impl StatementTexts {
     }
 }
 
-/// The leases of one demand that only count an attempt: the tasks have no previous lease and are neither cancelled nor
-/// generators.
+/// The leases of one demand that only count an attempt: the tasks have no previous lease and are neither
+/// cancelled nor generators.
 ///
-/// All leases have the same values except for the tokens. The token of a task is one random number plus its `seq`.
+/// All leases have the same values except for the tokens. The token of a task is one random number plus its
+/// `seq`.
 pub(super) struct LeaseBatch {
     random: u64,
     seqs: Vec<i64>,
@@ -157,8 +158,8 @@ impl ClaimEnd {
     }
 }
 
-/// Writes the ends of claims of tasks that are not generators. Returns whether every row still had its claim and no
-/// cancellation; if not, the transaction must be rolled back.
+/// Writes the ends of claims of tasks that are not generators. Returns whether every row still had its claim
+/// and no cancellation; if not, the transaction must be rolled back.
 pub(super) fn save_claim_ends(
     statements: &mut Statements<'_>,
     mut ends: Vec<ClaimEnd>,
@@ -180,7 +181,8 @@ pub(super) fn save_claim_ends(
     Ok(true)
 }
 
-/// Writes the ends of adjacent rows with equal values. Returns the number of rows that still had their claims.
+/// Writes the ends of adjacent rows with equal values. Returns the number of rows that still had their
+/// claims.
 fn save_range(statements: &mut Statements<'_>, range: &[ClaimEnd]) -> rusqlite::Result<usize> {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         format!(
@@ -220,8 +222,8 @@ fn save_scattered(statements: &mut Statements<'_>, ends: &[&ClaimEnd]) -> rusqli
     statement.raw_execute()
 }
 
-/// Returns the statement of [`save_scattered`]. It has five parameters for each row: `seq`, token, ending, `done_at` and
-/// result.
+/// Returns the statement of [`save_scattered`]. It has five parameters for each row: `seq`, token, ending,
+/// `done_at` and result.
 fn scattered_text(rows: usize) -> String {
     let seqs = parameters(1, 5, rows);
     let value_by_seq = |first| {

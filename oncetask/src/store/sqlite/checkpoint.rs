@@ -1,9 +1,9 @@
 //! Checkpoints: copying the write-ahead log into the database.
 //!
-//! By default SQLite runs a checkpoint inside a commit, every 1,000 pages. This costs the commits of a busy store most
-//! of their speed. Here a thread of its own copies most of the log while the writer goes on. The log can only be
-//! restarted when every frame was copied, but under constant load the writer is always a few frames ahead of the thread.
-//! So the writer copies the last frames itself, between two transactions.
+//! By default SQLite runs a checkpoint inside a commit, every 1,000 pages. This costs the commits of a busy
+//! store most of their speed. Here a thread of its own copies most of the log while the writer continues. The
+//! log can only be restarted when every frame was copied, but under constant load the writer is always a few
+//! frames ahead of the thread. So the writer copies the last frames itself, between two transactions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -61,14 +61,16 @@ impl Checkpoints {
         })
     }
 
-    /// Copies the log after the disk was full, so that SQLite can overwrite it. Keeps the log short from now on.
+    /// Copies the log after the disk was full, so that SQLite can overwrite it. Keeps the log short from now
+    /// on.
     pub(super) fn after_full_disk(&mut self, db: &Connection) {
         self.threshold = self.threshold.min(CHECKPOINT_PAGES_FULL_DISK);
         self.next = self.threshold;
         copy(db, CheckpointMode::PASSIVE);
     }
 
-    /// Requests a checkpoint if the log is too long, and copies the last frames if the thread has copied the others.
+    /// Requests a checkpoint if the log is too long, and copies the last frames if the thread has copied the
+    /// others.
     pub(super) fn after_commit(&mut self, db: &Connection) {
         let pages = self.log_pages.load(Ordering::Relaxed);
         if self.bulk_copied.swap(false, Ordering::Acquire) {
@@ -121,8 +123,8 @@ impl Checkpointer {
 }
 
 fn copy(db: &Connection, mode: CheckpointMode) {
-    // Another process may run a checkpoint, a reader may block it, the disk may be full. The checkpoint is repeated as
-    // the log grows.
+    // Another process may run a checkpoint, a reader may block it, the disk may be full. The checkpoint is
+    // repeated as the log grows.
     if let Err(error) = db.wal_checkpoint_v2(Some("main"), mode) {
         tracing::debug!(%error, "the checkpoint of the write-ahead log failed and will be repeated");
     }

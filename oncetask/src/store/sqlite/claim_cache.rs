@@ -1,9 +1,10 @@
 //! The writer's cache of the claims that it took.
 //!
-//! Most claims end soon, in the process that took them, and nothing else changes the task in between. Its state is
-//! then still the one that the claim left, and need not be read again: the end of the claim is computed from the
-//! cached state. It is written only where the row still has the claim's token and no cancellation. If a row does
-//! not, because another process changed it, the cache is cleared, and the ends are computed again from the rows.
+//! Most claims end soon, in the process that took them, and nothing else changes the task in between. Its
+//! state is then still the one that the claim left, and need not be read again: the end of the claim is
+//! computed from the cached state. It is written only where the row still has the claim's token and no
+//! cancellation. If a row does not, because another process changed it, the cache is cleared, and the ends
+//! are computed again from the rows.
 
 use std::collections::HashMap;
 
@@ -49,8 +50,8 @@ impl ClaimCache {
         self.0.insert(lease.token, claim);
     }
 
-    /// Removes a claim, and returns the state that it left; `None` if the claim is not cached or is of another
-    /// task.
+    /// Removes a claim, and returns the state that it left; `None` if the claim is not cached or is of
+    /// another task.
     pub(super) fn take(&mut self, env: i64, id: &TaskId, token: LeaseToken) -> Option<RowState> {
         let claim = self.0.remove(&token)?;
         (claim.env == env && claim.id == *id).then_some(claim.state)

@@ -41,8 +41,8 @@ pub(super) fn claim(tx: &mut Tx<'_>, env: i64, request: &ClaimRequest) -> Result
     Ok(response)
 }
 
-/// Returns the response to a request if nothing is due; `None` if something is. This only reads, so it takes no write
-/// lock.
+/// Returns the response to a request if nothing is due; `None` if something is. This only reads, so it takes
+/// no write lock.
 pub(super) fn response_if_nothing_due(
     db: &Connection,
     env: &str,
@@ -90,8 +90,9 @@ fn resolve<'a>(
 }
 
 impl ResolvedDemand<'_> {
-    /// Claims up to `max_claims` tasks or groups. Reads the queue again as long as that gives new claims, because an
-    /// entry that gave none may have displaced others: a key whose due rows are damaged, for example.
+    /// Claims up to `max_claims` tasks or groups. Reads the queue again as long as that gives new claims,
+    /// because an entry that gave none may have displaced others: a key whose due rows are damaged, for
+    /// example.
     fn fill(&self, tx: &mut Tx<'_>, claims: &mut Vec<Claim>) -> Result<(), SqliteError> {
         let mut remaining = self.demand.max_claims;
         let mut progress = true;
@@ -137,8 +138,8 @@ impl ResolvedDemand<'_> {
         first.map(codec::from_millis).transpose()
     }
 
-    /// Returns the first due entries of all kinds in the queue order, up to `limit`. If some rows are damaged, defers
-    /// them and starts again.
+    /// Returns the first due entries of all kinds in the queue order, up to `limit`. If some rows are
+    /// damaged, defers them and starts again.
     fn due_entries(&self, tx: &mut Tx<'_>, limit: usize) -> Result<Vec<(&Kind, QueueEntry)>, SqliteError> {
         let mut entries = Vec::new();
         for kind in &self.kinds {
@@ -181,7 +182,8 @@ impl ResolvedDemand<'_> {
             .collect()
     }
 
-    /// Leases one task. Adds the lease to the batch, or writes it at once if the claim changes more than a batch can.
+    /// Leases one task. Adds the lease to the batch, or writes it at once if the claim changes more than a
+    /// batch can.
     fn lease(
         &self,
         tx: &mut Tx<'_>,

@@ -1,7 +1,7 @@
 //! The encoding of tasks as the columns of a row, and their decoding.
 //!
-//! Instants are integers: milliseconds since 1970, in UTC. Endings and phases are small integers. The errors, the
-//! progress and the rule of a generator are JSON.
+//! Instants are integers: milliseconds since 1970, in UTC. Endings and phases are small integers. The errors,
+//! the progress and the rule of a generator are JSON.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ macro_rules! state_columns {
     };
 }
 
-/// Expands to the columns of a task, in the order in which [`decode_row`] reads them. The argument is the column of the
-/// kind's name, or `NULL`.
+/// Expands to the columns of a task, in the order in which [`decode_row`] reads them. The argument is the
+/// column of the kind's name, or `NULL`.
 macro_rules! task_columns {
     ($kind:literal) => {
         concat!(
@@ -71,7 +71,8 @@ pub(super) fn decode_row(row: &Row<'_>) -> Result<StoredTask, SqliteError> {
     decode_row_of_kind(row, None)
 }
 
-/// Decodes a row of `task_columns`. A given name of the kind replaces the one in the row, so that tasks share it.
+/// Decodes a row of `task_columns`. A given name of the kind replaces the one in the row, so that tasks share
+/// it.
 pub(super) fn decode_row_of_kind(row: &Row<'_>, kind: Option<&Arc<str>>) -> Result<StoredTask, SqliteError> {
     let id = row.get_ref(2)?.as_str().map_err(|error| not_text(&error))?;
     match decode_spec(row, id, kind).and_then(|spec| Ok((spec, decode_state(row, 10)?))) {

@@ -45,8 +45,8 @@ impl DatabaseFile {
             | OpenFlags::SQLITE_OPEN_EXRESCODE;
         let mut db = Connection::open_with_flags(&self.path, flags)?;
         db.busy_handler(Some(retry_until_timeout(self.lock_timeout)))?;
-        // Without this, SQLite compiles a statement again for each bound value, because the value might allow a
-        // partial index. The statements of this store name their indexes.
+        // Without this, SQLite compiles a statement again for each bound value, because the value might allow
+        // a partial index. The statements of this store name their indexes.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         db.set_prepared_statement_cache_capacity(STATEMENT_CACHE_CAPACITY);
         db.pragma_update(None, "synchronous", "NORMAL")?;
@@ -61,8 +61,8 @@ impl DatabaseFile {
         Ok(db)
     }
 
-    /// Opens the write-ahead log, and syncs its entry in the directory. The log exists while a connection is open
-    /// that has read.
+    /// Opens the write-ahead log, and syncs its entry in the directory. The log exists while a connection is
+    /// open that has read.
     pub(super) fn open_log(&self) -> io::Result<File> {
         let mut name = self.path.clone().into_os_string();
         name.push("-wal");
@@ -131,7 +131,8 @@ impl DatabaseFile {
         Err(OpenError::Refused(error))
     }
 
-    /// Returns the error for the caller. Finds the cause where SQLite only reports that the file cannot be opened.
+    /// Returns the error for the caller. Finds the cause where SQLite only reports that the file cannot be
+    /// opened.
     fn diagnose(&self, error: &SqliteError) -> StoreError {
         let directory = self.path.parent().unwrap_or(&self.path);
         if self.path.is_dir() {
@@ -189,8 +190,8 @@ fn is_writable(directory: &Path) -> bool {
     created
 }
 
-/// Returns a busy handler: it retries to get a lock until the timeout. The delays are random, so that two programs do
-/// not retry in step.
+/// Returns a busy handler: it retries to get a lock until the timeout. The delays are random, so that two
+/// programs do not retry in step.
 pub(super) fn retry_until_timeout(timeout: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
     let mut began = Instant::now();
     move |tries| {

@@ -1,11 +1,12 @@
 //! Inserting tasks as rows.
 //!
-//! A statement opens the table and each of its indexes, and searches each of them from the root. That is half of the
-//! cost of inserting one task. So plain tasks of one call are inserted many at a time.
+//! A statement opens the table and each of its indexes, and searches each of them from the root. That is half
+//! of the cost of inserting one task. So plain tasks of one call are inserted many at a time.
 //!
-//! If a statement may fail in its middle and be undone, SQLite keeps a copy of every page that it changes. With ids that
-//! are far apart in the index, this costs more than the batch saves. `OR IGNORE` and `OR FAIL` avoid the copies, because
-//! such statements are never undone. That is safe here: when a statement fails, the whole transaction is rolled back.
+//! If a statement may fail in its middle and be undone, SQLite keeps a copy of every page that it changes.
+//! With ids that are far apart in the index, this costs more than the batch saves. `OR IGNORE` and `OR FAIL`
+//! avoid the copies, because such statements are never undone. That is safe here: when a statement fails, the
+//! whole transaction is rolled back.
 
 use std::sync::LazyLock;
 
@@ -30,7 +31,8 @@ fn is_new(state: &TaskState) -> bool {
     *state == TaskState::waiting_until(state.wait_until)
 }
 
-/// Inserts tasks, each with the number of its kind, unless their ids exist. Returns for each whether it was inserted.
+/// Inserts tasks, each with the number of its kind, unless their ids exist. Returns for each whether it was
+/// inserted.
 pub(super) fn insert_all(
     statements: &mut Statements<'_>,
     env: i64,
@@ -133,8 +135,8 @@ fn insert_batch(
     Ok(vec![true; count])
 }
 
-/// Inserts the payloads of those tasks that were inserted, from the row `first` on. Returns for each task whether it was
-/// inserted.
+/// Inserts the payloads of those tasks that were inserted, from the row `first` on. Returns for each task
+/// whether it was inserted.
 fn insert_payloads_of_inserted(
     statements: &mut Statements<'_>,
     env: i64,

@@ -105,8 +105,8 @@ pub(super) fn kind(db: &Connection, env: i64, name: &str) -> rusqlite::Result<Op
         .optional()
 }
 
-/// Reads the numbers and names of an environment's kinds, in alphabetical order. A kind stays in the list when
-/// its last task is deleted.
+/// Reads the numbers and names of an environment's kinds, in alphabetical order. A kind stays in the list
+/// when its last task is deleted.
 pub(super) fn kinds(db: &Connection, env: i64) -> rusqlite::Result<Vec<(i64, String)>> {
     db.prepare_cached("SELECT kind, name FROM kinds WHERE env = ?1 ORDER BY name")?
         .query_map([env], |row| Ok((row.get(0)?, row.get(1)?)))?

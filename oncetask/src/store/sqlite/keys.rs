@@ -1,9 +1,9 @@
 //! The resource keys in the queue.
 //!
-//! A key has one entry in the queue for all of its tasks that are not done. The entry is due when the first of
-//! these tasks is due, or, while tasks of the key are leased, when the last of these leases ends. So a leased key,
-//! or a key with many tasks, does not slow down the claims of other keys. Claims run in write transactions, and
-//! SQLite runs one of them at a time, so two processes never have active claims of one key.
+//! A key has one entry in the queue for all of its tasks that are not done. The entry is due when the first
+//! of these tasks is due, or, while tasks of the key are leased, when the last of these leases ends. So a
+//! leased key, or a key with many tasks, does not slow down the claims of other keys. Claims run in write
+//! transactions, and SQLite runs one of them at a time, so two processes never have active claims of one key.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 

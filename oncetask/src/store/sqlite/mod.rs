@@ -1,8 +1,8 @@
 //! A store in one SQLite file.
 //!
-//! The store has four threads: [`writer`] writes, [`sync`] waits for the disk, [`checkpoint`] copies the write-ahead log
-//! into the database, and [`watcher`] detects the changes of other processes. [`threads`] starts and ends them. A pool of
-//! connections reads ([`readers`]).
+//! The store has four threads: [`writer`] writes, [`sync`] waits for the disk, [`checkpoint`] copies the
+//! write-ahead log into the database, and [`watcher`] detects the changes of other processes. [`threads`]
+//! starts and ends them. A pool of connections reads ([`readers`]).
 //!
 //! | level | modules |
 //! | --- | --- |
@@ -69,8 +69,8 @@ use crate::error::StoreError;
 use crate::task::transition::{Change, LeaseLost};
 use crate::task::{Task, TaskId};
 
-/// The maximum number of tasks of one operation. A larger call is split into several operations, so that other callers
-/// need not wait for all of it.
+/// The maximum number of tasks of one operation. A larger call is split into several operations, so that
+/// other callers need not wait for all of it.
 const MAX_TASKS_PER_OP: usize = 500;
 /// The maximum number of operations of one call that are queued at once.
 const MAX_QUEUED_OPS: usize = 3;
@@ -79,11 +79,11 @@ const UNKNOWN_ENV: i64 = -1;
 
 /// Stores tasks in one SQLite file.
 ///
-/// Any number of processes on one machine may use the file at once: workers, programs that create tasks, and tools such
-/// as `sqlite3`.
+/// Any number of processes on one machine may use the file at once: workers, programs that create tasks, and
+/// tools such as `sqlite3`.
 ///
-/// The handle is cheap to clone. All clones, and the handles on other environments of the file, share threads and
-/// connections, which end when the last handle is dropped.
+/// The handle is cheap to clone. All clones, and the handles on other environments of the file, share threads
+/// and connections, which end when the last handle is dropped.
 ///
 /// ```
 /// use oncetask::Client;
@@ -98,9 +98,9 @@ const UNKNOWN_ENV: i64 = -1;
 /// # Ok(()) }
 /// ```
 ///
-/// While the file is open, two companions exist, with the suffixes `-wal` and `-shm`. The three files belong together.
-/// Keep them on a local disk, because network file systems do not lock reliably. A reader may see a change a moment before
-/// it is on disk.
+/// While the file is open, two companions exist, with the suffixes `-wal` and `-shm`. The three files belong
+/// together. Keep them on a local disk, because network file systems do not lock reliably. A reader may see a
+/// change a moment before it is on disk.
 #[derive(Clone)]
 pub struct SqliteStore {
     env: Arc<str>,
@@ -118,8 +118,8 @@ struct Shared {
 }
 
 impl SqliteStore {
-    /// Opens a file with the default options, and returns a handle on one environment. Creates the file if it does not
-    /// exist.
+    /// Opens a file with the default options, and returns a handle on one environment. Creates the file if it
+    /// does not exist.
     ///
     /// # Errors
     ///
@@ -213,8 +213,8 @@ impl SqliteOptions {
     ///
     /// # Errors
     ///
-    /// Returns a [`StoreError`] if the file cannot be opened or created, is locked, belongs to another program, or was
-    /// written by a newer version of this library. A refused file is not changed.
+    /// Returns a [`StoreError`] if the file cannot be opened or created, is locked, belongs to another
+    /// program, or was written by a newer version of this library. A refused file is not changed.
     ///
     /// # Cancel safety
     ///

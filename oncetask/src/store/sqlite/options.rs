@@ -12,8 +12,8 @@ pub enum Durability {
     /// Every acknowledged creation, end and change is on disk.
     #[default]
     Full,
-    /// The file stays consistent, but a power failure may undo the last moments before it: created tasks are missing,
-    /// and tasks that ended run again. This is several times as fast on a slow disk.
+    /// The file stays consistent, but a power failure may undo the last moments before it: created tasks are
+    /// missing, and tasks that ended run again. This is several times as fast on a slow disk.
     Normal,
 }
 
@@ -58,7 +58,8 @@ impl SqliteOptions {
         self
     }
 
-    /// Sets the maximum time that a call waits for a lock of another program before it fails. The default is 30 s.
+    /// Sets the maximum time that a call waits for a lock of another program before it fails. The default is
+    /// 30 s.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
         self

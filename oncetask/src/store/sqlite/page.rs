@@ -34,7 +34,8 @@ impl<'a> PageBuilder<'a> {
         }
     }
 
-    /// Returns the number of rows to find: one more than the page has, which tells whether another page follows.
+    /// Returns the number of rows to find: one more than the page has, which tells whether another page
+    /// follows.
     fn wanted(&self) -> usize {
         self.query.limit.saturating_add(1)
     }
@@ -44,8 +45,8 @@ impl<'a> PageBuilder<'a> {
         self.found.len() == self.wanted()
     }
 
-    /// Sorts scans by the creation of their first tasks, in the order of the page. Scans of which it is not known come
-    /// first. Leaves out scans that find nothing.
+    /// Sorts scans by the creation of their first tasks, in the order of the page. Scans of which it is not
+    /// known come first. Leaves out scans that find nothing.
     pub(super) fn sort_scans(
         &self,
         db: &Connection,
@@ -89,7 +90,8 @@ impl<'a> PageBuilder<'a> {
         Ok(first.optional()?)
     }
 
-    /// Returns whether all wanted rows are found, and a task that was created at this instant comes after them.
+    /// Returns whether all wanted rows are found, and a task that was created at this instant comes after
+    /// them.
     pub(super) fn is_full_before(&self, created_at: i64) -> bool {
         self.is_full()
             && self.found.last().is_some_and(|last| {
@@ -140,8 +142,8 @@ impl<'a> PageBuilder<'a> {
         Ok(())
     }
 
-    /// Adds the bounds of the creation to a scan: those of the filter, and the last row found if no more are wanted.
-    /// Leaves out a bound of the filter that follows from the cursor.
+    /// Adds the bounds of the creation to a scan: those of the filter, and the last row found if no more are
+    /// wanted. Leaves out a bound of the filter that follows from the cursor.
     fn restrict(&self, scan: &mut Scan) {
         let filter = &self.query.filter;
         let (mut from, mut before) = (filter.created_from, filter.created_before);

@@ -1,8 +1,8 @@
 //! Reading the queue of a kind.
 //!
-//! The queue consists of three indexes: `queue` has the waiting tasks without a resource key, and `leased` the leased
-//! ones, which are due when their leases end. The table `keys` has one entry for all tasks of a resource key. In
-//! addition, the index `generators` has the generators alone.
+//! The queue consists of three indexes: `queue` has the waiting tasks without a resource key, and `leased`
+//! the leased ones, which are due when their leases end. The table `keys` has one entry for all tasks of a
+//! resource key. In addition, the index `generators` has the generators alone.
 
 use std::sync::Arc;
 
@@ -82,8 +82,8 @@ pub(super) fn first_generator_due(db: &Connection, kind: i64) -> rusqlite::Resul
         .optional()
 }
 
-/// Returns the first due tasks without a resource key: up to `limit` waiting ones and up to `limit` leased ones. Adds
-/// the damaged rows among them to `damaged`.
+/// Returns the first due tasks without a resource key: up to `limit` waiting ones and up to `limit` leased
+/// ones. Adds the damaged rows among them to `damaged`.
 pub(super) fn due_tasks(
     db: &Connection,
     kind: &Kind,
@@ -188,7 +188,8 @@ pub(super) fn due_keys(
     Ok(entries.collect::<Result<_, _>>()?)
 }
 
-/// Returns the due tasks of a resource key that one claim takes: the first one alone if it is cancelled, else up to
+/// Returns the due tasks of a resource key that one claim takes: the first one alone if it is cancelled, else
+/// up to
 /// `max_group` that are not cancelled. Adds the damaged rows among them to `damaged`.
 pub(super) fn due_group(
     db: &Connection,

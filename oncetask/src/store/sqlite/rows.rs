@@ -130,8 +130,8 @@ pub(super) fn save_rule(db: &Connection, seq: i64, spec: &TaskSpec) -> rusqlite:
     Ok(())
 }
 
-/// Writes the [deferral](crate::task::damaged) of a damaged record. Only SQL can tell whether the task is leased,
-/// because the row cannot be decoded.
+/// Writes the [deferral](crate::task::damaged) of a damaged record. Only SQL can tell whether the task is
+/// leased, because the row cannot be decoded.
 pub(super) fn save_damaged_deferral(db: &Connection, seq: i64, until: DateTime<Utc>) -> rusqlite::Result<()> {
     let sql = "
         UPDATE tasks SET due = iif(lease_until IS NULL OR recurrence IS NOT NULL, ?2, NULL), wait_until = ?2,

@@ -98,8 +98,8 @@ impl Scan {
     }
 }
 
-/// Returns scans that together find every task that matches a filter, each task once. They ignore the filter's bounds
-/// of the creation.
+/// Returns scans that together find every task that matches a filter, each task once. They ignore the
+/// filter's bounds of the creation.
 pub(super) fn scans(
     db: &Connection,
     env: i64,
@@ -156,8 +156,9 @@ fn scan_of_key_or_generator(env: i64, filter: &Filter, kinds: &[i64]) -> Scan {
     scan
 }
 
-/// Returns the index that has a kind's tasks with this `ending` in the order of creation, and the condition of that
-/// index. From the condition SQLite knows the value of `ending`, so it need not read the rows of `open`.
+/// Returns the index that has a kind's tasks with this `ending` in the order of creation, and the condition
+/// of that index. From the condition SQLite knows the value of `ending`, so it need not read the rows of
+/// `open`.
 fn list_index(ending: i64) -> (&'static str, &'static str) {
     if ending == OPEN {
         ("open", "ending = 0")

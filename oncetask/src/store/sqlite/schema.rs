@@ -13,14 +13,16 @@ pub(super) const VERSION: u32 = 4;
 
 /// The first version.
 ///
-/// Tasks are rows, numbered by `seq` in the order of their creation. Payloads have a table of their own, so that the rows
-/// that a claim and its end rewrite are short. Instants are milliseconds since 1970. Environments and kinds are numbers,
-/// because the keys of the indexes begin with them.
+/// Tasks are rows, numbered by `seq` in the order of their creation. Payloads have a table of their own, so
+/// that the rows that a claim and its end rewrite are short. Instants are milliseconds since 1970.
+/// Environments and kinds are numbers, because the keys of the indexes begin with them.
 ///
 /// - `ending`: 0 while the task is not done, 1 completed, 2 failed, 3 cancelled.
-/// - `due`: the due time of a task that is in the index `queue` or `generators`. `NULL` for leased tasks: see [`LEASES`].
-/// - `held_key`: the resource key that a claim of the task holds. A generator has only a `resource_key`. Tasks with a
-///   `held_key` are not in the index `queue`; the table `keys` has one entry for all tasks of a key.
+/// - `due`: the due time of a task that waits; `NULL` for a task that is done, and for a leased task (see
+///   [`LEASES`]).
+/// - `held_key`: the resource key that a claim of the task holds. A generator has only a `resource_key`.
+///   Tasks with a `held_key` are not in the index `queue`; the table `keys` has one entry for all tasks of a
+///   key.
 /// - `stopped`: the last cancelled and deleted tasks that were leased, for the watchers of other processes.
 const FIRST: &str = "
 CREATE TABLE environments (
@@ -113,20 +115,22 @@ const GENERATORS: &str = "
 CREATE INDEX generators ON tasks (kind, due) WHERE due IS NOT NULL AND recurrence IS NOT NULL;
 ";
 
-/// A leased task leaves the index `queue`. The index `leased` has the end of its lease. So an ordinary task is inserted
-/// into `queue` once and removed once. A leased generator keeps its `due`, because the index `generators` needs it.
+/// A leased task leaves the index `queue`. The index `leased` has the end of its lease. So an ordinary task
+/// is inserted into `queue` once and removed once. A leased generator keeps its `due`, because the index
+/// `generators` needs it.
 ///
-/// A program of version 2 that has the file open can still use it. The tasks that it leases stay in `queue` until they are
-/// claimed again. It does not see that leases of newer programs expire; newer programs do.
+/// A program of version 2 that has the file open can still use it. The tasks that it leases stay in `queue`
+/// until they are claimed again. It does not see that leases of newer programs expire; newer programs do.
 const LEASES: &str = "
 UPDATE tasks SET due = NULL WHERE lease_until IS NOT NULL AND recurrence IS NULL;
 ";
 
-/// Replaces the index `list` by two: `open` for tasks that are not done, and `done`. When a task ends, it moves from one
-/// to the other, and SQLite keeps a cursor at the last change of each. Within one index SQLite searched for both positions
-/// from the root, which was a fifth of the cost of a task.
+/// Replaces the index `list` by two: `open` for tasks that are not done, and `done`. When a task ends, it
+/// moves from one to the other, and SQLite keeps a cursor at the last change of each. Within one index SQLite
+/// searched for both positions from the root, which was a fifth of the cost of a task.
 ///
-/// A program of an older version that has the file open can still claim, but can no longer list or count tasks.
+/// A program of an older version that has the file open can still claim, but can no longer list or count
+/// tasks.
 const LISTS: &str = "
 DROP INDEX list;
 CREATE INDEX open ON tasks (kind, created_at, id) WHERE ending = 0;
@@ -164,8 +168,8 @@ pub(super) fn inspect(db: &Connection) -> rusqlite::Result<Found> {
     })
 }
 
-/// Migrates a file to the newest version in one transaction. Returns the owner and version before that, which another
-/// process may have changed since the last [`inspect`].
+/// Migrates a file to the newest version in one transaction. Returns the owner and version before that, which
+/// another process may have changed since the last [`inspect`].
 pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<Found> {
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = inspect(&tx)?;

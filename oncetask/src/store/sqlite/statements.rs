@@ -4,8 +4,8 @@ use std::ptr;
 
 use rusqlite::{CachedStatement, Connection};
 
-/// The statements that a transaction runs once for each task. Each is taken from the connection's cache once, and
-/// is returned to it at the end of the transaction.
+/// The statements that a transaction runs once for each task. Each is taken from the connection's cache once,
+/// and is returned to it at the end of the transaction.
 pub(super) struct Statements<'a> {
     db: &'a Connection,
     in_use: Vec<(&'static str, CachedStatement<'a>)>,

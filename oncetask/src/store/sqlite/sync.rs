@@ -1,32 +1,37 @@
 //! Waiting for the disk.
 //!
-//! The writer commits with `synchronous = NORMAL`: a commit appends frames to the write-ahead log and does not wait for
-//! the disk. The callers of creations, ends of claims and changes wait for it. A second thread sends their results, after
-//! an `fsync` of the log that *began* after the commit. One `fsync` serves all commits before it, and the writer goes on
-//! in the meantime. The results of claims and renewals are sent at once.
+//! The writer commits with `synchronous = NORMAL`: a commit appends frames to the write-ahead log and does
+//! not wait for the disk. The callers of creations, ends of claims and changes wait for it. A second thread
+//! sends their results, after an `fsync` of the log that *began* after the commit. One `fsync` serves all
+//! commits before it, and the writer continues in the meantime. The results of claims and renewals are sent
+//! at once.
 //!
 //! Why this is safe:
 //!
-//! - **Acknowledged writes are on disk.** All frames of the commit were written to the log before its operations came to
-//!   this thread. So the `fsync` covers them, and all frames before them: those of other operations and processes.
-//! - **The log is recovered as a prefix.** Each frame has the log's salt and a checksum over all frames before it. After a
-//!   power failure SQLite recovers the frames up to the last commit record with a valid checksum. So a commit is never
-//!   recovered without the commits before it. If a completion is recovered, so is its claim. If a claim is lost, so is
-//!   every completion, renewal and change that was accepted after it.
-//! - **Frames leave the log only for the database.** With `NORMAL`, a checkpoint syncs the log before it copies pages,
-//!   and syncs the database after that. A writer restarts the log only when every frame was copied and synced, and it
-//!   syncs the new header. So frames that an earlier `fsync` covered stay on disk.
-//! - **The log stays the same file.** Only the last connection to close removes it, and the writer's connection outlives
-//!   this thread's work. Opening and closing the log here releases no lock, because SQLite's locks are on the database
-//!   and on the `-shm` file. The log's directory entry is synced once, when the store is opened.
-//! - **A creation that finds an existing task** waits too, because that task may come from another process and not be on
-//!   disk yet.
+//! - **Acknowledged writes are on disk.** All frames of the commit were written to the log before its
+//!   operations came to this thread. So the `fsync` covers them, and all frames before them: those of other
+//!   operations and processes.
+//! - **The log is recovered as a prefix.** Each frame has the log's salt and a checksum over all frames
+//!   before it. After a power failure SQLite recovers the frames up to the last commit record with a valid
+//!   checksum. So a commit is never recovered without the commits before it. If a completion is recovered, so
+//!   is its claim. If a claim is lost, so is every completion, renewal and change that was accepted after it.
+//! - **Frames leave the log only for the database.** With `NORMAL`, a checkpoint syncs the log before it
+//!   copies pages, and syncs the database after that. A writer restarts the log only when every frame was
+//!   copied and synced, and it syncs the new header. So frames that an earlier `fsync` covered stay on disk.
+//! - **The log stays the same file.** Only the last connection to close removes it, and the writer's
+//!   connection outlives this thread's work. Opening and closing the log here releases no lock, because
+//!   SQLite's locks are on the database and on the `-shm` file. The log's directory entry is synced once,
+//!   when the store is opened.
+//! - **A creation that finds an existing task** waits too, because that task may come from another process
+//!   and not be on disk yet.
 //!
-//! A reader may see a commit a moment before it is on disk. Subscribers to the end of a task are notified afterwards.
+//! A reader may see a commit a moment before it is on disk. Subscribers to the end of a task are notified
+//! afterwards.
 //!
-//! When an `fsync` fails, the operating system may have dropped the data that it could not write, and a later `fsync`
-//! would succeed without it. So after a failure the log is never trusted again. For as long as the store is open, a
-//! checkpoint replaces each `fsync`, because a checkpoint writes and syncs the database itself.
+//! When an `fsync` fails, the operating system may have dropped the data that it could not write, and a later
+//! `fsync` would succeed without it. So after a failure the log is never trusted again. For as long as the
+//! store is open, a checkpoint replaces each `fsync`, because a checkpoint writes and syncs the database
+//! itself.
 
 use std::fs::File;
 use std::io;

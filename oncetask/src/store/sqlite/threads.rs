@@ -24,13 +24,13 @@ use super::write_op::BoxedOp;
 use super::writer::Writer;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// The maximum time for which closing a store waits for queued operations. They run in any case, unless the process
-/// ends.
+/// The maximum time for which closing a store waits for queued operations. They run in any case, unless the
+/// process ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// The size of the writer's page cache in SQLite's unit: KiB, negative. With many resource keys the default of 2 MiB is
-/// a sixth slower. A larger cache does not help: after most transactions SQLite checks each cached page, which made
-/// claims from a large file a quarter slower with 32 MB.
+/// The size of the writer's page cache in SQLite's unit: KiB, negative. With many resource keys the default
+/// of 2 MiB is a sixth slower. A larger cache does not help: after most transactions SQLite checks each
+/// cached page, which made claims from a large file a quarter slower with 32 MB.
 const WRITER_CACHE_SIZE: i32 = -8_000;
 
 /// The threads of a store. When this is dropped, they end, the writer after all queued operations.
@@ -64,7 +64,8 @@ impl Threads {
         })
     }
 
-    /// Queues an operation for the writer. If the writer has ended, drops the operation, which its caller notices.
+    /// Queues an operation for the writer. If the writer has ended, drops the operation, which its caller
+    /// notices.
     pub(super) fn send(&self, op: BoxedOp) {
         if let Some(ops) = &self.ops {
             let _ = ops.send(op);

@@ -1,8 +1,9 @@
 //! Detecting the changes that other processes make.
 //!
-//! Every commit writes to the log. While there are subscribers, the watcher checks the log's modification time every few
-//! milliseconds, which costs an idle worker next to nothing. If the log may have changed, the watcher asks SQLite whether
-//! another connection has committed. If so, it reads the heads of the subscribed queues.
+//! Every commit writes to the log. While there are subscribers, the watcher checks the log's modification
+//! time every few milliseconds, which costs an idle worker next to nothing. If the log may have changed, the
+//! watcher asks SQLite whether another connection has committed. If so, it reads the heads of the subscribed
+//! queues.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -27,10 +28,11 @@ const ACTIVE_INTERVAL: Duration = Duration::from_millis(20);
 const IDLE_INTERVAL: Duration = Duration::from_millis(50);
 /// The number of checks without a change after which the interval becomes [`IDLE_INTERVAL`].
 const CHECKS_UNTIL_IDLE: u32 = 50;
-/// The number of checks without a change after which SQLite is asked in any case, because a file system may not keep the
-/// modification time well.
+/// The number of checks without a change after which SQLite is asked in any case, because a file system may
+/// not keep the modification time well.
 const MAX_UNVERIFIED_CHECKS: u32 = 25;
-/// The resolution of modification times. A log that changed within this time may change again without a new time.
+/// The resolution of modification times. A log that changed within this time may change again without a new
+/// time.
 const MTIME_RESOLUTION: Duration = Duration::from_millis(100);
 
 /// Switches the watcher on and off.
@@ -65,8 +67,8 @@ impl WatcherSwitch {
         self.changed.notify_all();
     }
 
-    /// Waits until the next check is due: for an interval if active, else until activated. Returns `false` if the store
-    /// is closed.
+    /// Waits until the next check is due: for an interval if active, else until activated. Returns `false` if
+    /// the store is closed.
     fn wait(&self, interval: Duration) -> bool {
         let mode = self.lock();
         let mode = match *mode {
@@ -83,7 +85,8 @@ impl WatcherSwitch {
     /// Deactivates the watcher if there are no subscribers.
     fn deactivate(&self, notifiers: &Notifiers) {
         let mut mode = self.lock();
-        // Checked under the lock: a subscriber that was added before is seen here, a later one activates the watcher.
+        // Checked under the lock: a subscriber that was added before is seen here, a later one activates the
+        // watcher.
         if *mode == Mode::Active && notifiers.subscribed().is_empty() {
             *mode = Mode::Inactive;
         }

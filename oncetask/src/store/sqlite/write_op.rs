@@ -13,10 +13,12 @@ use crate::task::TaskId;
 
 /// An operation that a caller submits to the writer thread.
 pub(super) trait WriteOp: Send {
-    /// Tries to get the result by reading only. Returns whether that gave a result, so that no transaction is needed.
+    /// Tries to get the result by reading only. Returns whether that gave a result, so that no transaction is
+    /// needed.
     fn try_read_only(&mut self, db: &Connection) -> bool;
 
-    /// Runs the operation in a transaction. If that is rolled back, the operation may run again in another one.
+    /// Runs the operation in a transaction. If that is rolled back, the operation may run again in another
+    /// one.
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), SqliteError>;
 
     /// Sends the result to the caller if the outcome is `Ok`, else the error.

@@ -1,8 +1,8 @@
 //! The only thread that writes.
 //!
-//! Callers queue their operations. The writer runs all queued operations in one transaction (group commit), and sends
-//! their results after the commit. If one operation fails, the transaction is rolled back, and each operation runs again
-//! in a transaction of its own. So an operation never fails because of another one.
+//! Callers queue their operations. The writer runs all queued operations in one transaction (group commit),
+//! and sends their results after the commit. If one operation fails, the transaction is rolled back, and each
+//! operation runs again in a transaction of its own. So an operation never fails because of another one.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -20,7 +20,8 @@ use super::sync::Acknowledger;
 use super::tx::{Notifications, Tx};
 use super::write_op::{BoxedOp, WriteOp};
 
-/// The number of tasks after which a transaction takes no further operation. Other processes wait for its commit.
+/// The number of tasks after which a transaction takes no further operation. Other processes wait for its
+/// commit.
 const MAX_BATCH_TASKS: usize = 1000;
 /// The time after which a transaction takes no further operation.
 const MAX_BATCH_TIME: Duration = Duration::from_millis(10);
@@ -76,8 +77,8 @@ impl Writer {
         }
     }
 
-    /// Runs each operation of a failed transaction in a transaction of its own. A single operation is only repeated if
-    /// the cause of the error can be removed here.
+    /// Runs each operation of a failed transaction in a transaction of its own. A single operation is only
+    /// repeated if the cause of the error can be removed here.
     fn retry_one_by_one(&mut self, mut batch: Vec<BoxedOp>, error: &SqliteError) {
         self.roll_back();
         let full = error.is_full();
@@ -129,8 +130,8 @@ impl Writer {
         }
     }
 
-    /// Fails this operation and those that are queued, because no transaction could begin. Each of them would wait for
-    /// the lock timeout again. Operations that reading can answer succeed.
+    /// Fails this operation and those that are queued, because no transaction could begin. Each of them would
+    /// wait for the lock timeout again. Operations that reading can answer succeed.
     fn fail_queued(&mut self, first: BoxedOp, error: &SqliteError) {
         self.roll_back();
         let error = error.to_store_error(&self.file.path);

@@ -1,5 +1,5 @@
-//! Claims and their ends: the claim cache loses against changes of other processes, an expired lease is claimed by any
-//! process, and batches have the same effect as single writes.
+//! Claims and their ends: the claim cache loses against changes of other processes, an expired lease is
+//! claimed by any process, and batches have the same effect as single writes.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -181,8 +181,8 @@ async fn end_batch(loss: Option<(usize, Loss)>) {
     assert!(claims.iter().all(|claim| claim.tasks[0].task.attempts() == 1));
 }
 
-/// Creates [`BATCH_LEN`] tasks, and tasks of another kind between some of them, so that not all rows are adjacent. Returns
-/// the number of these bystanders.
+/// Creates [`BATCH_LEN`] tasks, and tasks of another kind between some of them, so that not all rows are
+/// adjacent. Returns the number of these bystanders.
 async fn create_batch(store: &SqliteStore) -> usize {
     let bystander = |n: usize| (n % 11 == 7).then(|| task(&format!("bystander {n}"), "Other", None));
     let tasks = (0..BATCH_LEN).flat_map(|n| [Some(task(&format!("{n}"), "Mail", None)), bystander(n)]);

@@ -1,4 +1,5 @@
-//! The same random operations on this store and on the memory store give the same results and leave the same tasks.
+//! The same random operations on this store and on the memory store give the same results and leave the same
+//! tasks.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! Errors and outages: the affected calls fail, nothing that was acknowledged is lost, and later calls succeed.
+//! Errors and outages: the affected calls fail, nothing that was acknowledged is lost, and later calls
+//! succeed.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
