@@ -3,6 +3,8 @@
 //! Nothing here reads a clock or a store.
 
 mod attempt;
+#[cfg(feature = "sqlite")]
+pub(crate) mod damaged;
 mod id;
 mod json;
 mod record;
