@@ -40,7 +40,7 @@ fn no_seed_breaks_an_invariant() {
         panic!("{report}");
     }
     assert_eq!(ran, SEEDS);
-    println!("faults: {}", simulation::listed(&faults));
+    println!("faults: {}", simulation::format_faults(&faults));
     for fault in FAULTS {
         assert!(
             faults.get(fault).is_some_and(|times| *times > 0),
@@ -55,7 +55,7 @@ fn every_missing_guard_is_missed() {
         let look = |broken: &'static Broken| {
             (
                 broken,
-                scope.spawn(|| simulation::first_to_miss(*broken, 1..MISSED_WITHIN + 1)),
+                scope.spawn(|| simulation::first_detecting_seed(*broken, 1..MISSED_WITHIN + 1)),
             )
         };
         let looking: Vec<_> = Broken::ALL.iter().map(look).collect();
@@ -118,12 +118,12 @@ fn elsewhere(seed: u64) -> String {
 #[test]
 fn a_violation_is_told_in_the_shortest_history_found() {
     let broken = Broken::ClaimWithoutPrecondition;
-    let seed = simulation::first_to_miss(broken, 1..MISSED_WITHIN + 1).expect("it is missed");
+    let seed = simulation::first_detecting_seed(broken, 1..MISSED_WITHIN + 1).expect("it is missed");
     let report = simulation::explain(seed, Some(broken))
         .expect("it is missed")
         .to_string();
     assert!(
-        report.contains("1 tasks, 0 requests for changes, 0 blows"),
+        report.contains("1 tasks, 0 requests for changes, 0 faults of workers"),
         "{report}"
     );
     let again = format!("--bin simulate -- --seed {seed} --seeds 1 --broken claim-without-precondition");

@@ -1,17 +1,29 @@
-//! Runs the simulation for as many seeds as wanted.
+//! Runs the simulation for a range of seeds.
 //!
 //! ```text
 //! cargo run --release -p tests --bin simulate -- [--seeds N] [--seed FIRST] [--threads N] [--broken NAME] [--history]
 //! ```
 //!
-//! Ends with 1 when a seed broke an invariant, and prints the shortest history of it and the command that runs
-//! it again. `--broken` leaves out one guard of the library, to see that it is missed; `--history` prints
-//! everything that happened in the first seed.
+//! If a seed violates an invariant, prints the shortest history of it that was found and the command that
+//! reproduces it, and exits with status 1. `--broken` removes one guard of the library, which the simulation must
+//! detect. `--history` prints every event of the first seed. `--help` lists the guards.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use tests::simulation::{self, Broken, Search};
+
+const USAGE: &str = "\
+simulate [--seeds N] [--seed FIRST] [--threads N] [--broken NAME] [--history]
+
+  --seeds N      the number of seeds (1000)
+  --seed FIRST   the first seed (1)
+  --threads N    the number of threads (one for each core)
+  --broken NAME  removes one guard of the library
+  --history      prints every event of the first seed
+
+The guards that --broken removes, and the invariants that they protect:
+";
 
 struct Options {
     seed: u64,
@@ -22,13 +34,24 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().any(|arg| arg == "--help") {
+        print_help();
+        return ExitCode::SUCCESS;
+    }
     match options(std::env::args().skip(1)) {
         Ok(options) if options.history => print_history(&options),
         Ok(options) => run(&options),
-        Err(mistake) => {
-            eprintln!("{mistake}");
+        Err(error) => {
+            eprintln!("{error}");
             ExitCode::from(2)
         }
+    }
+}
+
+fn print_help() {
+    print!("{USAGE}");
+    for broken in Broken::ALL {
+        println!("  {:<28} {}", broken.name(), broken.breaks());
     }
 }
 
@@ -39,21 +62,24 @@ fn print_history(options: &Options) -> ExitCode {
 }
 
 fn run(options: &Options) -> ExitCode {
-    let began = Instant::now();
+    let started = Instant::now();
     let seeds = options.seed..options.seed.saturating_add(options.seeds);
     let Search { ran, found, faults } = simulation::search(seeds, options.broken, options.threads);
-    let took = began.elapsed().as_secs_f64();
-    #[expect(clippy::cast_precision_loss, reason = "for people")]
-    let rate = ran as f64 / took;
-    println!("{ran} seeds in {took:.1} s, {rate:.0} a second");
-    println!("faults: {}", simulation::listed(&faults));
+    let seconds = started.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = ran as f64 / seconds;
+    println!("{ran} seeds in {seconds:.1} s, {rate:.0} seeds per second");
+    println!("faults: {}", simulation::format_faults(&faults));
     let Some(seed) = found else {
-        println!("no invariant was broken: {}", simulation::invariants().count());
+        println!(
+            "no seed violates any of the {} invariants",
+            simulation::invariants().count()
+        );
         return ExitCode::SUCCESS;
     };
     match simulation::explain(seed, options.broken) {
         Some(report) => println!("{report}"),
-        None => println!("seed {seed} broke an invariant, and does not do so again: it is not deterministic"),
+        None => println!("seed {seed} violated an invariant only once: the simulation is not deterministic"),
     }
     ExitCode::FAILURE
 }
@@ -75,18 +101,14 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         let number = || {
             value
                 .parse()
-                .map_err(|_| format!("`{arg} {value}`: not a number"))
+                .map_err(|_| format!("invalid value `{value}` of `{arg}`: it must be a whole number"))
         };
         match arg.as_str() {
             "--seed" => options.seed = number()?,
             "--seeds" => options.seeds = number()?,
             "--threads" => options.threads = usize::try_from(number()?).unwrap_or(1).max(1),
             "--broken" => options.broken = Some(broken(&value)?),
-            _ => {
-                return Err(format!(
-                    "`{arg}` is no option: --seed, --seeds, --threads, --broken, --history"
-                ));
-            }
+            _ => return Err(format!("unknown option `{arg}`: see `--help`")),
         }
     }
     Ok(options)
@@ -95,6 +117,6 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
 fn broken(name: &str) -> Result<Broken, String> {
     Broken::named(name).ok_or_else(|| {
         let names: Vec<_> = Broken::ALL.iter().map(|broken| broken.name()).collect();
-        format!("there is no guard `{name}`; there are {}", names.join(", "))
+        format!("unknown guard `{name}`: the guards are {}", names.join(", "))
     })
 }

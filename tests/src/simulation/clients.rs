@@ -1,4 +1,4 @@
-//! Those who create tasks, cancel, reset and delete them.
+//! The client side of a simulation: creates, cancels, resets and deletes tasks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,133 +8,112 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::clock::Millis;
-use super::history::{What, Who};
-use super::invariants::starts;
-use super::plan::{Ask, Order, TaskPlan};
+use super::history::{EventKind, NodeId};
+use super::invariants::rule_start;
+use super::plan::{ClientAction, PlannedAction, TaskPlan};
+use super::run::Simulation;
 use super::tasks::{Careful, Grouped, Keyed, Kind, Plain, Tick};
-use super::world::World;
 
-impl World {
-    /// Asks for everything in the plan, each until it was answered.
-    pub(super) fn clients(self: &Arc<Self>) -> JoinSet<()> {
-        let client = self.client(Who::Client, &self.plan.client);
-        let mut asking = JoinSet::new();
+/// The pause before a failed request is repeated.
+const RETRY: Duration = Duration::from_millis(100);
+
+impl Simulation {
+    /// Starts every client action of the plan. Each is repeated until it is acknowledged.
+    pub(super) fn start_clients(self: &Arc<Self>) -> JoinSet<()> {
+        let client = self.client(NodeId::Client, &self.plan.client);
+        let mut clients = JoinSet::new();
         for task in &self.plan.tasks {
-            asking.spawn(self.clone().create(client.clone(), task.clone(), task.created));
+            clients.spawn(self.clone().create(client.clone(), task.clone(), task.created));
         }
-        for order in &self.plan.orders {
-            asking.spawn(self.clone().ask(client.clone(), *order));
+        for planned in &self.plan.client_actions {
+            clients.spawn(self.clone().act(client.clone(), *planned));
         }
-        asking
+        clients
     }
 
     async fn create(self: Arc<Self>, client: Client, task: TaskPlan, at: Millis) {
         sleep(Duration::from_millis(at)).await;
         let created = async || {
             let created = create(&client, &task).await;
-            created.map(|id| self.stage.scribe.note(Who::Client, What::Acknowledged { id }))
+            created.map(|id| {
+                let kind = EventKind::Acknowledged { id };
+                self.shared.recorder.record(NodeId::Client, kind);
+            })
         };
-        // Any other error is no trouble of the store: a rule whose beats are over.
+        // Any other error is permanent, for example that a rule has no occurrence left.
         while let Err(Error::Store(_)) = created().await {
-            sleep(Duration::from_millis(100)).await;
+            sleep(RETRY).await;
         }
     }
 
-    async fn ask(self: Arc<Self>, client: Client, order: Order) {
-        let Some(task) = self.plan.tasks.iter().find(|task| task.number == order.task) else {
+    async fn act(self: Arc<Self>, client: Client, planned: PlannedAction) {
+        let Some(task) = self.plan.tasks.iter().find(|task| task.number == planned.task) else {
             return;
         };
-        if order.what == Ask::CreateAgain {
-            return self.clone().create(client, task.clone(), order.at).await;
+        if planned.action == ClientAction::CreateAgain {
+            return self.clone().create(client, task.clone(), planned.at).await;
         }
-        sleep(Duration::from_millis(order.at)).await;
-        let id = id(task);
-        if let Ask::ResetOnceDone(after) = order.what {
+        sleep(Duration::from_millis(planned.at)).await;
+        let id = task_id(task);
+        if let ClientAction::ResetOnceDone(after) = planned.action {
             while !self.server.is_done(&id) {
-                if self.network.is_quiet() {
+                if self.network.is_healed() {
                     return;
                 }
                 self.server.written.notified().await;
             }
             sleep(Duration::from_millis(after)).await;
         }
-        let asked = async || match order.what {
-            Ask::Cancel => client.cancel(&id).await,
-            Ask::Delete => client.delete(&id).await,
-            Ask::ResetOnceDone(_) | Ask::CreateAgain => client.reset(&id).await,
+        let request = async || match planned.action {
+            ClientAction::Cancel => client.cancel(&id).await,
+            ClientAction::Delete => client.delete(&id).await,
+            ClientAction::ResetOnceDone(_) | ClientAction::CreateAgain => client.reset(&id).await,
         };
-        while asked().await.is_err() {
-            sleep(Duration::from_millis(100)).await;
+        while request().await.is_err() {
+            sleep(RETRY).await;
         }
     }
 }
 
-fn id(task: &TaskPlan) -> TaskId {
+fn task_id(task: &TaskPlan) -> TaskId {
     TaskId::new(format!("{}-{}", task.kind.name(), task.number))
 }
 
 async fn create(client: &Client, task: &TaskPlan) -> Result<TaskId, Error> {
-    let number = task.number;
-    let key = task.key.map(|key| format!("key {key}"));
-    let at = (task.delay > 0).then(|| client.clock().now() + Duration::from_millis(task.delay));
-    let script = task.script.clone();
-    let creation = match (task.kind, &task.rule) {
-        (Kind::Plain, _) => {
+    /// Creates a task of one of the types that do not recur.
+    macro_rules! create {
+        ($type:ident) => {
             client
-                .create(Plain {
-                    number,
-                    key,
-                    at,
-                    script,
+                .create($type {
+                    number: task.number,
+                    key: task.key.map(|key| format!("key {key}")),
+                    at: (task.delay > 0).then(|| client.clock().now() + Duration::from_millis(task.delay)),
+                    script: task.script.clone(),
                 })
                 .await
-        }
-        (Kind::Careful, _) => {
-            client
-                .create(Careful {
-                    number,
-                    key,
-                    at,
-                    script,
-                })
-                .await
-        }
-        (Kind::Keyed, _) => {
-            client
-                .create(Keyed {
-                    number,
-                    key,
-                    at,
-                    script,
-                })
-                .await
-        }
-        (Kind::Grouped, _) => {
-            client
-                .create(Grouped {
-                    number,
-                    key,
-                    at,
-                    script,
-                })
-                .await
-        }
-        (Kind::Tick, rule) => {
-            let rule = rule.as_ref().expect("a generator has a rule");
-            let text = format!("FREQ=SECONDLY;INTERVAL={};COUNT={}", rule.every, rule.count);
-            let every = Recurrence::new(&text)
-                .expect("a rule")
-                .starting_at(starts(task).naive_utc())
-                .missed(rule.missed);
-            client
-                .create(Tick {
-                    number,
-                    key,
-                    every,
-                    script,
-                })
-                .await
-        }
+        };
+    }
+    let created = match task.kind {
+        Kind::Plain => create!(Plain),
+        Kind::Careful => create!(Careful),
+        Kind::Keyed => create!(Keyed),
+        Kind::Grouped => create!(Grouped),
+        Kind::Tick => client.create(tick(task)).await,
     };
-    creation.map(|created| created.id().clone())
+    created.map(|enqueued| enqueued.id().clone())
+}
+
+fn tick(task: &TaskPlan) -> Tick {
+    let rule = task.rule.as_ref().expect("a generator has a rule");
+    let text = format!("FREQ=SECONDLY;INTERVAL={};COUNT={}", rule.every, rule.count);
+    let every = Recurrence::new(&text)
+        .expect("a valid rule")
+        .starting_at(rule_start(task).naive_utc())
+        .missed(rule.missed);
+    Tick {
+        number: task.number,
+        key: task.key.map(|key| format!("key {key}")),
+        every,
+        script: task.script.clone(),
+    }
 }

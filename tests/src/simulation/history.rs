@@ -1,7 +1,7 @@
-//! What happened in a simulation, in the order in which it did.
+//! The history of a simulation: every event in order, and its text form.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use chrono::{DateTime, Utc};
 use oncetask::store::Renewed;
@@ -9,63 +9,64 @@ use oncetask::task::LeaseToken;
 use oncetask::task::transition::{Change, Phase, Verdict};
 use oncetask::{Task, TaskId};
 
-use super::clock::{Millis, Time, epoch};
+use super::clock::{Millis, TrueTime, epoch};
 
-/// Who did it.
+/// A process of the simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Who {
-    /// Whoever creates tasks, cancels them, and so on.
+pub(crate) enum NodeId {
+    /// The client that creates, cancels, resets and deletes tasks.
     Client,
-    /// A worker, and how often it was started before.
+    /// A worker, by its index and the number of its restarts.
     Worker(usize, u32),
 }
 
-/// One thing that happened.
+/// One event.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
+    /// The true time.
     pub(crate) at: Millis,
-    pub(crate) who: Who,
-    pub(crate) what: What,
+    pub(crate) node: NodeId,
+    pub(crate) kind: EventKind,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum What {
-    /// The store did something to a task.
+pub(crate) enum EventKind {
+    /// The store executed an operation on a task.
     Write(Box<Write>),
-    /// The client was told that a task is stored.
+    /// The client received the acknowledgement that a task is stored.
     Acknowledged { id: TaskId },
     /// A handler was called.
-    Began {
+    CallStarted {
         call: u64,
         ids: Vec<TaskId>,
         phase: Phase,
     },
-    /// It did something that others can see.
-    Acted { call: u64 },
-    /// It returned.
-    Returned { call: u64, how: &'static str },
-    /// It was dropped before it returned.
-    Dropped { call: u64 },
-    /// Something went wrong on purpose.
-    Trouble(String),
-    /// Nothing goes wrong on purpose from now on.
-    Quiet,
-    /// A task at the end.
-    Left { task: Box<Task> },
+    /// A handler had an effect that is visible from outside.
+    Effect { call: u64 },
+    /// A handler returned.
+    CallReturned { call: u64, how: &'static str },
+    /// A handler was dropped before it returned.
+    CallDropped { call: u64 },
+    /// A fault was injected.
+    Fault(String),
+    /// No fault is injected after this event.
+    FaultsStopped,
+    /// A task that is stored at the end of the simulation.
+    Final { task: Box<Task> },
 }
 
-/// What the store did to one task.
+/// An operation of the store on one task.
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
     pub(crate) id: TaskId,
     pub(crate) op: Op,
     pub(crate) before: Option<Arc<Task>>,
     pub(crate) after: Option<Arc<Task>>,
-    /// When the caller called.
-    pub(crate) called: Millis,
-    /// What the caller's clock showed then.
+    /// The true time at which the request was sent.
+    pub(crate) sent_at: Millis,
+    /// The time on the sender's clock when it sent the request.
     pub(crate) now: DateTime<Utc>,
-    /// Which request it was: what one request did has one number.
+    /// The number of the request. All operations of one request share it.
     pub(crate) request: u64,
 }
 
@@ -74,7 +75,7 @@ pub(crate) enum Op {
     Create {
         new: bool,
     },
-    /// An occurrence that a generator's turn creates.
+    /// The advance of a generator created an occurrence.
     Spawn,
     Claim {
         token: LeaseToken,
@@ -101,99 +102,95 @@ pub struct History {
     pub(crate) events: Vec<Event>,
 }
 
-/// Writes the history.
+/// Records the history.
 #[derive(Clone, Debug)]
-pub(crate) struct Scribe {
-    time: Time,
+pub(crate) struct Recorder {
+    time: TrueTime,
     events: Arc<Mutex<Vec<Event>>>,
 }
 
-impl Scribe {
-    pub(crate) fn new(time: Time) -> Self {
+impl Recorder {
+    pub(crate) fn new(time: TrueTime) -> Self {
         Self {
             time,
             events: Arc::default(),
         }
     }
 
-    pub(crate) fn note(&self, who: Who, what: What) {
+    pub(crate) fn record(&self, node: NodeId, kind: EventKind) {
         let at = self.time.now();
-        let mut events = self
-            .events
-            .lock()
-            .expect("nothing panics while it holds the lock");
-        events.push(Event { at, who, what });
+        self.events().push(Event { at, node, kind });
     }
 
-    pub(crate) fn trouble(&self, who: Who, what: impl Into<String>) {
-        self.note(who, What::Trouble(what.into()));
+    pub(crate) fn record_fault(&self, node: NodeId, description: impl Into<String>) {
+        self.record(node, EventKind::Fault(description.into()));
     }
 
-    /// What was written so far.
+    /// Returns the events recorded so far, and forgets them.
     pub(crate) fn take(&self) -> History {
-        let mut events = self
-            .events
-            .lock()
-            .expect("nothing panics while it holds the lock");
         History {
-            events: std::mem::take(&mut events),
+            events: std::mem::take(&mut self.events()),
         }
+    }
+
+    fn events(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.events.lock().expect("no panic while locked")
     }
 }
 
 impl Event {
-    /// The tasks that it is about; none when it is about a worker.
+    /// Returns the tasks of the event; none for an event of a node.
     pub(crate) fn ids(&self) -> Vec<&TaskId> {
-        match &self.what {
-            What::Write(write) => vec![&write.id],
-            What::Acknowledged { id } => vec![id],
-            What::Began { ids, .. } => ids.iter().collect(),
-            What::Left { task } => vec![task.id()],
-            What::Acted { .. }
-            | What::Returned { .. }
-            | What::Dropped { .. }
-            | What::Trouble(_)
-            | What::Quiet => Vec::new(),
+        match &self.kind {
+            EventKind::Write(write) => vec![&write.id],
+            EventKind::Acknowledged { id } => vec![id],
+            EventKind::CallStarted { ids, .. } => ids.iter().collect(),
+            EventKind::Final { task } => vec![task.id()],
+            EventKind::Effect { .. }
+            | EventKind::CallReturned { .. }
+            | EventKind::CallDropped { .. }
+            | EventKind::Fault(_)
+            | EventKind::FaultsStopped => Vec::new(),
         }
     }
 
-    /// The call of a handler that it is about.
+    /// Returns the handler call of the event.
     pub(crate) fn call(&self) -> Option<u64> {
-        match self.what {
-            What::Began { call, .. }
-            | What::Acted { call }
-            | What::Returned { call, .. }
-            | What::Dropped { call } => Some(call),
+        match self.kind {
+            EventKind::CallStarted { call, .. }
+            | EventKind::Effect { call }
+            | EventKind::CallReturned { call, .. }
+            | EventKind::CallDropped { call } => Some(call),
             _ => None,
         }
     }
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client => f.write_str("client"),
-            Self::Worker(place, life) => write!(f, "w{place}.{life}"),
+            Self::Worker(index, restarts) => write!(f, "w{index}.{restarts}"),
         }
     }
 }
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>9.3} {:<6} ", seconds(self.at), self.who.to_string())?;
-        match &self.what {
-            What::Write(write) => write.fmt(f),
-            What::Acknowledged { id } => write!(f, "{id}: acknowledged"),
-            What::Began { call, ids, phase } => {
-                write!(f, "call {call} begins: {phase:?}")?;
+        write!(f, "{:>9.3} {:<6} ", seconds(self.at), self.node.to_string())?;
+        match &self.kind {
+            EventKind::Write(write) => write.fmt(f),
+            EventKind::Acknowledged { id } => write!(f, "{id}: acknowledged"),
+            EventKind::CallStarted { call, ids, phase } => {
+                write!(f, "call {call} starts: {phase:?}")?;
                 ids.iter().try_for_each(|id| write!(f, " {id}"))
             }
-            What::Acted { call } => write!(f, "call {call} acts"),
-            What::Returned { call, how } => write!(f, "call {call} returns {how}"),
-            What::Dropped { call } => write!(f, "call {call} is dropped"),
-            What::Trouble(what) => write!(f, "! {what}"),
-            What::Quiet => f.write_str("! the faults are over"),
-            What::Left { task } => write!(f, "{}: at the end {}", task.id(), State(Some(task))),
+            EventKind::Effect { call } => write!(f, "call {call} has an effect"),
+            EventKind::CallReturned { call, how } => write!(f, "call {call} returns {how}"),
+            EventKind::CallDropped { call } => write!(f, "call {call} is dropped"),
+            EventKind::Fault(description) => write!(f, "! {description}"),
+            EventKind::FaultsStopped => f.write_str("! the faults stop"),
+            EventKind::Final { task } => write!(f, "{}: finally {}", task.id(), State(Some(task))),
         }
     }
 }
@@ -201,11 +198,11 @@ impl fmt::Display for Event {
 impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} ", self.id, self.op)?;
-        let asked = (self.now - epoch()).as_seconds_f64();
+        let clock = (self.now - epoch()).as_seconds_f64();
         write!(
             f,
-            "(asked at {:.3}, by its clock {asked:.3}) ",
-            seconds(self.called)
+            "(sent at {:.3}, {clock:.3} on the sender's clock) ",
+            seconds(self.sent_at)
         )?;
         write!(f, "→ {}", State(self.after.as_deref()))
     }
@@ -215,11 +212,11 @@ impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Create { new: true } => f.write_str("created"),
-            Self::Create { new: false } => f.write_str("exists already"),
+            Self::Create { new: false } => f.write_str("already exists"),
             Self::Spawn => f.write_str("spawned"),
-            Self::Claim { token, .. } => write!(f, "claimed under {token:?}"),
+            Self::Claim { token, .. } => write!(f, "claimed with token {token:?}"),
             Self::Renew { token, until, answer } => {
-                let what = if until.is_some() { "extend" } else { "ask" };
+                let what = if until.is_some() { "extend" } else { "check" };
                 write!(f, "{what} {token:?}: {answer:?}")
             }
             Self::Finish {
@@ -228,7 +225,7 @@ impl fmt::Display for Op {
                 accepted,
             } => {
                 let answer = if *accepted { "accepted" } else { "refused" };
-                write!(f, "{} under {token:?}: {answer}", name(verdict))
+                write!(f, "{} with token {token:?}: {answer}", verdict_name(verdict))
             }
             Self::Cancel(change) => write!(f, "cancel: {change:?}"),
             Self::Reset(change) => write!(f, "reset: {change:?}"),
@@ -237,37 +234,37 @@ impl fmt::Display for Op {
     }
 }
 
-fn name(verdict: &Verdict) -> &'static str {
+fn verdict_name(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Complete(_) => "complete",
         Verdict::Retry { .. } => "retry",
         Verdict::Fail { .. } => "fail",
         Verdict::Exhausted => "exhausted",
-        Verdict::Cancel { .. } => "cancel itself",
+        Verdict::Cancel { .. } => "cancel",
         Verdict::Snooze { .. } => "snooze",
-        Verdict::Release => "give back",
+        Verdict::Release => "release",
         Verdict::Defer { .. } => "defer",
         Verdict::Advance { .. } => "advance",
         other => unreachable!("unknown verdict: {other:?}"),
     }
 }
 
-/// A task's state in a few words. Without its lease's owner, which no two processes have in common.
+/// A short text of a task's state. It leaves out the lease's owner, which contains the process id of the test.
 struct State<'a>(Option<&'a Task>);
 
 impl fmt::Display for State<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(task) = self.0 else {
-            return f.write_str("nothing");
+            return f.write_str("not stored");
         };
         let state = &task.state;
-        let by_clock = |at: DateTime<Utc>| (at - epoch()).as_seconds_f64();
+        let since_epoch = |at: DateTime<Utc>| (at - epoch()).as_seconds_f64();
         match (&state.done, &state.lease) {
             (Some(done), _) => write!(f, "{:?}", done.how)?,
             (None, Some(lease)) => {
-                write!(f, "{:?} until {:.3}", lease.phase, by_clock(lease.until))?;
+                write!(f, "{:?} until {:.3}", lease.phase, since_epoch(lease.until))?;
             }
-            (None, None) => write!(f, "waits until {:.3}", by_clock(state.wait_until))?,
+            (None, None) => write!(f, "waits until {:.3}", since_epoch(state.wait_until))?,
         }
         if state.cancelled_at.is_some() && state.done.is_none() {
             f.write_str(", cancelled")?;

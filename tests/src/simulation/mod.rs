@@ -1,75 +1,74 @@
-//! A simulation of workers on a bad day: the real runtime and the real transitions, on a clock that is moved
-//! by hand, in front of a store that can hardly be reached.
+//! A deterministic simulation: the real runtime and the real transitions on a simulated clock, with workers that
+//! crash and a network that delays, loses and repeats messages.
 //!
-//! Everything follows from a seed: when tasks are created and what their handlers do, what becomes of each
-//! message between a worker and the store, when workers are frozen, killed and cut off, and how wrong their
-//! clocks are. A seed that is run twice has the same history, byte for byte. Each history is held against the
-//! invariants, and one that breaks one is made as short as it gets.
+//! A seed determines everything: the tasks and their handlers, the delivery of every message between a node and
+//! the store, the crashes, freezes and partitions, and the skew of every clock. Two runs of a seed have the same
+//! history, byte for byte. Every history is checked against the invariants. A history that violates one is
+//! shrunk.
 //!
 //! ```text
-//!  plan (from the seed) ─▶ world ─▶ workers ─ front ─ network ─▶ server ─ broken? ─▶ memory store
-//!                            │         └ life: polled, frozen, dead     │
-//!                            └ clients ─ front ─ network ───────────────┤
-//!                                                                       ▼
-//!                                  invariants ◀───────────────────── history
+//!  plan (from the seed) ─▶ run ─▶ nodes ── store proxy ─ network ─▶ server ─ broken? ─▶ memory store
+//!                           │       └ process: running, frozen, crashed  │
+//!                           └ clients ─── store proxy ─ network ─────────┤
+//!                                                                        ▼
+//!                                   invariants ◀───────────────────── history
 //! ```
 
-mod actor;
 mod broken;
 mod clients;
 mod clock;
-mod dice;
-mod front;
 mod history;
 mod invariants;
-mod life;
 mod network;
+mod node;
 mod plan;
+mod process;
+mod report;
+mod rng;
+mod run;
 mod server;
 mod shrink;
+mod store_proxy;
 mod tasks;
-mod world;
 
-use std::collections::HashSet;
-use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 pub use self::broken::Broken;
 pub use self::history::History;
-use self::history::{Event, What, Who};
 pub use self::invariants::{Violation, names as invariants};
-pub use self::network::Tally;
+pub use self::network::FaultCounts;
 pub use self::plan::Plan;
-use self::world::Played;
+pub use self::report::Report;
+use self::run::Execution;
 
-/// What came of a seed.
+/// The result of one seed.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Everything that happened.
+    /// Every event.
     pub history: History,
-    /// How often each sort of fault happened.
-    pub faults: Tally,
-    /// What must not have happened: the first violation of each invariant, in order.
+    /// The number of faults of each kind.
+    pub faults: FaultCounts,
+    /// The first violation of each invariant, in the order of the events.
     pub violations: Vec<Violation>,
 }
 
-/// Runs a seed, with all guards of the library or without one.
+/// Runs a seed, with every guard of the library or without one.
 #[must_use]
 pub fn run(seed: u64, broken: Option<Broken>) -> Outcome {
     let plan = Plan::of(seed);
-    let Played { history, tally } = world::play(&plan, broken);
+    let Execution { history, faults } = run::execute(&plan, broken);
     Outcome {
         violations: invariants::check(&history, &plan),
         history,
-        faults: tally,
+        faults,
     }
 }
 
-/// The first of these seeds in which the invariant is broken for which the guard stands.
+/// Returns the first of these seeds that violates the invariant that the missing guard protects.
 #[must_use]
-pub fn first_to_miss(broken: Broken, seeds: Range<u64>) -> Option<u64> {
+pub fn first_detecting_seed(broken: Broken, seeds: Range<u64>) -> Option<u64> {
     let mut seeds = seeds;
     seeds.find(|seed| {
         let violations = run(*seed, Some(broken)).violations;
@@ -79,22 +78,22 @@ pub fn first_to_miss(broken: Broken, seeds: Range<u64>) -> Option<u64> {
     })
 }
 
-/// What came of many seeds.
+/// The result of many seeds.
 #[derive(Debug, Default)]
 pub struct Search {
-    /// How many ran.
+    /// The number of seeds that ran.
     pub ran: u64,
-    /// The lowest seed that was found to break an invariant.
+    /// The lowest seed that violates an invariant.
     pub found: Option<u64>,
-    /// How often each sort of fault happened.
-    pub faults: Tally,
+    /// The number of faults of each kind.
+    pub faults: FaultCounts,
 }
 
-/// Runs seeds on some threads, until one breaks an invariant.
+/// Runs seeds on this number of threads until one violates an invariant.
 #[must_use]
 pub fn search(seeds: Range<u64>, broken: Option<Broken>, threads: usize) -> Search {
     let next = AtomicU64::new(seeds.start);
-    // A seed that is lower than one that was found is still run: what is found is always the same.
+    // Seeds below the found one still run, so that the result does not depend on the threads.
     let end = AtomicU64::new(seeds.end);
     let search = Mutex::new(Search::default());
     let work = || {
@@ -106,8 +105,8 @@ pub fn search(seeds: Range<u64>, broken: Option<Broken>, threads: usize) -> Sear
             let outcome = run(seed, broken);
             let mut search = search.lock().unwrap_or_else(PoisonError::into_inner);
             search.ran += 1;
-            for (fault, times) in outcome.faults {
-                *search.faults.entry(fault).or_default() += times;
+            for (fault, count) in outcome.faults {
+                *search.faults.entry(fault).or_default() += count;
             }
             if !outcome.violations.is_empty() {
                 end.fetch_min(seed, Ordering::Relaxed);
@@ -123,116 +122,27 @@ pub fn search(seeds: Range<u64>, broken: Option<Broken>, threads: usize) -> Sear
     search.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A tally in a line.
+/// Returns the fault counts as one line of text.
 #[must_use]
-pub fn listed(faults: &Tally) -> String {
+pub fn format_faults(faults: &FaultCounts) -> String {
     let faults: Vec<_> = faults
         .iter()
-        .map(|(fault, times)| format!("{fault} {times}"))
+        .map(|(fault, count)| format!("{fault} {count}"))
         .collect();
     faults.join(", ")
 }
 
-/// A violation and the shortest history of it that was found.
-#[derive(Debug)]
-pub struct Report {
-    seed: u64,
-    broken: Option<Broken>,
-    violation: Violation,
-    plan: Plan,
-    history: History,
-    faults: Tally,
-}
-
-/// Makes the history of a seed's violation as short as it gets. `None` when the seed breaks nothing.
+/// Shrinks the history of a seed's first violation. Returns `None` if the seed violates no invariant.
 #[must_use]
 pub fn explain(seed: u64, broken: Option<Broken>) -> Option<Report> {
     let violation = run(seed, broken).violations.into_iter().next()?;
-    let (plan, played, violation) = shrink::shrink(Plan::of(seed), broken, violation);
+    let (plan, execution, violation) = shrink::shrink(Plan::of(seed), broken, violation);
     Some(Report {
         seed,
         broken,
         violation,
         plan,
-        history: played.history,
-        faults: played.tally,
+        history: execution.history,
+        faults: execution.faults,
     })
-}
-
-impl Report {
-    /// The events; of those that a handler does one after the other, the first and the last.
-    fn write_events(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let events: Vec<_> = self.events().collect();
-        let acts = |event: Option<&&Event>| match event.map(|event| &event.what) {
-            Some(What::Acted { call }) => Some(*call),
-            _ => None,
-        };
-        for (place, event) in events.iter().enumerate() {
-            let this = acts(Some(event));
-            let between = this.is_some()
-                && place > 0
-                && acts(events.get(place - 1)) == this
-                && acts(events.get(place + 1)) == this;
-            if !between {
-                writeln!(f, "{event}")?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The events up to the violation that concern its tasks, or the workers that had to do with them.
-    fn events(&self) -> impl Iterator<Item = &Event> {
-        let so_far = &self.history.events[..=self.violation.place];
-        let about = |event: &Event| event.ids().into_iter().any(|id| self.violation.ids.contains(id));
-        let calls: HashSet<_> = so_far
-            .iter()
-            .filter(|event| about(event))
-            .filter_map(Event::call)
-            .collect();
-        let workers: HashSet<Who> = so_far
-            .iter()
-            .filter(|event| about(event))
-            .map(|event| event.who)
-            .collect();
-        so_far.iter().filter(move |event| {
-            about(event)
-                || event.call().is_some_and(|call| calls.contains(&call))
-                || matches!(event.what, What::Trouble(_) | What::Quiet) && workers.contains(&event.who)
-        })
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            seed,
-            violation,
-            plan,
-            ..
-        } = self;
-        writeln!(
-            f,
-            "seed {seed} breaks the invariant `{}`: {}",
-            violation.invariant, violation.what
-        )?;
-        writeln!(
-            f,
-            "the shortest history found has {} workers, {} tasks, {} requests for changes, {} blows; heartbeat {} ms",
-            plan.workers.len(),
-            plan.tasks.len(),
-            plan.orders.len(),
-            plan.troubles.len(),
-            plan.heartbeat,
-        )?;
-        writeln!(f, "faults in it: {}", listed(&self.faults))?;
-        self.write_events(f)?;
-        let broken = self
-            .broken
-            .map(|broken| format!(" --broken {}", broken.name()))
-            .unwrap_or_default();
-        write!(
-            f,
-            "again: cargo run --release -p tests --bin simulate -- --seed {seed} --seeds 1{broken}"
-        )
-    }
 }

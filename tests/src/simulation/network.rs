@@ -1,8 +1,8 @@
-//! The way between a worker and the store, on which messages are late, lost and repeated.
+//! The network between the nodes and the store: messages are delayed, lost and duplicated.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use oncetask::TaskId;
@@ -10,145 +10,148 @@ use oncetask::store::Notifier;
 use tokio::time::sleep;
 
 use super::broken::Broken;
-use super::clock::{Millis, Time};
-use super::dice::{dice, happens};
-use super::history::{Scribe, Who};
+use super::clock::{Millis, TrueTime};
+use super::history::{NodeId, Recorder};
 use super::plan::NetworkPlan;
+use super::rng::{happens, rng_for};
 
-/// How often each sort of fault happened.
-pub type Tally = BTreeMap<&'static str, u64>;
+/// The number of faults of each kind.
+pub type FaultCounts = BTreeMap<&'static str, u64>;
 
-/// What all ways have in common.
+/// The state that all connections share.
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) seed: u64,
     pub(crate) plan: NetworkPlan,
-    pub(crate) time: Time,
-    pub(crate) scribe: Scribe,
+    pub(crate) time: TrueTime,
+    pub(crate) recorder: Recorder,
     pub(crate) broken: Option<Broken>,
-    pub(crate) tally: Mutex<Tally>,
-    /// Nothing goes wrong any more.
-    pub(crate) quiet: AtomicBool,
+    pub(crate) fault_counts: Mutex<FaultCounts>,
+    /// Whether the faults have stopped.
+    pub(crate) healed: AtomicBool,
 }
 
-/// The way of one life of a worker.
+/// The connection of one process to the store.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct Connection {
     pub(crate) network: Arc<Network>,
-    pub(crate) who: Who,
+    pub(crate) node: NodeId,
     pub(crate) notifier: Notifier,
-    /// When it is cut off.
+    /// The start and the end of each partition.
     partitions: Vec<(Millis, Millis)>,
+    /// The number of requests sent.
     sent: AtomicU64,
+    /// The highest number of a request that has arrived.
     arrived: AtomicU64,
-    rung: AtomicU64,
+    /// The number of wake-ups sent.
+    wakeups: AtomicU64,
 }
 
-/// What becomes of one message and its answer.
+/// The delivery of one request and its reply.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fate {
-    /// How long it is on its way; `None` when it never arrives.
-    pub(crate) there: Option<Millis>,
-    /// It arrives, and is not done.
-    pub(crate) refused: bool,
-    /// It is done, and the answer is an error.
-    pub(crate) failed: bool,
-    /// How many tasks of the call are done before that.
-    pub(crate) part: usize,
-    /// It is done, and nobody hears of it.
+pub(crate) struct Delivery {
+    /// The time until the request arrives; `None` if it is lost.
+    pub(crate) request_delay: Option<Millis>,
+    /// The request arrives and is answered with an error before the write.
+    pub(crate) fails_before: bool,
+    /// The request is answered with an error after the write.
+    pub(crate) fails_after: bool,
+    /// The number of tasks of the request that are written before the error.
+    pub(crate) max_written: usize,
+    /// The request is executed and its reply is lost.
     pub(crate) reply_lost: bool,
-    pub(crate) back: Millis,
-    /// It arrives once more, so much later.
-    pub(crate) repeated: Option<Millis>,
+    /// The time until the reply arrives.
+    pub(crate) reply_delay: Millis,
+    /// The request arrives a second time after this time.
+    pub(crate) duplicate_after: Option<Millis>,
 }
 
 impl Network {
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.quiet.load(Ordering::Relaxed)
+    pub(crate) fn is_healed(&self) -> bool {
+        self.healed.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn count(&self, what: &'static str) {
-        let mut tally = self.tally.lock().expect("nothing panics while it holds the lock");
-        *tally.entry(what).or_default() += 1;
+    pub(crate) fn count(&self, fault: &'static str) {
+        let mut counts = self.fault_counts.lock().expect("no panic while locked");
+        *counts.entry(fault).or_default() += 1;
     }
 }
 
-impl Line {
-    pub(crate) fn new(network: Arc<Network>, who: Who, partitions: Vec<(Millis, Millis)>) -> Arc<Self> {
-        let line = Arc::new(Self {
+impl Connection {
+    pub(crate) fn open(network: Arc<Network>, node: NodeId, partitions: Vec<(Millis, Millis)>) -> Arc<Self> {
+        let connection = Arc::new(Self {
             network,
-            who,
+            node,
             notifier: Notifier::default(),
             partitions,
             sent: AtomicU64::new(0),
             arrived: AtomicU64::new(0),
-            rung: AtomicU64::new(0),
+            wakeups: AtomicU64::new(0),
         });
-        if let Some(every) = line.network.plan.poll {
-            tokio::spawn(poll(Arc::downgrade(&line), every));
+        if let Some(interval) = connection.network.plan.poll {
+            tokio::spawn(poll(Arc::downgrade(&connection), interval));
         }
-        line
+        connection
     }
 
-    /// Draws what becomes of the next message, about so many tasks.
-    pub(crate) fn fate(&self, tasks: usize) -> Fate {
+    /// Draws the delivery of the next request. `tasks` is the number of its tasks.
+    pub(crate) fn delivery(&self, tasks: usize) -> Delivery {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
-        let rng = &mut dice(self.network.seed, &[2, self.code(), number]);
+        let rng = &mut rng_for(self.network.seed, &[2, self.rng_purpose(), number]);
         let plan = &self.network.plan;
         let (fastest, slowest) = plan.latency;
-        let (there, back) = (rng.u64(fastest..=slowest), rng.u64(fastest..=slowest));
-        let slow = [happens(rng, plan.slow), happens(rng, plan.slow)].map(|slow| {
+        let (request_delay, reply_delay) = (rng.u64(fastest..=slowest), rng.u64(fastest..=slowest));
+        let [request_slow, reply_slow] = [happens(rng, plan.slow), happens(rng, plan.slow)].map(|slow| {
             let by = rng.u64(..=plan.slow_by);
             if slow { by } else { 0 }
         });
         let lost = happens(rng, plan.lose_request);
-        let [refused, failed, reply_lost] =
-            [plan.fail_before, plan.fail_after, plan.lose_reply].map(|chance| happens(rng, chance));
-        let again = happens(rng, plan.repeat).then(|| rng.u64(..=plan.slow_by.max(100)));
-        let torn = failed && rng.bool();
-        let part = if torn { 1 } else { usize::MAX };
-        let held_up = self.held_up();
-        // What is sent into a partition comes out of it, or does not.
-        let lost = lost || held_up > 0 && rng.bool();
-        if self.network.is_quiet() {
-            return Fate::good(there, back);
+        let [fails_before, fails_after, reply_lost] =
+            [plan.fail_before, plan.fail_after, plan.lose_reply].map(|per_mille| happens(rng, per_mille));
+        let duplicate_after = happens(rng, plan.duplicate).then(|| rng.u64(..=plan.slow_by.max(100)));
+        let is_partial = fails_after && rng.bool();
+        let max_written = if is_partial { 1 } else { usize::MAX };
+        let partitioned_for = self.partitioned_for();
+        // Half of the requests sent during a partition are lost. The others arrive after it.
+        let lost = lost || partitioned_for > 0 && rng.bool();
+        if self.network.is_healed() {
+            return Delivery::without_faults(request_delay, reply_delay);
         }
+        let executed = !lost && !fails_before;
         self.count(&[
             ("requests lost", lost),
-            ("requests late", slow[0] > 0 || held_up > 0),
-            ("replies late", slow[1] > 0),
-            ("errors before the write", refused),
-            (
-                "errors after the write",
-                failed && !lost && !refused && !reply_lost,
-            ),
-            ("calls done in part", part < tasks && !lost && !refused),
-            ("replies lost", reply_lost && !lost && !refused),
-            ("requests repeated", again.is_some() && !lost && !refused),
+            ("requests late", request_slow > 0 || partitioned_for > 0),
+            ("replies late", reply_slow > 0),
+            ("errors before the write", fails_before),
+            ("errors after the write", fails_after && executed && !reply_lost),
+            ("calls done in part", max_written < tasks && executed),
+            ("replies lost", reply_lost && executed),
+            ("requests repeated", duplicate_after.is_some() && executed),
         ]);
-        Fate {
-            there: (!lost).then_some(there + slow[0] + held_up),
-            refused,
-            failed,
-            part,
+        Delivery {
+            request_delay: (!lost).then_some(request_delay + request_slow + partitioned_for),
+            fails_before,
+            fails_after,
+            max_written,
             reply_lost,
-            back: back + slow[1],
-            repeated: again,
+            reply_delay: reply_delay + reply_slow,
+            duplicate_after,
         }
     }
 
-    /// The same for what a worker asks: a store that is starved takes long for it, also when all else is well.
-    pub(crate) fn fate_of_work(&self, tasks: usize) -> Fate {
+    /// Draws the delivery of a claim, a renewal or a finish. A starved store adds its time to each of them, also
+    /// after the faults have stopped.
+    pub(crate) fn delivery_of_work(&self, tasks: usize) -> Delivery {
         let starved = self.network.plan.starved;
-        let fate = self.fate(tasks);
+        let delivery = self.delivery(tasks);
         if starved == 0 {
-            return fate;
+            return delivery;
         }
         self.network.count("calls of a starved store");
-        Fate {
-            there: fate.there.map(|there| there + starved / 2),
-            back: fate.back + starved.div_ceil(2),
-            ..fate
+        Delivery {
+            request_delay: delivery.request_delay.map(|delay| delay + starved / 2),
+            reply_delay: delivery.reply_delay + starved.div_ceil(2),
+            ..delivery
         }
     }
 
@@ -158,77 +161,80 @@ impl Line {
         }
     }
 
-    /// Notes that a request arrives at the store.
-    pub(crate) fn arrives(&self, request: u64) {
+    /// Counts a request that arrives after a later one.
+    pub(crate) fn request_arrives(&self, request: u64) {
         if self.arrived.fetch_max(request, Ordering::Relaxed) > request {
             self.network.count("requests out of order");
         }
     }
 
-    /// How long it takes until the line is whole again.
-    pub(crate) fn held_up(&self) -> Millis {
+    /// Returns the time until the current partition ends; 0 if there is none.
+    pub(crate) fn partitioned_for(&self) -> Millis {
         let now = self.network.time.now();
-        let cut = self
+        let current = self
             .partitions
             .iter()
             .filter(|(from, to)| (*from..*to).contains(&now));
-        cut.map(|(_, to)| to - now).max().unwrap_or_default()
+        current.map(|(_, to)| to - now).max().unwrap_or_default()
     }
 
-    /// Tells the worker that tasks of these kinds may be due, and that these are to be stopped.
-    pub(crate) fn ring(self: &Arc<Self>, kinds: &[Arc<str>], stopped: &[TaskId]) {
-        let number = self.rung.fetch_add(1, Ordering::Relaxed);
-        let rng = &mut dice(self.network.seed, &[3, self.code(), number]);
+    /// Notifies the node that tasks of these kinds may be due, and that these tasks are to be stopped.
+    pub(crate) fn notify(self: &Arc<Self>, kinds: &[Arc<str>], stopped: &[TaskId]) {
+        let number = self.wakeups.fetch_add(1, Ordering::Relaxed);
+        let rng = &mut rng_for(self.network.seed, &[3, self.rng_purpose(), number]);
         let plan = &self.network.plan;
-        let delay = rng.u64(..=plan.ring_delay) + self.held_up();
-        let lost = happens(rng, plan.lose_ring) && !self.network.is_quiet();
+        let delay = rng.u64(..=plan.wakeup_delay) + self.partitioned_for();
+        let lost = happens(rng, plan.lose_wakeup) && !self.network.is_healed();
         if lost || self.network.broken == Some(Broken::WakeUpsLost) {
             self.network.count("wake-ups lost");
             return;
         }
-        let (line, kinds, stopped) = (Arc::downgrade(self), kinds.to_vec(), stopped.to_vec());
+        let (connection, kinds, stopped) = (Arc::downgrade(self), kinds.to_vec(), stopped.to_vec());
         tokio::spawn(async move {
             sleep(Duration::from_millis(delay)).await;
-            if let Some(line) = line.upgrade() {
+            if let Some(connection) = connection.upgrade() {
                 for kind in &kinds {
-                    line.notifier.notify_due(kind);
+                    connection.notifier.notify_due(kind);
                 }
                 if !stopped.is_empty() {
-                    line.notifier.notify_stopped(&stopped);
+                    connection.notifier.notify_stopped(&stopped);
                 }
             }
         });
     }
 
-    fn code(&self) -> u64 {
-        match self.who {
-            Who::Client => 0,
-            Who::Worker(place, life) => (place as u64 + 1) << 32 | u64::from(life),
+    /// Returns a number that is different for each process.
+    fn rng_purpose(&self) -> u64 {
+        match self.node {
+            NodeId::Client => 0,
+            NodeId::Worker(index, restarts) => (index as u64 + 1) << 32 | u64::from(restarts),
         }
     }
 }
 
-/// What a store does that may lose a wake-up: it looks by itself now and then.
-async fn poll(line: std::sync::Weak<Line>, every: Millis) {
+/// Wakes the subscribers at an interval, as a store does whose wake-ups may be lost.
+async fn poll(connection: Weak<Connection>, interval: Millis) {
     loop {
-        sleep(Duration::from_millis(every)).await;
-        let Some(line) = line.upgrade() else { return };
-        if line.held_up() == 0 && line.network.broken != Some(Broken::WakeUpsLost) {
-            line.notifier.notify_all();
+        sleep(Duration::from_millis(interval)).await;
+        let Some(connection) = connection.upgrade() else {
+            return;
+        };
+        if connection.partitioned_for() == 0 && connection.network.broken != Some(Broken::WakeUpsLost) {
+            connection.notifier.notify_all();
         }
     }
 }
 
-impl Fate {
-    fn good(there: Millis, back: Millis) -> Self {
+impl Delivery {
+    fn without_faults(request_delay: Millis, reply_delay: Millis) -> Self {
         Self {
-            there: Some(there),
-            refused: false,
-            failed: false,
-            part: usize::MAX,
+            request_delay: Some(request_delay),
+            fails_before: false,
+            fails_after: false,
+            max_written: usize::MAX,
             reply_lost: false,
-            back,
-            repeated: None,
+            reply_delay,
+            duplicate_after: None,
         }
     }
 }

@@ -1,28 +1,28 @@
-//! What happens in a simulation: drawn from its seed before it begins, so that parts of it can be left out.
+//! The plan of a simulation. It is drawn from the seed in advance, so that shrinking can leave out parts of it.
 
 use fastrand::Rng;
 
 use super::broken::Broken;
 use super::clock::{Millis, Skew};
-use super::dice::{dice, happens};
-use super::life::When;
+use super::process::Trigger;
+use super::rng::{happens, rng_for};
 use super::tasks::{End, Kind, Script};
 
-/// Everything that a simulation does, but for the luck of single messages, which follows from the seed too.
+/// The events of a simulation, except for the delivery of single messages, which is drawn from the seed later.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(crate) seed: u64,
-    /// Other luck for single messages: what is left of a plan may need it to go wrong again.
-    pub(crate) luck: u64,
+    /// Selects other deliveries of the messages. A shrunk plan may violate the invariant only with some of them.
+    pub(crate) delivery: u64,
     pub(crate) heartbeat: Millis,
-    /// When the faults stop.
+    /// The time at which the faults stop.
     pub(crate) lasts: Millis,
     pub(crate) workers: Vec<WorkerPlan>,
-    /// The clock of whoever creates tasks.
+    /// The clock of the client.
     pub(crate) client: Skew,
     pub(crate) tasks: Vec<TaskPlan>,
-    pub(crate) orders: Vec<Order>,
-    pub(crate) troubles: Vec<Trouble>,
+    pub(crate) client_actions: Vec<PlannedAction>,
+    pub(crate) faults: Vec<PlannedFault>,
     pub(crate) network: NetworkPlan,
 }
 
@@ -33,20 +33,20 @@ pub(crate) struct WorkerPlan {
     pub(crate) skew: Skew,
 }
 
-/// One task that somebody creates.
+/// One task that the client creates.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskPlan {
     pub(crate) number: u32,
     pub(crate) kind: Kind,
     pub(crate) created: Millis,
-    /// How long after its creation it is due.
+    /// The time from its creation until it is due.
     pub(crate) delay: Millis,
     pub(crate) key: Option<u32>,
     pub(crate) script: Script,
     pub(crate) rule: Option<RulePlan>,
 }
 
-/// A generator's rule: so many occurrences, so many seconds apart.
+/// A generator's rule: `count` occurrences, `every` seconds apart.
 #[derive(Clone, Debug)]
 pub(crate) struct RulePlan {
     pub(crate) every: u32,
@@ -54,72 +54,76 @@ pub(crate) struct RulePlan {
     pub(crate) missed: oncetask::Missed,
 }
 
-/// Something that somebody asks for from outside.
+/// A request of the client for an existing task.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Order {
+pub(crate) struct PlannedAction {
     pub(crate) task: u32,
     pub(crate) at: Millis,
-    pub(crate) what: Ask,
+    pub(crate) action: ClientAction,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
+pub(crate) enum ClientAction {
     CreateAgain,
     Cancel,
     Delete,
-    /// So long after it was seen to be done.
+    /// Reset the task this long after it is done.
     ResetOnceDone(Millis),
 }
 
-/// Something that befalls a worker.
+/// A fault of a worker.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Trouble {
+pub(crate) struct PlannedFault {
     pub(crate) worker: usize,
     pub(crate) at: Millis,
-    pub(crate) what: Blow,
+    pub(crate) fault: Fault,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Blow {
-    /// Frozen at the end of one of its next polls.
-    Freeze { when: When, lasts: Millis },
-    /// Killed at the end of one of its next polls, and started again.
-    Kill { when: When, down: Millis },
-    /// Told to stop, with grace, and started again.
-    Stop { down: Millis },
-    /// Cut off from the store.
+pub(crate) enum Fault {
+    /// The process freezes after one of its next polls.
+    Freeze { trigger: Trigger, lasts: Millis },
+    /// The process crashes after one of its next polls, and restarts after `downtime`.
+    Crash { trigger: Trigger, downtime: Millis },
+    /// The worker shuts down gracefully, and restarts after `downtime`.
+    Shutdown { downtime: Millis },
+    /// No message passes between the worker and the store.
     Partition { lasts: Millis },
 }
 
-/// How bad the way to the store is. Chances are in thousandths.
+/// The faults of the network. Probabilities are in thousandths.
 #[derive(Clone, Debug)]
 pub(crate) struct NetworkPlan {
-    /// How long a message takes at least and at most, when nothing is wrong.
+    /// The shortest and the longest time of a message that is not slow.
     pub(crate) latency: (Millis, Millis),
-    /// How long a caller waits for an answer.
+    /// The time after which a caller gives up waiting for a reply.
     pub(crate) deadline: Millis,
     pub(crate) slow: u32,
+    /// The longest extra time of a slow message.
     pub(crate) slow_by: Millis,
     pub(crate) lose_request: u32,
     pub(crate) lose_reply: u32,
-    pub(crate) repeat: u32,
+    pub(crate) duplicate: u32,
+    /// An error before the write.
     pub(crate) fail_before: u32,
+    /// An error after the write.
     pub(crate) fail_after: u32,
-    pub(crate) ring_delay: Millis,
-    pub(crate) lose_ring: u32,
-    /// How often the store looks by itself, where rings may be lost.
+    /// The longest time of a wake-up.
+    pub(crate) wakeup_delay: Millis,
+    pub(crate) lose_wakeup: u32,
+    /// The interval at which the store wakes its subscribers without a reason, if wake-ups may be lost.
     pub(crate) poll: Option<Millis>,
-    /// Whether the store lets workers claim ahead, as one does whose workers are all on one machine.
-    pub(crate) ahead: bool,
-    /// How long the store takes for what workers ask of it: about a heartbeat where it is starved, which never ends.
+    /// Whether the store allows prefetching.
+    pub(crate) prefetch: bool,
+    /// The extra time of every claim, renewal and finish; about a heartbeat if the store is starved for good.
     pub(crate) starved: Millis,
 }
 
 impl Plan {
-    /// The plan of a seed.
+    /// Returns the plan of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        let rng = &mut dice(seed, &[1]);
+        let rng = &mut rng_for(seed, &[1]);
         let heartbeat = [1_000, 2_000, 4_000, 10_000][rng.usize(..4)];
         let lasts = heartbeat * rng.u64(4..12);
         let workers = (0..rng.usize(1..5))
@@ -135,27 +139,27 @@ impl Plan {
                 band,
                 ..Skew::default()
             },
-            orders: orders(rng, &tasks, lasts),
-            troubles: troubles(rng, workers.len(), heartbeat, lasts),
+            client_actions: client_actions(rng, &tasks, lasts),
+            faults: faults(rng, workers.len(), heartbeat, lasts),
             network: network(rng, heartbeat),
             seed,
-            luck: 0,
+            delivery: 0,
             heartbeat,
             lasts,
             workers,
             tasks,
         };
-        let rng = &mut dice(seed, &[2]);
+        let rng = &mut rng_for(seed, &[2]);
         let plan = if rng.u8(..5) == 0 {
             plan.on_one_machine(rng)
         } else {
             plan
         };
-        plan.perhaps_starved(&mut dice(seed, &[4]))
+        plan.perhaps_starved(&mut rng_for(seed, &[4]))
     }
 
-    /// In some seeds with a store that needs as long for a claim as leases last to begin with. Not longer than the
-    /// shortest attempt may take: that is counted from the claim.
+    /// Starves the store in one seed of eight: a claim then takes as long as the initial lease. It takes less than
+    /// the shortest maximum duration of an attempt, which is counted from the claim.
     fn perhaps_starved(mut self, rng: &mut Rng) -> Self {
         if rng.u8(..8) == 0 {
             self.network.starved = rng.u64(self.heartbeat * 9 / 10..self.heartbeat * 5 / 4);
@@ -163,14 +167,14 @@ impl Plan {
         self
     }
 
-    /// The same with a single clock, and so many tasks that are done at once that workers claim ahead.
+    /// Gives every node the same clock, and adds so many tasks with short handlers that workers prefetch.
     fn on_one_machine(mut self, rng: &mut Rng) -> Self {
-        self.network.ahead = true;
+        self.network.prefetch = true;
         self.client = Skew::default();
         for worker in &mut self.workers {
             worker.skew = Skew::default();
         }
-        let first = self.tasks.len().try_into().expect("a plan is short");
+        let first = self.tasks.len().try_into().expect("a plan has few tasks");
         for number in first..first + rng.u32(60..160) {
             let mut task = task(rng, number, self.heartbeat, self.lasts);
             task.created = rng.u64(..self.lasts / 4);
@@ -182,7 +186,7 @@ impl Plan {
         self
     }
 
-    /// The plan without a guard that is a matter of the plan.
+    /// Removes the missing guard from the plan, if it is a guard of the plan.
     pub(crate) fn without(mut self, broken: Option<Broken>) -> Self {
         if broken == Some(Broken::ClocksTooFarApart) {
             for skew in self.workers.iter_mut().map(|worker| &mut worker.skew) {
@@ -193,19 +197,19 @@ impl Plan {
         self
     }
 
-    /// When a worker is cut off from the store.
+    /// Returns the start and the end of each partition of a worker.
     pub(crate) fn partitions(&self, worker: usize) -> Vec<(Millis, Millis)> {
-        let of_it = self.troubles.iter().filter(|trouble| trouble.worker == worker);
-        of_it
-            .filter_map(|trouble| match trouble.what {
-                Blow::Partition { lasts } => Some((trouble.at, (trouble.at + lasts).min(self.lasts))),
+        let faults = self.faults.iter().filter(|planned| planned.worker == worker);
+        faults
+            .filter_map(|planned| match planned.fault {
+                Fault::Partition { lasts } => Some((planned.at, (planned.at + lasts).min(self.lasts))),
                 _ => None,
             })
             .collect()
     }
 
-    /// How far a clock may be off: two clocks never differ by half of a lease's margin, which is a tenth of the
-    /// heartbeat.
+    /// Returns the largest error of a clock. Two clocks always differ by less than half of a lease's margin, which
+    /// is a tenth of the heartbeat.
     fn band(heartbeat: Millis) -> i64 {
         i64::try_from(heartbeat / 40).expect("a heartbeat is short") - 2
     }
@@ -273,90 +277,101 @@ fn script(rng: &mut Rng, heartbeat: Millis) -> Script {
     Script {
         step,
         steps: u32::try_from(rng.u64(..=longest) / step).expect("a script is short"),
-        listens: rng.bool(),
-        tells: rng.u8(..4) == 0,
+        obeys_cancellation: rng.bool(),
+        reports_progress: rng.u8(..4) == 0,
         ends: (0..rng.usize(..4)).map(|_| end(rng)).collect(),
-        cleanups: (0..rng.usize(..3)).map(|_| end(rng)).collect(),
+        cleanup_ends: (0..rng.usize(..3)).map(|_| end(rng)).collect(),
     }
 }
 
-fn orders(rng: &mut Rng, tasks: &[TaskPlan], lasts: Millis) -> Vec<Order> {
+fn client_actions(rng: &mut Rng, tasks: &[TaskPlan], lasts: Millis) -> Vec<PlannedAction> {
     let ([cancels, deletes, resets], again) =
         ([rng.u32(..400), rng.u32(..100), rng.u32(..400)], rng.u32(..300));
-    let mut orders = Vec::new();
+    let mut actions = Vec::new();
     for task in tasks {
         let later = |rng: &mut Rng| task.created + rng.u64(..(lasts - task.created) * 3 / 4);
-        let mut order = |rng: &mut Rng, per_mille, what: fn(&mut Rng) -> Ask| {
+        let mut perhaps = |rng: &mut Rng, per_mille, action: fn(&mut Rng) -> ClientAction| {
             if happens(rng, per_mille) {
-                let (at, what) = (later(rng), what(rng));
-                orders.push(Order {
+                let (at, action) = (later(rng), action(rng));
+                actions.push(PlannedAction {
                     task: task.number,
                     at,
-                    what,
+                    action,
                 });
             }
         };
-        order(rng, cancels, |_| Ask::Cancel);
-        order(rng, deletes, |_| Ask::Delete);
-        order(rng, resets, |rng| {
-            Ask::ResetOnceDone([0, 5, rng.u64(..3_000)][rng.usize(..3)])
+        perhaps(rng, cancels, |_| ClientAction::Cancel);
+        perhaps(rng, deletes, |_| ClientAction::Delete);
+        perhaps(rng, resets, |rng| {
+            ClientAction::ResetOnceDone([0, 5, rng.u64(..3_000)][rng.usize(..3)])
         });
-        order(rng, again, |_| Ask::CreateAgain);
+        perhaps(rng, again, |_| ClientAction::CreateAgain);
     }
-    orders
+    actions
 }
 
-fn troubles(rng: &mut Rng, workers: usize, heartbeat: Millis, lasts: Millis) -> Vec<Trouble> {
-    // Not every seed has every sort of trouble: one sort alone finds what many together cover up.
-    let sorts: [bool; 4] = std::array::from_fn(|_| rng.bool());
-    let blow = |rng: &mut Rng| {
-        let down = rng.u64(..heartbeat * 2);
+fn faults(rng: &mut Rng, workers: usize, heartbeat: Millis, lasts: Millis) -> Vec<PlannedFault> {
+    // A seed has only some types of faults, because one type alone finds errors that a mixture hides.
+    let types: [bool; 4] = std::array::from_fn(|_| rng.bool());
+    let fault = |rng: &mut Rng| {
+        let downtime = rng.u64(..heartbeat * 2);
         match rng.usize(..4) {
-            0 => Blow::Freeze {
-                when: when(rng),
+            0 => Fault::Freeze {
+                trigger: trigger(rng),
                 lasts: rng.u64(heartbeat / 10..heartbeat * 3),
             },
-            1 => Blow::Kill {
-                when: when(rng),
-                down,
+            1 => Fault::Crash {
+                trigger: trigger(rng),
+                downtime,
             },
-            2 => Blow::Stop { down },
-            _ => Blow::Partition {
+            2 => Fault::Shutdown { downtime },
+            _ => Fault::Partition {
                 lasts: rng.u64(heartbeat / 10..heartbeat * 2),
             },
         }
     };
-    let many = rng.usize(..20);
-    let drawn = (0..many).map(|_| (rng.usize(..workers), rng.u64(..lasts), blow(rng)));
+    let count = rng.usize(..20);
+    let drawn = (0..count).map(|_| (rng.usize(..workers), rng.u64(..lasts), fault(rng)));
     let drawn: Vec<_> = drawn.collect();
-    let wanted = drawn.into_iter().filter(|(.., blow)| sorts[blow.sort()]);
-    wanted
-        .map(|(worker, at, what)| Trouble { worker, at, what })
+    let chosen = drawn.into_iter().filter(|(.., fault)| types[fault.type_index()]);
+    chosen
+        .map(|(worker, at, fault)| PlannedFault { worker, at, fault })
         .collect()
 }
 
-/// After how many polls: often at once, sometimes much later.
-fn when(rng: &mut Rng) -> When {
-    let (most, births) = ([1, 8, 60][rng.usize(..3)], rng.bool());
-    let polls = rng.u32(..if births { most / 4 + 1 } else { most });
-    When { polls, births }
+/// Draws a trigger: often the next poll, sometimes a much later one.
+fn trigger(rng: &mut Rng) -> Trigger {
+    let (max_polls, spawning_only) = ([1, 8, 60][rng.usize(..3)], rng.bool());
+    let polls = rng.u32(
+        ..if spawning_only {
+            max_polls / 4 + 1
+        } else {
+            max_polls
+        },
+    );
+    Trigger { polls, spawning_only }
 }
 
-impl Blow {
-    fn sort(self) -> usize {
+impl Fault {
+    fn type_index(self) -> usize {
         match self {
             Self::Freeze { .. } => 0,
-            Self::Kill { .. } => 1,
-            Self::Stop { .. } => 2,
+            Self::Crash { .. } => 1,
+            Self::Shutdown { .. } => 2,
             Self::Partition { .. } => 3,
         }
     }
 }
 
 fn network(rng: &mut Rng, heartbeat: Millis) -> NetworkPlan {
-    let mut chance = |most: u32| if rng.bool() { rng.u32(1..most) } else { 0 };
-    let (lose_request, lose_reply, repeat) = (chance(120), chance(150), chance(150));
-    let (fail_before, fail_after, slow, lose_ring) = (chance(150), chance(120), chance(150), chance(500));
+    let mut probability = |max: u32| if rng.bool() { rng.u32(1..max) } else { 0 };
+    let (lose_request, lose_reply, duplicate) = (probability(120), probability(150), probability(150));
+    let (fail_before, fail_after, slow, lose_wakeup) = (
+        probability(150),
+        probability(120),
+        probability(150),
+        probability(500),
+    );
     let fastest = rng.u64(..3);
     NetworkPlan {
         latency: (fastest, fastest + rng.u64(1..40)),
@@ -365,13 +380,13 @@ fn network(rng: &mut Rng, heartbeat: Millis) -> NetworkPlan {
         slow_by: rng.u64(10..heartbeat * 3 / 2),
         lose_request,
         lose_reply,
-        repeat,
+        duplicate,
         fail_before,
         fail_after,
-        ring_delay: rng.u64(1..300),
-        lose_ring,
-        poll: (lose_ring > 0).then(|| rng.u64(500..5_000)),
-        ahead: false,
+        wakeup_delay: rng.u64(1..300),
+        lose_wakeup,
+        poll: (lose_wakeup > 0).then(|| rng.u64(500..5_000)),
+        prefetch: false,
         starved: 0,
     }
 }

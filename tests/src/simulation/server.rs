@@ -1,4 +1,4 @@
-//! Where requests arrive: the store itself, and who writes down what it did.
+//! The store behind the network. It executes each request as it arrives and records the result.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -15,58 +15,60 @@ use oncetask::{Task, TaskId};
 use tokio::sync::Notify;
 
 use super::clock::Millis;
-use super::history::{Op, Scribe, What, Who, Write};
-use super::network::Line;
+use super::history::{EventKind, NodeId, Op, Recorder, Write};
+use super::network::Connection;
 
-/// A request, and who sent it.
+/// The origin of a request, and its limit.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Caller {
-    pub(crate) who: Who,
-    pub(crate) called: Millis,
-    pub(crate) request: u64,
-    /// How many of the tasks of the call are done before it fails.
-    pub(crate) part: usize,
+pub(crate) struct Request {
+    pub(crate) node: NodeId,
+    /// The true time at which it was sent.
+    pub(crate) sent_at: Millis,
+    pub(crate) number: u64,
+    /// The number of tasks that are written before the request fails.
+    pub(crate) max_written: usize,
 }
 
-/// The store, which does what arrives at once.
+/// The store. A request that arrives is executed at once.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) store: Arc<dyn Store>,
-    scribe: Scribe,
-    /// The tasks as the last write left them.
+    recorder: Recorder,
+    /// Each task as the last write left it.
     tasks: Mutex<BTreeMap<TaskId, Arc<Task>>>,
-    lines: Mutex<Vec<Weak<Line>>>,
+    connections: Mutex<Vec<Weak<Connection>>>,
     requests: AtomicU64,
-    /// Tells that something was written.
+    /// Notified after every write.
     pub(crate) written: Notify,
 }
 
 impl Server {
-    pub(crate) fn new(store: Arc<dyn Store>, scribe: Scribe) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, recorder: Recorder) -> Self {
         Self {
             store,
-            scribe,
+            recorder,
             tasks: Mutex::default(),
-            lines: Mutex::default(),
+            connections: Mutex::default(),
             requests: AtomicU64::new(0),
             written: Notify::new(),
         }
     }
 
-    /// The number of the next request.
+    /// Returns the number of the next request.
     pub(crate) fn next_request(&self) -> u64 {
         self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Returns the number of requests sent so far.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Adds somebody who is told when it is worth looking.
-    pub(crate) fn connect(&self, line: &Arc<Line>) {
-        let mut lines = self.lines.lock().expect("nothing panics while it holds the lock");
-        lines.retain(|line| line.strong_count() > 0);
-        lines.push(Arc::downgrade(line));
+    /// Adds a connection, which receives wake-ups.
+    pub(crate) fn connect(&self, connection: &Arc<Connection>) {
+        let mut connections = self.connections.lock().expect("no panic while locked");
+        connections.retain(|connection| connection.strong_count() > 0);
+        connections.push(Arc::downgrade(connection));
     }
 
     pub(crate) fn is_done(&self, id: &TaskId) -> bool {
@@ -77,88 +79,84 @@ impl Server {
         self.tasks().values().all(|task| task.is_done())
     }
 
-    /// Everything that is stored.
-    pub(crate) fn everything(&self) -> Vec<Task> {
+    /// Returns every stored task.
+    pub(crate) fn all_tasks(&self) -> Vec<Task> {
         let query = Query::new(Filter::new(), usize::MAX, DateTime::<Utc>::MAX_UTC);
-        at_once(self.store.query(query)).tasks
+        immediate(self.store.query(query)).tasks
     }
 
-    /// One after the other, as a store may that promises nothing across the tasks of a call.
-    pub(crate) fn create(&self, caller: Caller, tasks: &[Task]) -> Vec<Insert> {
+    /// Creates the tasks one by one, because a store guarantees nothing across the tasks of a call.
+    pub(crate) fn create(&self, request: Request, tasks: &[Task]) -> Vec<Insert> {
         let create = |task: &Task| {
-            let insert = only(at_once(self.store.create(vec![task.clone()])));
+            let insert = only(immediate(self.store.create(vec![task.clone()])));
             let new = insert == Insert::New;
-            self.note(caller, task.id(), task.spec.created_at, Op::Create { new });
-            self.ring(std::slice::from_ref(&task.spec.kind), &[]);
+            self.record(request, task.id(), task.spec.created_at, Op::Create { new });
+            self.notify(std::slice::from_ref(&task.spec.kind), &[]);
             insert
         };
-        tasks.iter().take(caller.part).map(create).collect()
+        tasks.iter().take(request.max_written).map(create).collect()
     }
 
-    pub(crate) fn claim(&self, caller: Caller, request: &ClaimRequest) -> ClaimResponse {
-        let claimed = at_once(self.store.claim(request.clone()));
-        for claimed in claimed.claims.iter().flat_map(|claim| &claim.tasks) {
-            let lease = claimed
-                .task
-                .state
-                .lease
-                .as_ref()
-                .expect("what is claimed has a lease");
+    pub(crate) fn claim(&self, request: Request, claim: &ClaimRequest) -> ClaimResponse {
+        let response = immediate(self.store.claim(claim.clone()));
+        for claimed in response.claims.iter().flat_map(|claim| &claim.tasks) {
+            let lease = claimed.task.state.lease.as_ref();
+            let lease = lease.expect("a claimed task has a lease");
             let (token, until) = (lease.token, lease.until);
-            self.note(caller, claimed.task.id(), request.now, Op::Claim { token, until });
+            self.record(request, claimed.task.id(), claim.now, Op::Claim { token, until });
         }
-        claimed
+        response
     }
 
-    pub(crate) fn renew(&self, caller: Caller, renewals: &[Renewal], now: DateTime<Utc>) -> Vec<Renewed> {
+    pub(crate) fn renew(&self, request: Request, renewals: &[Renewal], now: DateTime<Utc>) -> Vec<Renewed> {
         let renew = |renewal: &Renewal| {
-            let answer = only(at_once(self.store.renew(vec![renewal.clone()], now)));
+            let answer = only(immediate(self.store.renew(vec![renewal.clone()], now)));
             let (token, until) = (renewal.token, renewal.until);
-            self.note(caller, &renewal.id, now, Op::Renew { token, until, answer });
+            self.record(request, &renewal.id, now, Op::Renew { token, until, answer });
             answer
         };
-        renewals.iter().take(caller.part).map(renew).collect()
+        renewals.iter().take(request.max_written).map(renew).collect()
     }
 
     pub(crate) fn finish(
         &self,
-        caller: Caller,
+        request: Request,
         finishes: &[Finish],
         now: DateTime<Utc>,
     ) -> Vec<Result<(), LeaseLost>> {
         let finish = |finish: &Finish| {
-            let answer = only(at_once(self.store.finish(vec![finish.clone()], now)));
-            let (token, verdict, accepted) = (finish.token, finish.verdict.clone(), answer.is_ok());
-            self.note(
-                caller,
-                &finish.id,
-                now,
-                Op::Finish {
-                    token,
-                    verdict,
-                    accepted,
-                },
-            );
+            let answer = only(immediate(self.store.finish(vec![finish.clone()], now)));
+            let accepted = answer.is_ok();
+            let op = Op::Finish {
+                token: finish.token,
+                verdict: finish.verdict.clone(),
+                accepted,
+            };
+            self.record(request, &finish.id, now, op);
             for spawned in finish.spawn.iter().filter(|_| accepted) {
-                self.note(caller, spawned.id(), now, Op::Spawn);
+                self.record(request, spawned.id(), now, Op::Spawn);
             }
             let kind = self.tasks().get(&finish.id).map(|task| task.spec.kind.clone());
-            self.ring(kind.as_slice(), &[]);
+            self.notify(kind.as_slice(), &[]);
             answer
         };
-        finishes.iter().take(caller.part).map(finish).collect()
+        finishes.iter().take(request.max_written).map(finish).collect()
     }
 
     pub(crate) fn change(
         &self,
-        caller: Caller,
+        request: Request,
         ids: &[TaskId],
         action: &Action,
         now: DateTime<Utc>,
     ) -> Vec<Change> {
         let change = |id: &TaskId| {
             let kind = self.tasks().get(id).map(|task| task.spec.kind.clone());
-            let change = only(at_once(self.store.change(vec![id.clone()], action.clone(), now)));
+            let change = only(immediate(self.store.change(
+                vec![id.clone()],
+                action.clone(),
+                now,
+            )));
             let (op, stops) = match action {
                 Action::Cancel => (Op::Cancel(change), true),
                 Action::Reset => (Op::Reset(change), false),
@@ -166,16 +164,16 @@ impl Server {
                 Action::ReplaceRule { .. } => unreachable!("a simulation replaces no rule"),
                 other => unreachable!("unknown action: {other:?}"),
             };
-            self.note(caller, id, now, op);
+            self.record(request, id, now, op);
             let stopped = (stops && change == Change::Applied).then(|| id.clone());
-            self.ring(kind.as_slice(), stopped.as_slice());
+            self.notify(kind.as_slice(), stopped.as_slice());
             change
         };
-        ids.iter().take(caller.part).map(change).collect()
+        ids.iter().take(request.max_written).map(change).collect()
     }
 
-    fn note(&self, caller: Caller, id: &TaskId, now: DateTime<Utc>, op: Op) {
-        let after = at_once(self.store.get(vec![id.clone()]))
+    fn record(&self, request: Request, id: &TaskId, now: DateTime<Utc>, op: Op) {
+        let after = immediate(self.store.get(vec![id.clone()]))
             .pop()
             .flatten()
             .map(Arc::new);
@@ -183,46 +181,42 @@ impl Server {
             Some(after) => self.tasks().insert(id.clone(), after.clone()),
             None => self.tasks().remove(id),
         };
-        let Caller {
-            who, called, request, ..
-        } = caller;
         let write = Write {
             id: id.clone(),
             op,
             before,
             after,
-            called,
+            sent_at: request.sent_at,
             now,
-            request,
+            request: request.number,
         };
-        self.scribe.note(who, What::Write(Box::new(write)));
+        let kind = EventKind::Write(Box::new(write));
+        self.recorder.record(request.node, kind);
         self.written.notify_waiters();
     }
 
-    fn ring(&self, kinds: &[Arc<str>], stopped: &[TaskId]) {
-        let lines = self.lines.lock().expect("nothing panics while it holds the lock");
-        for line in lines.iter().filter_map(Weak::upgrade) {
-            line.ring(kinds, stopped);
+    fn notify(&self, kinds: &[Arc<str>], stopped: &[TaskId]) {
+        let connections = self.connections.lock().expect("no panic while locked");
+        for connection in connections.iter().filter_map(Weak::upgrade) {
+            connection.notify(kinds, stopped);
         }
     }
 
     fn tasks(&self) -> MutexGuard<'_, BTreeMap<TaskId, Arc<Task>>> {
-        self.tasks.lock().expect("nothing panics while it holds the lock")
+        self.tasks.lock().expect("no panic while locked")
     }
 }
 
-/// The answer for the one that was asked about.
+/// Returns the answer for the single item of a call.
 fn only<T>(answers: Vec<T>) -> T {
-    answers
-        .into_iter()
-        .next()
-        .expect("a store answers for each that it is asked for")
+    let first = answers.into_iter().next();
+    first.expect("a store answers for each item")
 }
 
-/// The answer of a store that never waits and never fails.
-pub(crate) fn at_once<T>(answer: BoxFuture<'_, T>) -> T {
+/// Returns the answer of the memory store, which never waits and never fails.
+pub(crate) fn immediate<T>(answer: BoxFuture<'_, T>) -> T {
     match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer.expect("memory does not fail"),
-        Poll::Pending => unreachable!("memory does not wait"),
+        Poll::Ready(answer) => answer.expect("the memory store does not fail"),
+        Poll::Pending => unreachable!("the memory store does not wait"),
     }
 }

@@ -6,33 +6,37 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Millis;
 
-/// The sorts of tasks.
+/// The task types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Plain,
+    /// Has a cleanup handler.
     Careful,
+    /// Has a resource key and a cleanup handler.
     Keyed,
     Grouped,
+    /// Recurs.
     Tick,
 }
 
-/// What a handler does.
+/// The behaviour of a task's handlers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Script {
-    /// It acts so often,
+    /// The number of effects of each attempt.
     pub(crate) steps: u32,
-    /// so many milliseconds apart.
+    /// The time before each effect, in milliseconds.
     pub(crate) step: Millis,
-    /// Whether it stops when it is told to.
-    pub(crate) listens: bool,
-    /// Whether it says how far it is.
-    pub(crate) tells: bool,
-    /// How its runs end, one after the other; those after the last succeed.
+    /// Whether the handler returns when it is signalled to stop.
+    pub(crate) obeys_cancellation: bool,
+    /// Whether the handler reports its progress.
+    pub(crate) reports_progress: bool,
+    /// The ends of the attempts in order. Later attempts succeed.
     pub(crate) ends: Vec<End>,
-    /// The same of its cleanup.
-    pub(crate) cleanups: Vec<End>,
+    /// The ends of the attempts of the cleanup handler in order.
+    pub(crate) cleanup_ends: Vec<End>,
 }
 
+/// The end of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum End {
     Done,
@@ -74,7 +78,7 @@ task_types!(
     Grouped "grouped" "grouped-{number}",
 );
 
-/// A task of a simulation that recurs.
+/// A recurring task of a simulation.
 #[derive(Clone, Debug, Serialize, Deserialize, OnceTask)]
 #[id("tick-{number}")]
 #[task(kind = "tick")]
@@ -93,7 +97,7 @@ impl Scripted for Tick {
     }
 }
 
-/// A task that says what its handler does.
+/// A task whose payload contains the script of its handlers.
 pub(crate) trait Scripted {
     fn script(&self) -> &Script;
 }
@@ -115,7 +119,7 @@ impl Kind {
         matches!(self, Self::Keyed | Self::Grouped | Self::Tick)
     }
 
-    /// Whether tasks of this kind are cleaned up after.
+    /// Returns whether tasks of this kind have a cleanup handler.
     pub(crate) fn cleans_up(kind: &str) -> bool {
         ["careful", "keyed"].contains(&kind)
     }

@@ -1,4 +1,4 @@
-//! The store in memory, with a guard missing.
+//! The memory store with one guard removed.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -15,32 +15,35 @@ use oncetask::{Task, TaskId};
 use tokio::time::Instant;
 
 use super::Broken;
-use crate::simulation::server::at_once;
+use crate::simulation::server::immediate;
 
-/// How close together two claims have to come for the second not to see the first.
+/// The time within which a second claim does not see the first.
 const RACE: Duration = Duration::from_millis(50);
 
-/// The store in memory without one of its guards; those outside the store are missing elsewhere.
+/// The memory store without one of its guards. Guards outside the store are removed elsewhere.
 #[derive(Debug)]
 pub(crate) struct BrokenStore {
-    sound: MemoryStore,
+    correct: MemoryStore,
     broken: Broken,
     memory: Mutex<Memory>,
 }
 
-/// What a guard has to remember for doing the wrong thing.
+/// The past events that the faults need.
 #[derive(Debug, Default)]
 struct Memory {
+    /// The tokens of ended claims.
     ended: HashSet<LeaseToken>,
+    /// The last lease of each task that ended.
     leases: HashMap<TaskId, Lease>,
+    /// The claims of the last [`RACE`].
     recent: Vec<(Instant, ClaimedTask)>,
     count: u64,
 }
 
 impl BrokenStore {
-    pub(crate) fn new(sound: MemoryStore, broken: Broken) -> Self {
+    pub(crate) fn new(correct: MemoryStore, broken: Broken) -> Self {
         Self {
-            sound,
+            correct,
             broken,
             memory: Mutex::default(),
         }
@@ -51,138 +54,153 @@ impl BrokenStore {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory
-            .lock()
-            .expect("nothing panics while it holds the lock")
+        self.memory.lock().expect("no panic while locked")
     }
 
-    /// Every third time.
-    fn now_and_then(&self) -> bool {
+    /// Returns true on every third call.
+    fn every_third_time(&self) -> bool {
         let mut memory = self.memory();
         memory.count += 1;
         memory.count.is_multiple_of(3)
     }
 
     fn stored(&self, id: &TaskId) -> Option<Task> {
-        at_once(self.sound.get(vec![id.clone()])).pop().flatten()
+        immediate(self.correct.get(vec![id.clone()])).pop().flatten()
     }
 
     fn lease(&self, id: &TaskId) -> Option<Lease> {
         self.stored(id)?.state.lease
     }
 
-    /// Writes a task without looking at what is there.
-    fn put(&self, task: Task) {
-        at_once(
-            self.sound
-                .change(vec![task.id().clone()], Action::Delete, task.spec.created_at),
-        );
-        at_once(self.sound.create(vec![task]));
+    /// Stores a task unconditionally.
+    fn overwrite(&self, task: Task) {
+        let (ids, now) = (vec![task.id().clone()], task.spec.created_at);
+        immediate(self.correct.change(ids, Action::Delete, now));
+        immediate(self.correct.create(vec![task]));
     }
 
-    fn alter(&self, id: &TaskId, alter: impl FnOnce(&mut Task)) {
+    fn modify(&self, id: &TaskId, modify: impl FnOnce(&mut Task)) {
         if let Some(mut task) = self.stored(id) {
-            alter(&mut task);
-            self.put(task);
+            modify(&mut task);
+            self.overwrite(task);
         }
     }
 
     fn create_one(&self, task: Task) -> Insert {
         if self.is(Broken::CreateOverwrites) {
-            self.put(task);
+            self.overwrite(task);
             return Insert::New;
         }
-        if self.is(Broken::AcknowledgedTooEarly) && self.stored(task.id()).is_none() && self.now_and_then() {
+        if self.is(Broken::AcknowledgedTooEarly)
+            && self.stored(task.id()).is_none()
+            && self.every_third_time()
+        {
             return Insert::New;
         }
-        let mut inserts = at_once(self.sound.create(vec![task]));
+        let mut inserts = immediate(self.correct.create(vec![task]));
         inserts.pop().expect("one answer for one task")
     }
 
     fn claim_now(&self, request: &ClaimRequest) -> ClaimResponse {
-        let mut claimed = at_once(self.sound.claim(request.clone()));
+        let mut response = immediate(self.correct.claim(request.clone()));
         match self.broken {
-            Broken::ClaimWithoutPrecondition => self.claim_again(request, &mut claimed),
-            Broken::KeyCheckOutsideTheWrite => self.claim_beside(request, &mut claimed),
-            Broken::GroupLeasesItsFirst => {
-                for second in claimed.claims.iter().flat_map(|claim| claim.tasks.iter().skip(1)) {
-                    self.alter(second.task.id(), |task| task.state.lease = None);
+            Broken::ClaimWithoutPrecondition => self.claim_claimed_tasks(request, &mut response),
+            Broken::KeyCheckOutsideTheWrite => self.claim_other_tasks_of_claimed_keys(request, &mut response),
+            Broken::GroupLeasesOnlyItsFirst => {
+                for other in response
+                    .claims
+                    .iter()
+                    .flat_map(|claim| claim.tasks.iter().skip(1))
+                {
+                    self.modify(other.task.id(), |task| task.state.lease = None);
                 }
             }
-            Broken::SilentDeathNotCounted => {
-                for silent in claimed.claims.iter_mut().flat_map(|claim| &mut claim.tasks) {
-                    if std::mem::take(&mut silent.orphaned) {
-                        silent.task.state.errors.pop();
-                        silent.task.state.attempts = silent.task.state.attempts.saturating_sub(1);
-                        self.put(silent.task.clone());
-                    }
+            Broken::OrphanNotCounted => {
+                for claimed in response.claims.iter_mut().flat_map(|claim| &mut claim.tasks) {
+                    self.uncount_orphan(claimed);
                 }
             }
             Broken::CancelledRunsAgain => {
-                for cancelled in claimed.claims.iter_mut().flat_map(|claim| &mut claim.tasks) {
-                    if let (Some(_), Some(lease)) =
-                        (cancelled.task.state.cancelled_at, &mut cancelled.task.state.lease)
-                        && self.now_and_then()
-                    {
-                        lease.phase = Phase::Run;
-                        self.put(cancelled.task.clone());
-                    }
+                for claimed in response.claims.iter_mut().flat_map(|claim| &mut claim.tasks) {
+                    self.run_if_cancelled(claimed);
                 }
             }
-            Broken::NextDueForgotten => claimed.next_due.fill(None),
+            Broken::NextDueMissing => response.next_due.fill(None),
             _ => {}
         }
-        let claims = claimed.claims.iter().flat_map(|claim| &claim.tasks);
+        let claimed = response.claims.iter().flat_map(|claim| &claim.tasks);
         let now = Instant::now();
         let mut memory = self.memory();
-        memory.recent.extend(claims.map(|claimed| (now, claimed.clone())));
+        memory
+            .recent
+            .extend(claimed.map(|claimed| (now, claimed.clone())));
         memory.recent.retain(|(at, _)| *at + RACE >= now);
-        claimed
+        response
     }
 
-    /// Where there is room, what others were given a moment ago.
-    fn claim_again(&self, request: &ClaimRequest, claimed: &mut ClaimResponse) {
+    fn uncount_orphan(&self, claimed: &mut ClaimedTask) {
+        if std::mem::take(&mut claimed.orphaned) {
+            claimed.task.state.errors.pop();
+            claimed.task.state.attempts = claimed.task.state.attempts.saturating_sub(1);
+            self.overwrite(claimed.task.clone());
+        }
+    }
+
+    fn run_if_cancelled(&self, claimed: &mut ClaimedTask) {
+        let state = &mut claimed.task.state;
+        if let (Some(_), Some(lease)) = (state.cancelled_at, &mut state.lease)
+            && self.every_third_time()
+        {
+            lease.phase = Phase::Run;
+            self.overwrite(claimed.task.clone());
+        }
+    }
+
+    /// Claims tasks again that another worker claimed within [`RACE`].
+    fn claim_claimed_tasks(&self, request: &ClaimRequest, response: &mut ClaimResponse) {
         for before in self.recent(Instant::now()) {
-            let Some((place, demand)) = room(request, claimed, before.task.kind()) else {
+            let Some((index, demand)) = unmet_demand(request, response, before.task.kind()) else {
                 continue;
             };
-            let lease = before.task.state.lease.as_ref().expect("it was claimed");
-            if self
-                .lease(before.task.id())
-                .is_none_or(|now| now.token != lease.token)
-            {
+            let lease = before.task.state.lease.as_ref();
+            let lease = lease.expect("a claimed task has a lease");
+            let is_active = |now: Lease| now.token == lease.token;
+            if !self.lease(before.task.id()).is_some_and(is_active) {
                 continue;
             }
             let mut task = before.task.clone();
-            task.state.lease = Some(another(request, demand, lease.phase));
-            self.put(task.clone());
-            let again = ClaimedTask::new(task, before.orphaned);
-            claimed.claims.push(Claim::new(place, vec![again]));
+            task.state.lease = Some(new_lease(request, demand, lease.phase));
+            self.overwrite(task.clone());
+            let claimed = ClaimedTask::new(task, before.orphaned);
+            response.claims.push(Claim::new(index, vec![claimed]));
         }
     }
 
-    /// Where there is room, other tasks of the keys that others were given a moment ago.
-    fn claim_beside(&self, request: &ClaimRequest, claimed: &mut ClaimResponse) {
+    /// Claims other tasks of the resource keys that another worker claimed within [`RACE`].
+    fn claim_other_tasks_of_claimed_keys(&self, request: &ClaimRequest, response: &mut ClaimResponse) {
         for before in self.recent(Instant::now()) {
             let Some(key) = before.task.spec.held_key() else {
                 continue;
             };
             let filter = Filter::new().kind(before.task.kind()).resource_key(key.as_str());
             let query = Query::new(filter, usize::MAX, request.now);
-            let free = at_once(self.sound.query(query)).tasks.into_iter().find(|task| {
-                task.state.lease.is_none()
-                    && task.spec.held_key().is_some()
-                    && transition::is_due(&task.state, request.now)
-            });
-            let (Some(mut task), Some((place, demand))) = (free, room(request, claimed, before.task.kind()))
-            else {
+            let due = immediate(self.correct.query(query))
+                .tasks
+                .into_iter()
+                .find(|task| {
+                    task.state.lease.is_none()
+                        && task.spec.held_key().is_some()
+                        && transition::is_due(&task.state, request.now)
+                });
+            let demand = unmet_demand(request, response, before.task.kind());
+            let (Some(mut task), Some((index, demand))) = (due, demand) else {
                 continue;
             };
-            let lease = another(request, demand, transition::next_phase(&task.state));
+            let lease = new_lease(request, demand, transition::next_phase(&task.state));
             transition::claim(&mut task, lease, request.now);
-            self.put(task.clone());
-            let free = ClaimedTask::new(task, false);
-            claimed.claims.push(Claim::new(place, vec![free]));
+            self.overwrite(task.clone());
+            let claimed = ClaimedTask::new(task, false);
+            response.claims.push(Claim::new(index, vec![claimed]));
         }
     }
 
@@ -198,12 +216,12 @@ impl BrokenStore {
         } else {
             now
         };
-        let renewed = at_once(self.sound.renew(vec![renewal.clone()], now));
-        let renewed = *renewed.first().expect("one answer for one extension");
+        let renewed = immediate(self.correct.renew(vec![renewal.clone()], now));
+        let renewed = *renewed.first().expect("one answer for one renewal");
         if let (Renewed::Held | Renewed::Cancelled, Some(until), true) =
             (renewed, renewal.until, self.is(Broken::StaleRenewalShortens))
         {
-            self.alter(&renewal.id, |task| {
+            self.modify(&renewal.id, |task| {
                 if let Some(lease) = &mut task.state.lease {
                     lease.until = until;
                 }
@@ -215,29 +233,30 @@ impl BrokenStore {
     fn finish_one(&self, mut finish: Finish, now: DateTime<Utc>) -> Result<(), LeaseLost> {
         let lease = self.lease(&finish.id);
         if let Some(lease) = &lease {
-            let again = self.is(Broken::RetryNotRecognised) && self.memory().ended.contains(&finish.token);
-            if self.is(Broken::CompletionWithoutToken) || again {
+            let is_repeated =
+                self.is(Broken::RetryNotRecognised) && self.memory().ended.contains(&finish.token);
+            if self.is(Broken::CompletionWithoutToken) || is_repeated {
                 finish.token = lease.token;
             }
         }
-        if self.is(Broken::OccurrenceIdsByChance) {
+        if self.is(Broken::RandomOccurrenceIds) {
             for mut task in finish.spawn.drain(..) {
                 task.spec.id = TaskId::new(format!("{}#{:x}", task.id(), fastrand::u32(..)));
-                at_once(self.sound.create(vec![task]));
+                immediate(self.correct.create(vec![task]));
             }
         }
         if matches!(finish.verdict, Verdict::Advance { .. })
-            && self.is(Broken::TurnInTwoWrites)
-            && self.now_and_then()
+            && self.is(Broken::AdvanceInTwoWrites)
+            && self.every_third_time()
         {
             finish.spawn.clear();
         }
-        if self.is(Broken::CleanupForgotten) {
+        if self.is(Broken::CleanupSkipped) {
             finish.cleanup = false;
         }
         let (id, token) = (finish.id.clone(), finish.token);
-        let answer = at_once(self.sound.finish(vec![finish], now)).pop();
-        let answer = answer.expect("one answer for one end");
+        let answer = immediate(self.correct.finish(vec![finish], now)).pop();
+        let answer = answer.expect("one answer for one finish");
         if answer.is_ok() {
             let mut memory = self.memory();
             memory.ended.insert(token);
@@ -247,18 +266,18 @@ impl BrokenStore {
     }
 
     fn change_one(&self, id: &TaskId, action: &Action, now: DateTime<Utc>) -> Change {
-        let change = at_once(self.sound.change(vec![id.clone()], action.clone(), now)).pop();
+        let change = immediate(self.correct.change(vec![id.clone()], action.clone(), now)).pop();
         let change = change.expect("one answer for one change");
         if change != Change::Applied {
             return change;
         }
         match action {
-            Action::Cancel if self.is(Broken::CleanupBesideTheHandler) => {
-                self.alter(id, |task| task.state.lease = None);
+            Action::Cancel if self.is(Broken::CleanupDuringTheHandler) => {
+                self.modify(id, |task| task.state.lease = None);
             }
             Action::Reset if self.is(Broken::ResetKeepsTheLease) => {
                 let lease = self.memory().leases.get(id).cloned();
-                self.alter(id, |task| task.state.lease = lease);
+                self.modify(id, |task| task.state.lease = lease);
             }
             _ => {}
         }
@@ -266,20 +285,20 @@ impl BrokenStore {
     }
 }
 
-/// The demand that has room for another task of a kind.
-fn room<'a>(request: &'a ClaimRequest, claimed: &ClaimResponse, kind: &str) -> Option<(usize, &'a Demand)> {
+/// Returns the first demand for this kind that asks for more claims than the response contains, with its index.
+fn unmet_demand<'a>(
+    request: &'a ClaimRequest,
+    response: &ClaimResponse,
+    kind: &str,
+) -> Option<(usize, &'a Demand)> {
     let mut demands = request.demands.iter().enumerate();
-    demands.find(|(place, demand)| {
-        let taken = claimed
-            .claims
-            .iter()
-            .filter(|claim| claim.demand == *place)
-            .count();
-        demand.kinds.iter().any(|name| name == kind) && taken < demand.max_claims
+    demands.find(|(index, demand)| {
+        let claims = response.claims.iter().filter(|claim| claim.demand == *index);
+        demand.kinds.iter().any(|name| name == kind) && claims.count() < demand.max_claims
     })
 }
 
-fn another(request: &ClaimRequest, demand: &Demand, phase: Phase) -> Lease {
+fn new_lease(request: &ClaimRequest, demand: &Demand, phase: Phase) -> Lease {
     let until = request.now + demand.lease;
     Lease::new(LeaseToken::random(), until, request.owner.clone(), phase)
 }
@@ -290,11 +309,11 @@ fn ready<'a, T: Send + 'a>(answer: T) -> BoxFuture<'a, T> {
 
 impl Store for BrokenStore {
     fn address(&self) -> &str {
-        self.sound.address()
+        self.correct.address()
     }
 
     fn env(&self) -> &str {
-        self.sound.env()
+        self.correct.env()
     }
 
     fn create(&self, tasks: Vec<Task>) -> BoxFuture<'_, Vec<Insert>> {
@@ -302,19 +321,19 @@ impl Store for BrokenStore {
     }
 
     fn get(&self, ids: Vec<TaskId>) -> BoxFuture<'_, Vec<Option<Task>>> {
-        self.sound.get(ids)
+        self.correct.get(ids)
     }
 
     fn query(&self, query: Query) -> BoxFuture<'_, Page> {
-        self.sound.query(query)
+        self.correct.query(query)
     }
 
     fn count(&self, filter: Filter, now: DateTime<Utc>) -> BoxFuture<'_, u64> {
-        self.sound.count(filter, now)
+        self.correct.count(filter, now)
     }
 
     fn kinds(&self) -> BoxFuture<'_, Vec<String>> {
-        self.sound.kinds()
+        self.correct.kinds()
     }
 
     fn claim(&self, request: ClaimRequest) -> BoxFuture<'_, ClaimResponse> {
@@ -322,21 +341,13 @@ impl Store for BrokenStore {
     }
 
     fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Renewed>> {
-        ready(
-            renewals
-                .iter()
-                .map(|renewal| self.renew_one(renewal, now))
-                .collect(),
-        )
+        let renew = |renewal| self.renew_one(renewal, now);
+        ready(renewals.iter().map(renew).collect())
     }
 
     fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Result<(), LeaseLost>>> {
-        ready(
-            finishes
-                .into_iter()
-                .map(|finish| self.finish_one(finish, now))
-                .collect(),
-        )
+        let finish = |finish| self.finish_one(finish, now);
+        ready(finishes.into_iter().map(finish).collect())
     }
 
     fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Change>> {
@@ -344,6 +355,6 @@ impl Store for BrokenStore {
     }
 
     fn subscribe(&self, topic: Topic) -> Subscription {
-        self.sound.subscribe(topic)
+        self.correct.subscribe(topic)
     }
 }

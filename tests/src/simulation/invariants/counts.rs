@@ -1,48 +1,49 @@
-//! What a task says of its attempts.
+//! The invariant that a task's attempts, errors and completions add up.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use oncetask::Task;
 use oncetask::task::transition::{Change, Phase, Verdict};
 
-use super::{Breach, writes};
+use super::{Finding, writes};
 use crate::simulation::history::{History, Op, Write};
 use crate::simulation::plan::Plan;
 
-/// What was counted since the task's beginning: of its handler, and of its cleanup handler.
+/// The counts of one phase since the task was created or reset.
 #[derive(Clone, Copy, Default)]
-struct Counted {
+struct Counts {
     attempts: u32,
     completions: u32,
 }
 
-pub(super) fn attempts_and_errors_add_up(history: &History, _: &Plan) -> Option<Breach> {
-    let mut counted = HashMap::<_, [Counted; 2]>::new();
-    writes(history).find_map(|(place, _, write)| {
+pub(super) fn attempts_and_errors_add_up(history: &History, _: &Plan) -> Option<Finding> {
+    let mut tasks = HashMap::<_, [Counts; 2]>::new();
+    writes(history).find_map(|(index, _, write)| {
         let task = write
             .after
             .as_deref()
             .filter(|task| task.spec.recurrence.is_none());
         let Some(task) = task else {
-            counted.remove(&write.id);
+            tasks.remove(&write.id);
             return None;
         };
-        let counts = counted.entry(&write.id).or_default();
+        let counts = tasks.entry(&write.id).or_default();
         count(counts, write);
-        let wrong = [Phase::Run, Phase::Cleanup]
+        let difference = [Phase::Run, Phase::Cleanup]
             .into_iter()
-            .find_map(|phase| wrong(task, phase, counts[place_of(phase)]));
-        wrong.map(|what| Breach::of(place, &write.id, format!("`{}`: {what}", write.id)))
+            .find_map(|phase| difference(task, phase, counts[phase_index(phase)]));
+        difference.map(|text| Finding::new(index, &write.id, format!("`{}`: {text}", write.id)))
     })
 }
 
-fn count(counts: &mut [Counted; 2], write: &Write) {
-    let phase =
-        |task: &Option<std::sync::Arc<Task>>| Some(place_of(task.as_ref()?.state.lease.as_ref()?.phase));
+fn count(counts: &mut [Counts; 2], write: &Write) {
+    let leased_phase =
+        |task: &Option<Arc<Task>>| Some(phase_index(task.as_ref()?.state.lease.as_ref()?.phase));
     match &write.op {
         Op::Reset(Change::Applied) | Op::Create { new: true } => *counts = Default::default(),
         Op::Claim { .. } => {
-            if let Some(phase) = phase(&write.after) {
+            if let Some(phase) = leased_phase(&write.after) {
                 counts[phase].attempts += 1;
             }
         }
@@ -51,7 +52,9 @@ fn count(counts: &mut [Counted; 2], write: &Write) {
             accepted: true,
             ..
         } => {
-            let Some(phase) = phase(&write.before) else { return };
+            let Some(phase) = leased_phase(&write.before) else {
+                return;
+            };
             match verdict {
                 Verdict::Complete(_) => counts[phase].completions += 1,
                 Verdict::Exhausted | Verdict::Snooze { .. } | Verdict::Release | Verdict::Defer { .. } => {
@@ -68,17 +71,17 @@ fn count(counts: &mut [Counted; 2], write: &Write) {
     }
 }
 
-/// Each attempt completed, left an error, or goes on.
-fn wrong(task: &Task, phase: Phase, counted: Counted) -> Option<String> {
+/// Every attempt completed, left an error, or is under way. Returns a text if the numbers do not say so.
+fn difference(task: &Task, phase: Phase, counts: Counts) -> Option<String> {
     let state = &task.state;
     let attempts = match phase {
         Phase::Run => state.attempts,
         Phase::Cleanup => state.cleanup_attempts,
     };
-    if attempts != counted.attempts {
+    if attempts != counts.attempts {
         return Some(format!(
-            "it says {attempts} attempts ({phase:?}), and {} were claimed",
-            counted.attempts
+            "the task has {attempts} attempts ({phase:?}), and {} claims count",
+            counts.attempts
         ));
     }
     let errors = state
@@ -86,14 +89,16 @@ fn wrong(task: &Task, phase: Phase, counted: Counted) -> Option<String> {
         .iter()
         .filter(|error| error.cleanup == (phase == Phase::Cleanup))
         .count();
-    let held = u32::from(state.lease.as_ref().is_some_and(|lease| lease.phase == phase));
-    let sum = u32::try_from(errors).expect("errors are few") + counted.completions + held;
+    let leased = u32::from(state.lease.as_ref().is_some_and(|lease| lease.phase == phase));
+    let sum = u32::try_from(errors).expect("errors are few") + counts.completions + leased;
     (attempts != sum).then(|| {
-        let completions = counted.completions;
-        format!("{attempts} attempts ({phase:?}) are not {errors} errors, {completions} completions and {held} held")
+        let completions = counts.completions;
+        format!(
+            "{attempts} attempts ({phase:?}) are not {errors} errors, {completions} completions and {leased} under way"
+        )
     })
 }
 
-fn place_of(phase: Phase) -> usize {
+fn phase_index(phase: Phase) -> usize {
     usize::from(phase == Phase::Cleanup)
 }

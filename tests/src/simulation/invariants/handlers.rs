@@ -1,42 +1,42 @@
-//! What handlers do, seen from outside.
+//! Invariants of handler calls and their effects.
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use oncetask::TaskId;
 use oncetask::store::Renewed;
 use oncetask::task::LeaseToken;
 use oncetask::task::transition::{Change, Phase, Verdict};
 
-use super::{Breach, writes};
+use super::{Finding, writes};
 use crate::simulation::clock::signed;
-use crate::simulation::history::{Event, History, Op, What, Who, Write};
+use crate::simulation::history::{Event, EventKind, History, NodeId, Op, Write};
 use crate::simulation::plan::Plan;
 use crate::simulation::tasks::Kind;
 
-/// The claims of the workers' lives, as the store granted them.
+/// The claims that the store granted.
 #[derive(Default)]
 struct Claims<'a> {
-    /// The token under which a worker holds a task, and when that lease ends by its own clock, in true time.
-    held: HashMap<(Who, &'a TaskId), (LeaseToken, i64)>,
+    /// The token of each claim, and the end of its lease on the node's own clock, as a true time in milliseconds.
+    granted: HashMap<(NodeId, &'a TaskId), (LeaseToken, i64)>,
 }
 
 impl<'a> Claims<'a> {
-    fn see(&mut self, event: &Event, write: &'a Write) {
-        let ends = |until: chrono::DateTime<chrono::Utc>| {
-            signed(write.called) + (until - write.now).num_milliseconds()
-        };
+    fn apply(&mut self, event: &Event, write: &'a Write) {
+        let true_end = |until: DateTime<Utc>| signed(write.sent_at) + (until - write.now).num_milliseconds();
         match write.op {
             Op::Claim { token, until } => {
-                self.held.insert((event.who, &write.id), (token, ends(until)));
+                self.granted
+                    .insert((event.node, &write.id), (token, true_end(until)));
             }
             Op::Renew {
                 token,
                 until: Some(until),
                 answer: Renewed::Held | Renewed::Cancelled,
             } => {
-                let held = self.held.get_mut(&(event.who, &write.id));
-                if let Some((_, end)) = held.filter(|(held, _)| *held == token) {
-                    *end = (*end).max(ends(until));
+                let granted = self.granted.get_mut(&(event.node, &write.id));
+                if let Some((_, end)) = granted.filter(|(granted, _)| *granted == token) {
+                    *end = (*end).max(true_end(until));
                 }
             }
             _ => {}
@@ -46,94 +46,82 @@ impl<'a> Claims<'a> {
 
 /// A call of a handler.
 struct Call<'a> {
-    who: Who,
+    node: NodeId,
     ids: &'a [TaskId],
     phase: Phase,
     tokens: Vec<Option<LeaseToken>>,
-    /// The call that began while this one had not ended, if there was one.
-    beside: Option<u64>,
+    /// A call of the same task or key that started after this one.
+    successor: Option<u64>,
     returned: Option<&'static str>,
-    over: bool,
 }
 
-/// Goes through a history with the calls that are known by then.
-fn follow<'a>(
+/// Calls `check` for each event with the claims and calls so far. Stops at the first finding.
+fn replay<'a>(
     history: &'a History,
-    mut see: impl FnMut(usize, &'a Event, &mut Claims<'a>, &mut HashMap<u64, Call<'a>>) -> Option<Breach>,
-) -> Option<Breach> {
+    mut check: impl FnMut(usize, &'a Event, &mut Claims<'a>, &mut HashMap<u64, Call<'a>>) -> Option<Finding>,
+) -> Option<Finding> {
     let (mut claims, mut calls) = (Claims::default(), HashMap::new());
-    for (place, event) in history.events.iter().enumerate() {
-        if let What::Write(write) = &event.what {
-            claims.see(event, write);
+    for (index, event) in history.events.iter().enumerate() {
+        if let EventKind::Write(write) = &event.kind {
+            claims.apply(event, write);
         }
-        if let What::Began { call, ids, phase } = &event.what {
-            let token = |id| claims.held.get(&(event.who, id)).map(|(token, _)| *token);
-            let began = Call {
-                who: event.who,
+        if let EventKind::CallStarted { call, ids, phase } = &event.kind {
+            let token = |id| claims.granted.get(&(event.node, id)).map(|(token, _)| *token);
+            let started = Call {
+                node: event.node,
                 ids,
                 phase: *phase,
                 tokens: ids.iter().map(token).collect(),
-                beside: None,
+                successor: None,
                 returned: None,
-                over: false,
             };
-            calls.insert(*call, began);
+            calls.insert(*call, started);
         }
-        let breach = see(place, event, &mut claims, &mut calls);
-        if breach.is_some() {
-            return breach;
+        let finding = check(index, event, &mut claims, &mut calls);
+        if finding.is_some() {
+            return finding;
         }
-        match event.what {
-            What::Returned { call, how } => {
-                if let Some(call) = calls.get_mut(&call) {
-                    (call.returned, call.over) = (Some(how), true);
-                }
-            }
-            What::Dropped { call } => {
-                if let Some(call) = calls.get_mut(&call) {
-                    call.over = true;
-                }
-            }
-            _ => {}
+        if let EventKind::CallReturned { call, how } = event.kind
+            && let Some(call) = calls.get_mut(&call)
+        {
+            call.returned = Some(how);
         }
     }
     None
 }
 
-/// By the clock of its own worker. A task that was deleted has no lease: its handler may say last words.
-pub(super) fn no_handler_outlives_its_lease(history: &History, _: &Plan) -> Option<Breach> {
+/// The lease ends by the clock of the handler's own node. A deleted task has no lease, and its handler may have
+/// effects until it is stopped.
+pub(super) fn no_handler_outlives_its_lease(history: &History, _: &Plan) -> Option<Finding> {
     let mut deleted = HashSet::new();
-    follow(history, |place, event, claims, calls| {
-        if let What::Write(write) = &event.what
+    replay(history, |index, event, claims, calls| {
+        if let EventKind::Write(write) = &event.kind
             && matches!(write.op, Op::Delete(Change::Applied))
         {
             deleted.insert(&write.id);
         }
-        let What::Acted { call } = event.what else {
+        let EventKind::Effect { call } = event.kind else {
             return None;
         };
         let call = calls.get(&call)?;
         call.ids.iter().filter(|id| !deleted.contains(id)).find_map(|id| {
-            let (_, ends) = claims.held.get(&(call.who, id))?;
-            let late = signed(event.at) - ends;
+            let (_, end) = claims.granted.get(&(call.node, id))?;
+            let late = signed(event.at) - end;
             (late > 0).then(|| {
-                Breach::of(
-                    place,
-                    id,
-                    format!("the handler of `{id}` acts {late} ms after its lease"),
-                )
+                let description = format!("the handler of `{id}` has an effect {late} ms after its lease");
+                Finding::new(index, id, description)
             })
         })
     })
 }
 
-/// Once another call of its task, or of its key, has begun, a handler does nothing any more.
-pub(super) fn no_handler_runs_beside_another(history: &History, _: &Plan) -> Option<Breach> {
+/// A handler has no effect after another call of its task or key has started.
+pub(super) fn handlers_do_not_overlap(history: &History, _: &Plan) -> Option<Finding> {
     let mut keys = HashMap::<&TaskId, (String, String)>::new();
     let mut deleted = HashSet::<TaskId>::new();
-    follow(history, |place, event, _, calls| {
-        match &event.what {
-            What::Write(write) => {
+    replay(history, |index, event, _, calls| {
+        match &event.kind {
+            EventKind::Write(write) => {
                 if let Some(task) = &write.after
                     && let Some(key) = task.spec.held_key()
                 {
@@ -145,40 +133,44 @@ pub(super) fn no_handler_runs_beside_another(history: &History, _: &Plan) -> Opt
                 }
                 None
             }
-            What::Began { call, ids, .. } => {
+            EventKind::CallStarted { call, ids, .. } => {
                 let (number, key) = (*call, ids.first().and_then(|id| keys.get(id)));
-                // A task that was deleted holds nothing; its handler may be told only when it has begun.
+                // A deleted task does not hold its key. Its handler may learn of the deletion only after it started.
                 if ids.iter().all(|id| deleted.contains(id)) {
                     return None;
                 }
                 for (_, other) in calls.iter_mut().filter(|(other, _)| **other != number) {
                     let same_key = key.is_some() && other.ids.first().and_then(|id| keys.get(id)) == key;
-                    let gone = other.ids.iter().all(|id| deleted.contains(id));
-                    if (same_key || other.ids.iter().any(|id| ids.contains(id))) && !gone {
-                        other.beside.get_or_insert(number);
+                    let is_deleted = other.ids.iter().all(|id| deleted.contains(id));
+                    if (same_key || other.ids.iter().any(|id| ids.contains(id))) && !is_deleted {
+                        other.successor.get_or_insert(number);
                     }
                 }
                 None
             }
-            What::Acted { call } => {
-                let acting = calls.get(call)?;
-                let other = acting.beside.and_then(|beside| calls.get(&beside))?;
-                let (id, beside) = (&acting.ids[0], &other.ids[0]);
-                let what = if other.phase == Phase::Cleanup && acting.phase == Phase::Run && id == beside {
-                    format!("the handler of `{id}` acts while its cleanup runs")
-                } else {
-                    format!("the handler of `{id}` acts although that of `{beside}` has begun")
-                };
-                Some(Breach::of(place, id, what).with(beside))
+            EventKind::Effect { call } => {
+                let call = calls.get(call)?;
+                let successor = call.successor.and_then(|successor| calls.get(&successor))?;
+                Some(overlap(index, call, successor))
             }
             _ => None,
         }
     })
 }
 
-pub(super) fn a_completion_was_returned(history: &History, _: &Plan) -> Option<Breach> {
-    follow(history, |place, event, _, calls| {
-        let What::Write(write) = &event.what else {
+fn overlap(index: usize, call: &Call<'_>, successor: &Call<'_>) -> Finding {
+    let (id, other) = (&call.ids[0], &successor.ids[0]);
+    let description = if successor.phase == Phase::Cleanup && call.phase == Phase::Run && id == other {
+        format!("the handler of `{id}` has an effect while its cleanup runs")
+    } else {
+        format!("the handler of `{id}` has an effect after the handler of `{other}` has started")
+    };
+    Finding::new(index, id, description).with(other)
+}
+
+pub(super) fn every_completion_was_returned(history: &History, _: &Plan) -> Option<Finding> {
+    replay(history, |index, event, _, calls| {
+        let EventKind::Write(write) = &event.kind else {
             return None;
         };
         let Op::Finish {
@@ -191,45 +183,43 @@ pub(super) fn a_completion_was_returned(history: &History, _: &Plan) -> Option<B
         };
         let task = write.before.as_ref()?;
         let phase = task.state.lease.as_ref()?.phase;
-        let nothing_to_call = phase == Phase::Cleanup && !Kind::cleans_up(task.kind());
-        let returned = calls.values().any(|call| {
-            let place = call.ids.iter().position(|id| *id == write.id);
-            let under = place.is_some_and(|place| call.tokens[place] == Some(*token));
-            under && call.phase == phase && matches!(call.returned, Some("ok" | "an outcome for each"))
+        let has_no_handler = phase == Phase::Cleanup && !Kind::cleans_up(task.kind());
+        let was_returned = calls.values().any(|call| {
+            let task = call.ids.iter().position(|id| *id == write.id);
+            let same_claim = task.is_some_and(|task| call.tokens[task] == Some(*token));
+            same_claim && call.phase == phase && matches!(call.returned, Some("ok" | "an outcome for each"))
         });
-        (!nothing_to_call && !returned).then(|| {
-            let what = format!(
-                "`{}` is complete, and no handler has said so under this claim",
+        (!has_no_handler && !was_returned).then(|| {
+            let description = format!(
+                "`{}` completed, and no handler under this claim succeeded",
                 write.id
             );
-            Breach::of(place, &write.id, what)
+            Finding::new(index, &write.id, description)
         })
     })
 }
 
-/// No call without a claim of the same worker, and one call for each.
-pub(super) fn every_handler_has_a_claim(history: &History, _: &Plan) -> Option<Breach> {
+/// Every call belongs to a claim of its own node, and every claim has at most one call.
+pub(super) fn every_handler_has_a_claim(history: &History, _: &Plan) -> Option<Finding> {
     let mut called = HashSet::new();
     let granted: HashSet<_> = writes(history)
         .filter_map(|(_, event, write)| match write.op {
-            Op::Claim { token, .. } => Some((event.who, &write.id, token)),
+            Op::Claim { token, .. } => Some((event.node, &write.id, token)),
             _ => None,
         })
         .collect();
-    follow(history, |place, event, _, calls| {
-        let What::Began { call, ids, .. } = &event.what else {
+    replay(history, |index, event, _, calls| {
+        let EventKind::CallStarted { call, ids, .. } = &event.kind else {
             return None;
         };
         let call = calls.get(call)?;
         ids.iter().zip(&call.tokens).find_map(|(id, token)| {
-            let sound = token
-                .is_some_and(|token| granted.contains(&(event.who, id, token)) && called.insert((id, token)));
-            (!sound).then(|| {
-                Breach::of(
-                    place,
-                    id,
-                    format!("a handler of `{id}` was called without a claim of its own"),
-                )
+            let has_own_claim = token.is_some_and(|token| {
+                granted.contains(&(event.node, id, token)) && called.insert((id, token))
+            });
+            (!has_own_claim).then(|| {
+                let description = format!("a handler of `{id}` was called without a claim of its own");
+                Finding::new(index, id, description)
             })
         })
     })

@@ -1,80 +1,86 @@
-//! What has to be true of every history.
+//! The invariants: facts that every history must satisfy.
 
 mod cancellation;
 mod claims;
 mod counts;
-mod ends;
 mod handlers;
+mod lifecycle;
 mod occurrences;
 
 use oncetask::TaskId;
 
-pub(super) use self::occurrences::starts;
+pub(super) use self::occurrences::rule_start;
 
-use super::history::{Event, History, What, Write};
+use super::history::{Event, EventKind, History, Write};
 use super::plan::Plan;
 
-/// Something that must not happen, and did.
+/// A violated invariant.
 #[derive(Clone, Debug)]
 pub struct Violation {
     /// The invariant.
     pub invariant: &'static str,
-    /// What happened.
-    pub what: String,
-    /// The tasks that it happened to.
+    /// The facts that violate it.
+    pub description: String,
+    /// The tasks involved.
     pub ids: Vec<TaskId>,
-    /// The place of the event in the history.
-    pub(crate) place: usize,
+    /// The index of the event in the history.
+    pub(crate) index: usize,
 }
 
-/// What broke an invariant, and where.
-pub(crate) struct Breach {
-    place: usize,
+/// The finding of one check.
+pub(crate) struct Finding {
+    index: usize,
     ids: Vec<TaskId>,
-    what: String,
+    description: String,
 }
 
-type Check = fn(&History, &Plan) -> Option<Breach>;
+type Check = fn(&History, &Plan) -> Option<Finding>;
 
-/// The invariants, by name.
+/// The invariants by name.
 pub(crate) const ALL: &[(&str, Check)] = &[
-    ("no acknowledged task is lost", ends::no_acknowledged_task_is_lost),
-    ("what is answered is stored", ends::what_is_answered_is_stored),
-    ("each id is created once", ends::each_id_is_created_once),
     (
-        "at most one completion is accepted, for each reset",
-        ends::one_completion_for_each_reset,
+        "no acknowledged task is lost",
+        lifecycle::no_acknowledged_task_is_lost,
     ),
-    ("every task ends once the faults stop", ends::every_task_ends),
     (
-        "nothing is claimed before it is due",
-        claims::nothing_is_claimed_early,
+        "every response matches the stored task",
+        lifecycle::every_response_matches_the_stored_task,
+    ),
+    ("each id is created once", lifecycle::each_id_is_created_once),
+    (
+        "at most one completion is accepted per reset",
+        lifecycle::at_most_one_completion_per_reset,
+    ),
+    ("every task ends once the faults stop", lifecycle::every_task_ends),
+    (
+        "no task is claimed before it is due",
+        claims::no_task_is_claimed_before_it_is_due,
     ),
     (
         "no two claims of a resource key overlap",
         claims::claims_of_a_key_do_not_overlap,
     ),
     (
-        "only the claim that holds a task writes to it",
-        claims::writes_show_the_token,
+        "only the active claim of a task writes to it",
+        claims::only_the_active_claim_writes,
     ),
     ("a claim ends once", claims::a_claim_ends_once),
     (
-        "a lease that has ended is never extended",
-        claims::an_ended_lease_is_not_extended,
+        "an expired lease is never extended",
+        claims::an_expired_lease_is_not_extended,
     ),
-    ("a lease is never set back", claims::a_lease_is_not_set_back),
+    ("a lease is never shortened", claims::a_lease_is_not_shortened),
     (
         "no handler outlives its stored lease",
         handlers::no_handler_outlives_its_lease,
     ),
     (
-        "no handler runs beside another of its task or key",
-        handlers::no_handler_runs_beside_another,
+        "handlers of one task or key never overlap",
+        handlers::handlers_do_not_overlap,
     ),
     (
-        "a completion is what a handler returned under that claim",
-        handlers::a_completion_was_returned,
+        "every completion was returned by a handler under that claim",
+        handlers::every_completion_was_returned,
     ),
     (
         "every handler runs under a claim of its worker",
@@ -82,60 +88,65 @@ pub(crate) const ALL: &[(&str, Check)] = &[
     ),
     ("attempts and errors add up", counts::attempts_and_errors_add_up),
     (
-        "the occurrences are those of the rule",
-        occurrences::occurrences_are_those_of_the_rule,
+        "occurrences follow the rule",
+        occurrences::occurrences_follow_the_rule,
     ),
     (
-        "a cancellation ends in a cleanup",
-        cancellation::a_cancellation_ends_in_a_cleanup,
+        "a cancelled task is cleaned up",
+        cancellation::a_cancelled_task_is_cleaned_up,
     ),
     (
-        "what is cancelled does not run again",
-        cancellation::what_is_cancelled_does_not_run,
+        "a cancelled task does not run again",
+        cancellation::a_cancelled_task_does_not_run_again,
     ),
 ];
 
-/// The first violation of each invariant, in the order in which they happened.
+/// Returns the first violation of each invariant, in the order of the events.
 pub(crate) fn check(history: &History, plan: &Plan) -> Vec<Violation> {
-    let breaches = ALL.iter().filter_map(|(invariant, check)| {
-        let Breach { place, ids, what } = check(history, plan)?;
+    let findings = ALL.iter().filter_map(|(invariant, check)| {
+        let Finding {
+            index,
+            ids,
+            description,
+        } = check(history, plan)?;
         Some(Violation {
             invariant,
-            what,
+            description,
             ids,
-            place,
+            index,
         })
     });
-    let mut violations: Vec<_> = breaches.collect();
-    violations.sort_by_key(|violation| violation.place);
+    let mut violations: Vec<_> = findings.collect();
+    violations.sort_by_key(|violation| violation.index);
     violations
 }
 
-/// The names of the invariants.
+/// Returns the names of the invariants.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|(name, _)| *name)
 }
 
-impl Breach {
-    fn of(place: usize, id: &TaskId, what: impl Into<String>) -> Self {
+impl Finding {
+    fn new(index: usize, id: &TaskId, description: impl Into<String>) -> Self {
         Self {
-            place,
+            index,
             ids: vec![id.clone()],
-            what: what.into(),
+            description: description.into(),
         }
     }
 
+    /// Adds a second task.
     fn with(mut self, id: &TaskId) -> Self {
         self.ids.push(id.clone());
         self
     }
 }
 
-/// The writes, with their places.
+/// Returns the writes with their indexes in the history.
 fn writes(history: &History) -> impl Iterator<Item = (usize, &Event, &Write)> {
     let events = history.events.iter().enumerate();
-    events.filter_map(|(place, event)| match &event.what {
-        What::Write(write) => Some((place, event, &**write)),
+    events.filter_map(|(index, event)| match &event.kind {
+        EventKind::Write(write) => Some((index, event, &**write)),
         _ => None,
     })
 }

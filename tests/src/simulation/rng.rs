@@ -1,17 +1,17 @@
-//! Chance that follows from the seed and from what it is drawn for, so that leaving out a part of a plan
-//! leaves the luck of the others as it was.
+//! Random numbers that depend only on the seed and on their purpose, so that leaving out a part of a plan does
+//! not change the numbers of the other parts.
 
 use fastrand::Rng;
 
-/// A source of numbers for one purpose.
-pub(crate) fn dice(seed: u64, purpose: &[u64]) -> Rng {
+/// Returns a generator of random numbers for one purpose.
+pub(crate) fn rng_for(seed: u64, purpose: &[u64]) -> Rng {
     let mixed = purpose
         .iter()
         .fold(mix(seed), |mixed, part| mix(mixed ^ mix(*part)));
     Rng::with_seed(mixed)
 }
 
-/// The finaliser of splitmix64: neighbouring seeds have nothing in common afterwards.
+/// Applies the finaliser of splitmix64, after which neighbouring seeds have nothing in common.
 fn mix(seed: u64) -> u64 {
     let x = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,7 +19,7 @@ fn mix(seed: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// Whether something happens that does so in so many of a thousand cases.
+/// Returns true with this probability, in thousandths.
 pub(crate) fn happens(rng: &mut Rng, per_mille: u32) -> bool {
     rng.u32(..1000) < per_mille
 }
