@@ -221,7 +221,7 @@ async fn a_completion_after_a_freeze_is_refused() {
     let task = fleet.done(&id).await;
     assert_eq!(task.result::<u32>().expect("a number"), Some(2));
 
-    File::create(&go).expect("the file");
+    File::create(&go).expect("the file can be created");
     frozen.signal("CONT");
     until("the frozen worker's handler returns", async || {
         (fleet.events("end") == 2).then_some(())
@@ -285,7 +285,7 @@ async fn two_workers_on_one_file_run_each_task_once_and_no_two_of_a_key_at_a_tim
             .as_str()
             .rsplit(':')
             .next()
-            .expect("the key is its last part");
+            .expect("an id ends with its key");
         if entry.event == "begin" {
             *begun.entry(&entry.id).or_default() += 1;
             assert_eq!(

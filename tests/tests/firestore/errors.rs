@@ -58,8 +58,8 @@ async fn each_error_is_retried_or_returned() {
             assert!(error.message.contains("why"), "code {code}: {error}");
             assert_eq!(server.requests("Commit"), 1, "code {code}");
         } else {
-            // After "already exists" and "failed precondition" the store reads the document, finds none, and repeats the
-            // write.
+            // After "already exists" and "failed precondition" the store reads the document, finds none, and repeats
+            // the write.
             assert_eq!(created.expect("the store answers"), [Insert::New], "code {code}");
             assert_eq!(server.requests("Commit"), 2, "code {code}");
         }

@@ -163,7 +163,7 @@ async fn a_completion_is_accepted_once() {
     let (proxy, store) = connect().await;
     store.create(tasks(10, "K")).await.expect("the store answers");
     let claimed = claim(&store, "K", 10).await;
-    let (first, rest) = claimed.split_first().expect("ten");
+    let (first, rest) = claimed.split_first().expect("ten claims");
     proxy.lose_next_reply();
     let finished = store.finish(vec![complete(first)], Utc::now()).await;
     assert_eq!(finished.expect("the store answers"), [Ok(())]);

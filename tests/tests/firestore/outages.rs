@@ -26,7 +26,7 @@ async fn own_emulator() -> (Emulator, Project) {
     let emulator = tokio::task::spawn_blocking(Emulator::start)
         .await
         .expect("no panic");
-    let emulator = emulator.expect("an emulator");
+    let emulator = emulator.expect("the emulator starts");
     let project = Project::on(emulator.host());
     (emulator, project)
 }
@@ -107,7 +107,7 @@ async fn the_store_reconnects_to_a_restarted_server() {
         .rsplit(':')
         .next()
         .and_then(|port| port.parse().ok())
-        .expect("a port");
+        .expect("a free port");
     drop(emulator);
     until_async("requests fail", async || {
         let answer = store.get(vec!["a".into()]).await;
@@ -115,7 +115,7 @@ async fn the_store_reconnects_to_a_restarted_server() {
     })
     .await;
     let emulator = tokio::task::spawn_blocking(move || Emulator::start_at(port)).await;
-    let _emulator = emulator.expect("no panic").expect("an emulator");
+    let _emulator = emulator.expect("no panic").expect("the emulator starts");
     // The new emulator is empty. The store works with it without being opened again.
     until_async("the store listens again", async || store.is_listening()).await;
     let other = project.connect().await;
@@ -140,7 +140,7 @@ async fn a_silent_connection_is_replaced() {
         .await
         .expect("the store answers");
     for fate in [Fate::LosesReplies, Fate::LosesRequests] {
-        let proxy = Proxy::start(warm.host.clone()).await.expect("a port");
+        let proxy = Proxy::start(warm.host.clone()).await.expect("a free port");
         let options = Project::on(proxy.host()).options();
         let options = options
             .timeouts(Duration::from_secs(2), TIMEOUT / 2)
@@ -167,7 +167,7 @@ async fn a_wait_ends_although_its_stream_is_silent() {
         .create(vec![task("a", "K")])
         .await
         .expect("the store answers");
-    let proxy = Proxy::start(project.host.clone()).await.expect("a port");
+    let proxy = Proxy::start(project.host.clone()).await.expect("a free port");
     let through = Project {
         host: proxy.host().to_owned(),
         ..project

@@ -67,7 +67,7 @@ pub(crate) fn role() -> Option<String> {
     env::var(ROLE).ok()
 }
 
-/// Runs the tasks of the queue as this kind of worker. Prints a line for each task: its key, and when it began and ended.
+/// Runs the tasks of the queue as this kind of worker. Prints a line for each task: its key, its begin and its end.
 pub(crate) fn run_role(role: &str) {
     let words: Vec<_> = role.split(' ').collect();
     let [worker, host, id] = words[..] else {
@@ -165,7 +165,7 @@ async fn drain(store: FirestoreStore) {
         }
         let Some(next) = next.filter(|_| running.is_empty()) else {
             if running.join_next().await.is_none() {
-                // A task that is handed over or released is briefly invisible. A worker must not stop before it is done.
+                // A task that is handed over or released is briefly not due. A worker must not stop before it is done.
                 if all_completed(&store).await {
                     return;
                 }
@@ -233,8 +233,8 @@ async fn overlaps(fleet: &[&str], keys: usize, tasks: usize) -> usize {
         for line in String::from_utf8(output.stdout).expect("text").lines() {
             let words: Vec<_> = line.split(' ').collect();
             let times = (
-                words[1].parse().expect("a time"),
-                words[2].parse().expect("a time"),
+                words[1].parse().expect("a number"),
+                words[2].parse().expect("a number"),
             );
             intervals.entry(words[0].to_owned()).or_default().push(times);
         }

@@ -66,7 +66,7 @@ fn two_handlers_for_one_kind_are_refused() {
     let (first, second) = (Handler::new(|_: Work| async {}), Handler::new(|_: Work| async {}));
     let line = line!() - 1;
     let builder = oncetask::builder().only(&[]).handler(first).handler(second);
-    let error = builder.check().expect_err("it is refused");
+    let error = builder.check().expect_err("the second handler is refused");
     let [problem] = error.problems() else {
         panic!("{error}")
     };
@@ -287,7 +287,7 @@ async fn a_shutdown_releases_a_handler_that_does_not_end(fixture: Fixture) {
     let builder = oncetask::builder().only(&[]).client(fixture.client.clone());
     let worker = builder.handler(handler).grace(Duration::ZERO).start().await;
     received.next().await;
-    within(worker.expect("it starts").shutdown()).await;
+    within(worker.expect("the worker starts").shutdown()).await;
     let task = fixture.task("work:a").await;
     assert_eq!(task.status(Utc::now()), Status::Pending);
     assert_eq!((task.attempts(), task.errors().len()), (0, 0));

@@ -62,7 +62,7 @@ async fn a_due_generator_creates_an_occurrence_and_waits_for_the_next(fixture: F
     assert_eq!(received.next().await, id);
 
     let spawned = fixture.done(&id[..]).await;
-    let origin = spawned.spec.occurrence.expect("it is an occurrence");
+    let origin = spawned.spec.occurrence.expect("an occurrence");
     assert_eq!((origin.generator.as_str(), origin.at), ("chime:a", first));
     let generator = fixture.task("chime:a").await;
     assert_eq!(generator.spec, before.spec, "with its rule");

@@ -60,7 +60,7 @@ async fn a_retry_waits_for_the_backoff(fixture: Fixture) {
     let task = run_failing(&fixture, 2, retry).await;
     assert_eq!(task.errors().len(), 2, "{:?}", task.errors());
     // Measured from the creation, because an error is stored slightly later than its backoff begins.
-    let done = task.state.done.expect("it is done").at;
+    let done = task.state.done.expect("the task is done").at;
     assert!(done - task.spec.created_at >= TimeDelta::milliseconds(200 + 400));
 }
 

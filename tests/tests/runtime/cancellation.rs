@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oncetask::{Attempt, Change, Client, Handler, HandlerConfig, HandlerError, Status};
+use oncetask::{Attempt, Change, Client, Handler, HandlerConfig, HandlerError, OnceTask as _, Status};
 use tests::harness::wait::{until, within};
 use tests::harness::{
     Fixture, Gate, Other, Work, attempts, builder, gated_handler, name_reporting_handler, other, reports,
@@ -51,7 +51,7 @@ async fn a_running_handler_is_signalled(fixture: Fixture) {
     let task = fixture.done(&id).await;
     assert_eq!(task.status(fixture.client.clock().now()), Status::Cancelled);
     assert_eq!(task.errors()[0].error, "stopped");
-    assert_eq!(received.drain(), [""; 0], "it is not retried");
+    assert_eq!(received.drain(), [""; 0], "a cancelled task was retried");
 }
 
 async fn a_handler_may_ignore_the_signal_and_its_result_is_stored(fixture: Fixture) {
@@ -136,7 +136,9 @@ async fn a_second_cancellation_changes_nothing(fixture: Fixture) {
 
 async fn a_cancelled_task_of_a_crashed_worker_ends_when_its_lease_expires(fixture: Fixture) {
     let id = fixture.create(work("a")).await;
-    fixture.claim_and_crash(&kind(), Duration::from_millis(300)).await;
+    fixture
+        .claim_and_crash(Work::KIND, Duration::from_millis(300))
+        .await;
     assert_eq!(fixture.cancel(&id).await, Change::Applied);
     let (reporter, mut received) = reports();
     let _worker = fixture.work(name_reporting_handler(reporter)).await;
@@ -180,7 +182,7 @@ async fn cancel_by_resource_key_cancels_only_that_key(fixture: Fixture) {
     let first = fixture.create(work("a").key("k")).await;
     let second = fixture.create(work("b").key("k")).await;
     let unrelated = fixture.create(work("c").key("other")).await;
-    let cancel = |client: Client| async move { client.cancel_by_resource_key(&kind(), "k").await };
+    let cancel = |client: Client| async move { client.cancel_by_resource_key(Work::KIND, "k").await };
     let mut cancelled = cancel(fixture.client.clone()).await.expect("the store answers");
     cancelled.sort();
     assert_eq!(cancelled, [first, second]);
@@ -218,8 +220,4 @@ async fn a_cancellation_arrives_during_a_backlog(fixture: Fixture) {
     fixture.cancel(&id).await;
     assert_eq!(received.next().await, "stopping");
     within(worker.shutdown()).await;
-}
-
-fn kind() -> String {
-    <Work as oncetask::OnceTask>::KIND.to_owned()
 }

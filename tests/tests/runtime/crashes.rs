@@ -29,7 +29,7 @@ async fn crash(fixture: &Fixture, times: usize) -> oncetask::TaskId {
     for _ in 0..times {
         fixture.claim_and_crash(Work::KIND, SHORT).await;
         let now = || fixture.client.clock().now();
-        let due = fixture.task(&id).await.state.due().expect("it is not done");
+        let due = fixture.task(&id).await.state.due().expect("the task is not done");
         until(|| now() >= due).await;
     }
     id

@@ -72,7 +72,7 @@ fn id_reporting_handler(reporter: Reporter<TaskId>) -> Handler {
 const ID: &str = "chime:c";
 
 async fn create(client: &Client, chime: Chime) -> Task {
-    client.create(chime).await.expect("it can be stored").task
+    client.create(chime).await.expect("the task can be stored").task
 }
 
 async fn occurrences(client: &Client) -> Vec<DateTime<Utc>> {
@@ -118,7 +118,7 @@ async fn an_occurrence_inherits_the_payload_and_the_key(fixture: Fixture) {
     let occurrence = fixture.done(&id).await;
     assert_eq!(occurrence.spec.payload, generator.spec.payload);
     assert_eq!(occurrence.spec.resource_key, generator.spec.resource_key);
-    let from = occurrence.spec.occurrence.as_ref().expect("it is an occurrence");
+    let from = occurrence.spec.occurrence.as_ref().expect("an occurrence");
     assert_eq!(from.generator, generator.spec.id);
     assert!(
         id.as_str().starts_with("chime:c_occ_2") && id.as_str().ends_with('Z'),
@@ -314,7 +314,7 @@ async fn two_workers_create_each_occurrence_once(fixture: Fixture) {
                 ..chime(daily())
             })
             .await
-            .expect("it can be stored");
+            .expect("the task can be stored");
     }
     until_idle(&first_client).await;
     let expected: Vec<_> = (0..=10).map(|day| first + TimeDelta::days(day)).collect();
@@ -409,7 +409,7 @@ async fn a_generators_id_leaves_room_for_the_suffix_of_its_occurrences(fixture: 
         .client
         .create(named(1476))
         .await
-        .expect_err("its occurrences could not be stored");
+        .expect_err("the ids of its occurrences would be too long");
     assert!(error.to_string().contains("1475"), "{error}");
     fixture
         .client

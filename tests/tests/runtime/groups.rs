@@ -118,7 +118,12 @@ async fn an_error_counts_against_each_tasks_own_attempts(fixture: Fixture) {
         .claim_and_crash(Work::KIND, Duration::from_millis(100))
         .await;
     let second = fixture.create(work("young").key("k")).await;
-    let due = fixture.task(&first).await.state.due().expect("it is not done");
+    let due = fixture
+        .task(&first)
+        .await
+        .state
+        .due()
+        .expect("the task is not done");
     until(|| fixture.client.clock().now() >= due).await;
     let handler = Handler::new(move |group: Vec<Attempt<Work>>, cx: Context| {
         let reporter = reporter.clone();

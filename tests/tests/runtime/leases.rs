@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use oncetask::store::Demand;
-use oncetask::{Attempt, Clock, Context, Handler, OnceTask as _, Status, Task, TaskId, Worker};
+use oncetask::{Attempt, Context, Handler, OnceTask as _, Status, Task, TaskId, Worker};
 use tests::harness::wait::until;
 use tests::harness::{
     DropReporter, Fixture, Gate, HEARTBEAT, Reporter, Work, attempts, builder, gated_handler, reports, start,
@@ -60,7 +60,7 @@ async fn the_lease_of_a_running_handler_is_renewed(fixture: Fixture) {
     let id = fixture.create(work("a")).await;
     assert_eq!(received.next().await.1, 1);
     let claimed = fixture.task(&id).await;
-    let first_end = claimed.state.lease.expect("it runs").until;
+    let first_end = claimed.state.lease.expect("the task is leased").until;
     until(|| fixture.client.clock().now() > first_end + HEARTBEAT).await;
     gate.open();
     let task = fixture.done(&id).await;
@@ -74,8 +74,7 @@ async fn a_handler_is_stopped_at_its_lease_limit(fixture: Fixture) {
     let id = fixture.create(work("a")).await;
     // On this clock the lease never expires in the store. Otherwise a busy machine might claim the task again before
     // the verdict is stored. The long heartbeat makes renewals unnecessary, which might be late as well.
-    let now = fixture.client.clock().now();
-    let client = fixture.client.clone().with_clock(Clock::new(move || now));
+    let client = fixture.client_at(fixture.client.clock().now());
     let _worker = start(builder(&client).handler(endless_handler(reporter).config(config))).await;
     let task = fixture.done(&id).await;
     let events = received.drain();
@@ -111,7 +110,7 @@ impl Drop for DroppedAt {
 }
 
 /// Starts an outage while a handler runs, and checks that the handler is dropped before its stored lease expires.
-async fn is_dropped_in_time(
+async fn assert_dropped_in_time(
     fixture: &Fixture,
     client: &oncetask::Client,
     start_outage: impl FnOnce(),
@@ -142,7 +141,7 @@ async fn is_dropped_in_time(
 
 async fn an_outage_stops_the_handler_before_its_lease_expires(fixture: Fixture) {
     let (client, control) = flaky(&fixture.client);
-    let (_worker, id) = is_dropped_in_time(&fixture, &client, || {
+    let (_worker, id) = assert_dropped_in_time(&fixture, &client, || {
         // If claims succeeded, a busy machine might claim the task again before the verdict is stored.
         control.fail_claims(usize::MAX);
         control.fail_finishes(usize::MAX);
@@ -158,7 +157,7 @@ async fn an_outage_stops_the_handler_before_its_lease_expires(fixture: Fixture) 
 
 async fn a_hanging_store_stops_the_handler_before_its_lease_expires(fixture: Fixture) {
     let (client, control) = flaky(&fixture.client);
-    let (worker, _) = is_dropped_in_time(&fixture, &client, || control.hang()).await;
+    let (worker, _) = assert_dropped_in_time(&fixture, &client, || control.hang()).await;
     drop(worker);
 }
 
@@ -181,22 +180,28 @@ async fn leases_are_renewed_while_a_handler_blocks_every_thread(fixture: Fixture
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async move {
             let worker = start(with_short_leases(&client).handler(handler)).await;
-            client.wait("work:a").await.expect("it completes");
+            client.wait("work:a").await.expect("the task completes");
             worker.shutdown().await;
         });
     });
     assert_eq!(received.next().await, 1);
-    let first_end = fixture.task(&id).await.state.lease.expect("it runs").until;
+    let first_end = fixture
+        .task(&id)
+        .await
+        .state
+        .lease
+        .expect("the task is leased")
+        .until;
     until(|| fixture.client.clock().now() > first_end + HEARTBEAT).await;
     let task = fixture.task(&id).await;
     assert!(
-        task.state.lease.expect("it runs").until > first_end + HEARTBEAT,
+        task.state.lease.expect("the task is leased").until > first_end + HEARTBEAT,
         "the lease was renewed"
     );
     unblock.send(()).expect("the handler waits");
     assert_eq!(fixture.done(&id).await.attempts(), 1);
     until(|| worker.is_finished()).await;
-    worker.join().expect("it ends");
+    worker.join().expect("the worker ends");
 }
 
 /// The lease expired and another worker claimed the task, as it happens when a process is suspended.
@@ -228,7 +233,7 @@ async fn a_claim_answered_after_its_lease_expired_runs_no_handler(fixture: Fixtu
     let _worker = start(with_short_leases(&client).handler(handler.config(attempts(9)))).await;
     let id = fixture.create(work("a")).await;
     let claimed = fixture.until(&id, |task| task.state.lease.is_some()).await;
-    let end = claimed.state.lease.expect("it is claimed").until;
+    let end = claimed.state.lease.expect("the task is leased").until;
     until(|| fixture.client.clock().now() > end).await;
     control.release_claims();
     let task = fixture.done(&id).await;
@@ -247,7 +252,7 @@ async fn a_claim_answered_after_its_lease_expired_runs_no_handler(fixture: Fixtu
     );
 }
 
-/// With a slow store, leases of one heartbeat have expired when the response arrives, so the worker asks for longer ones.
+/// On a slow store a lease of one heartbeat has expired when the response arrives, so the worker asks for a longer one.
 async fn tasks_run_although_every_claim_takes_longer_than_a_heartbeat(fixture: Fixture) {
     let (client, control) = flaky(&fixture.client);
     let heartbeat = HEARTBEAT / 4;
@@ -262,7 +267,7 @@ async fn tasks_run_although_every_claim_takes_longer_than_a_heartbeat(fixture: F
         assert_eq!((status(&fixture, &task), task.attempts()), (Status::Completed, 1));
     }
     let demands = control.demands();
-    let heartbeat = chrono::TimeDelta::from_std(heartbeat).expect("a moment");
+    let heartbeat = chrono::TimeDelta::from_std(heartbeat).expect("a short duration");
     assert_eq!(
         demands[0].lease, heartbeat,
         "the first lease is not longer than necessary"

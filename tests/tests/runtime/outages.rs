@@ -57,7 +57,10 @@ async fn a_failing_completion_does_not_affect_others(fixture: Fixture) {
         assert_eq!(fixture.done(id).await.attempts(), 1);
     }
     let lost = fixture.task(&ids[7]).await;
-    assert!(lost.state.lease.is_some(), "it runs again when its lease expires");
+    assert!(
+        lost.state.lease.is_some(),
+        "the task runs again when its lease expires"
+    );
 }
 
 async fn many_completions_survive_an_outage(fixture: Fixture) {

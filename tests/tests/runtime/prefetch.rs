@@ -43,7 +43,7 @@ async fn create_many(fixture: &Fixture, middle: &str) -> Vec<TaskId> {
         .client
         .create_many(tasks)
         .await
-        .expect("they can be stored");
+        .expect("the store answers");
     created
         .into_iter()
         .map(|enqueued| enqueued.expect("the task is valid").task.spec.id)

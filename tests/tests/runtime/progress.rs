@@ -40,12 +40,12 @@ async fn progress_is_stored_while_the_handler_runs(fixture: Fixture) {
     let _worker = fixture.work(progress_handler(0.4, "two of five", &gate)).await;
     let id = fixture.create(work("a")).await;
     let task = fixture.until(&id, |task| task.state.progress.is_some()).await;
-    let progress = task.state.progress.expect("it is there");
+    let progress = task.state.progress.expect("the task has progress");
     assert_eq!(
         (progress.fraction, progress.message.as_str()),
         (0.4, "two of five")
     );
-    assert!(task.state.lease.is_some(), "it still runs");
+    assert!(task.state.lease.is_some(), "the attempt still runs");
     gate.open();
     let done = fixture.done(&id).await;
     assert_eq!(done.state.progress.map(|progress| progress.fraction), Some(0.4));

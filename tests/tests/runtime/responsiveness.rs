@@ -57,7 +57,7 @@ async fn a_due_retry_does_not_wait_for_a_backlog(fixture: Fixture) {
         .client
         .create_many(tasks)
         .await
-        .expect("they can be stored");
+        .expect("the store answers");
     // A policy of one attempt disables prefetching, so each free slot causes a claim.
     let worker = builder(&client).handler(again.config(attempts(2)));
     let _worker = start(worker.handler(backlog.config(attempts(1).concurrency(64)))).await;
@@ -68,8 +68,8 @@ async fn a_due_retry_does_not_wait_for_a_backlog(fixture: Fixture) {
     assert!(before < BACKLOG, "the retry was due long before");
 }
 
-/// Runs a task on a worker whose renewals reveal no cancellation, disturbs the worker, cancels the task, and checks that
-/// its handler is signalled.
+/// Runs a task on a worker whose renewals reveal no cancellation, disturbs the worker, cancels the task, and checks
+/// that its handler is signalled.
 async fn a_cancellation_arrives_during(fixture: Fixture, disturb: impl AsyncFnOnce(&Fixture, &StoreControl)) {
     let (client, control) = flaky(&fixture.client);
     let (reporter, mut received) = reports();
@@ -123,7 +123,15 @@ async fn a_failing_renewal_does_not_affect_other_leases(fixture: Fixture) {
     let mut end = DateTime::<Utc>::MIN_UTC;
     for id in &ids {
         received.next().await;
-        end = end.max(fixture.task(id).await.state.lease.expect("it runs").until);
+        end = end.max(
+            fixture
+                .task(id)
+                .await
+                .state
+                .lease
+                .expect("the task is leased")
+                .until,
+        );
     }
     until(|| fixture.client.clock().now() > end).await;
     gate.open();

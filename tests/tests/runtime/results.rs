@@ -40,7 +40,7 @@ async fn none_is_stored_as_no_result(fixture: Fixture) {
     let _worker = fixture.work(handler).await;
     let task = fixture.done(&fixture.create(work("a")).await).await;
     assert_eq!(task.state.result, None);
-    assert_eq!(task.result::<u32>().expect("nothing"), None);
+    assert_eq!(task.result::<u32>().expect("no result"), None);
 }
 
 async fn a_too_large_result_fails_the_attempt(fixture: Fixture) {

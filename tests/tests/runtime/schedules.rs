@@ -43,7 +43,7 @@ async fn a_retry_does_not_run_before_its_backoff_ends(fixture: Fixture) {
                 .get(&attempt.id)
                 .await
                 .expect("the store answers")
-                .expect("it is stored");
+                .expect("the task is stored");
             reporter.report((now, stored.state.wait_until));
             if attempt.attempt < 4 { Err("again") } else { Ok(()) }
         }

@@ -52,12 +52,12 @@ async fn handlers_may_end_within_the_grace_period(fixture: Fixture) {
     let shutdown = tokio::spawn(worker.shutdown());
     fixture.create(work("b")).await;
     gate.open();
-    within(shutdown).await.expect("it ends");
+    within(shutdown).await.expect("the worker ends");
     let task = fixture.task(&id).await;
     assert_eq!(
         task.status(fixture.client.clock().now()),
         Status::Completed,
-        "its outcome is stored"
+        "the outcome is stored"
     );
 }
 

@@ -143,7 +143,7 @@ async fn an_at_start_generator_is_created_once(fixture: Fixture) {
         within(worker.shutdown()).await;
     }
     let task = fixture.task("nightly").await;
-    let rule = task.spec.recurrence.expect("it is a generator");
+    let rule = task.spec.recurrence.expect("a generator");
     assert_eq!(rule.rule(), "FREQ=DAILY;BYHOUR=3;BYMINUTE=0;BYSECOND=0");
     assert!(task.state.wait_until > task.spec.created_at);
     assert!(task.state.wait_until <= task.spec.created_at + TimeDelta::hours(25));
@@ -173,7 +173,7 @@ async fn an_at_start_generator_adopts_a_changed_rule(fixture: Fixture) {
     let worker = start(derived(&fixture.client, &["Nightly"], &reporter)).await;
     within(worker.shutdown()).await;
     let followed = fixture.task("nightly").await;
-    let rule = followed.spec.recurrence.clone().expect("it is a generator");
+    let rule = followed.spec.recurrence.clone().expect("a generator");
     assert_eq!(rule.rule(), "FREQ=DAILY;BYHOUR=3;BYMINUTE=0;BYSECOND=0");
     assert_eq!(
         Some(followed.state.wait_until),

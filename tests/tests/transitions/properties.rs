@@ -19,7 +19,7 @@ struct Step {
 enum Event {
     /// A worker claims the task if it is due.
     Claim,
-    /// The worker with the active claim renews its lease, to end this number of microseconds later, and stores progress.
+    /// The worker with the active claim renews its lease by this number of microseconds, and stores progress.
     Renew {
         micros: i64,
     },
