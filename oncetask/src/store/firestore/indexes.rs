@@ -9,7 +9,7 @@ use crate::task::{Json, Task, TaskSpec};
 
 const FILE: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../docs/firestore/firestore.indexes.json"
+    "/docs/firestore/firestore.indexes.json"
 ));
 
 /// The fields of each index of the file, and whether downwards.

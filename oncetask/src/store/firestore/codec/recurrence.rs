@@ -7,7 +7,7 @@ use super::super::proto::{Fields, ValueType, array, map, null, pb, text};
 use super::Undecodable;
 use super::instant::{parse, second};
 use super::reader::Reader;
-use crate::schedule::{Moment, Recurrence, Tz};
+use crate::schedule::{Moment, Recurrence, Zone};
 
 const RULE: &str = "rrule";
 const START: &str = "dtstart";
@@ -58,7 +58,7 @@ fn for_go(rule: &Recurrence) -> Fields {
 }
 
 /// The first instant at which the clocks of a zone show this; where they skip it, as if they did not.
-fn instant_of(local: NaiveDateTime, tz: Tz) -> DateTime<Utc> {
+fn instant_of(local: NaiveDateTime, tz: Zone) -> DateTime<Utc> {
     const DAY: TimeDelta = TimeDelta::days(1);
     let at = |local: NaiveDateTime| tz.from_local_datetime(&local).earliest();
     match at(local).or_else(|| Some(at(local - DAY)? + DAY)) {
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn what_go_cannot_express_is_kept_beside_it() {
         let daily = Recurrence::new("FREQ=DAILY").expect("a rule");
-        let berlin = crate::schedule::parse_tz("Europe/Berlin").expect("a zone");
+        let berlin = "Europe/Berlin".parse().expect("a zone");
         let local: NaiveDateTime = "2026-03-29T02:30:00".parse().expect("a local time");
         let zoned = daily.tz(berlin).starting_at(local);
         assert!(round_trip(&zoned));
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_definition_that_go_has_overruled_is_not_believed() {
-        let berlin = crate::schedule::parse_tz("Europe/Berlin").expect("a zone");
+        let berlin = "Europe/Berlin".parse().expect("a zone");
         let start = "2026-01-05T09:30:00".parse().expect("a local time");
         let rule = Recurrence::new("FREQ=DAILY")
             .expect("a rule")
