@@ -314,7 +314,7 @@ async fn two_workers_on_one_file_run_each_task_once_and_no_two_of_a_key_at_a_tim
 /// The number of tasks in each round of the test below.
 const ROUND: u32 = 3000;
 /// The number of attempts after which the worker is killed. By then it prefetches.
-const DONE_AT_KILL: usize = 300;
+const BEGUN_AT_KILL: usize = 300;
 /// The maximum lease of a prefetched task.
 const MAX_PREFETCH_LEASE: TimeDelta = TimeDelta::seconds(3);
 /// The lease of other tasks: of the running one, and of those that were claimed before the worker prefetched. It must
@@ -328,8 +328,9 @@ impl Fleet {
         self.client.count(ended).await.expect("the store answers")
     }
 
-    /// Kills a worker with one slot while it runs many quick tasks. Returns the tasks that it had claimed and not begun.
-    async fn kill_in_mid_run(&self, round: u32) -> Vec<oncetask::Task> {
+    /// Kills a worker with one slot while it runs many quick tasks. Returns the tasks that it had claimed but not
+    /// begun.
+    async fn kill_while_prefetching(&self, round: u32) -> Vec<oncetask::Task> {
         let tasks = (0..ROUND).map(|number| Quick { number, round });
         for created in self.client.create_many(tasks).await.expect("the store answers") {
             created.expect("the task can be stored");
@@ -337,7 +338,7 @@ impl Fleet {
         let before = self.events("begin");
         let mut worker = self.start_with(&format!("killed-{round}"), LIMIT, HEARTBEAT_OF_QUICK_MS);
         until("many tasks have begun", async || {
-            (self.events("begin") >= before + DONE_AT_KILL).then_some(())
+            (self.events("begin") >= before + BEGUN_AT_KILL).then_some(())
         })
         .await;
         worker.signal("KILL");
@@ -362,7 +363,7 @@ async fn tasks_prefetched_by_a_killed_worker_are_claimable_within_seconds() {
     // One of the tasks may have been on its way to the slot. In some rounds no task is prefetched.
     while prefetched.len() < 2 {
         assert!(rounds < 20, "no task was prefetched in any round");
-        prefetched = fleet.kill_in_mid_run(rounds).await;
+        prefetched = fleet.kill_while_prefetching(rounds).await;
         rounds += 1;
     }
     let killed = Utc::now();
@@ -370,7 +371,7 @@ async fn tasks_prefetched_by_a_killed_worker_are_claimable_within_seconds() {
         let lease = task.state.lease.as_ref().expect("the task is leased");
         assert!(
             lease.until <= killed + MAX_PREFETCH_LEASE,
-            "{task:?} was killed at {killed}"
+            "its worker was killed at {killed}: {task:?}"
         );
     }
 

@@ -164,8 +164,8 @@ impl Model {
         let (verdict, asked) = self.verdict(outcome, phase, exhausted);
         let finished = transition::finish(&mut self.task.state, token, verdict, cleanup, self.now);
         assert_eq!(finished, Ok(()));
-        let is_delayed = phase == Phase::Cleanup || !was_cancelled;
-        if let Some(asked) = asked.filter(|_| is_delayed) {
+        let applies = phase == Phase::Cleanup || !was_cancelled;
+        if let Some(asked) = asked.filter(|_| applies) {
             assert!(
                 self.task.state.wait_until >= asked,
                 "the task is due earlier than asked"
