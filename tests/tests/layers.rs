@@ -16,16 +16,13 @@ const ROOT: &str = "mod";
 type Layer = (&'static str, &'static [&'static str]);
 
 /// The top modules of `oncetask/src`. `lib.rs` and the chapters of `guide` use no module in code.
-const TOP: &[Layer] = &[
-];
+const TOP: &[Layer] = &[];
 
 /// The modules of `oncetask/src/store/sqlite`.
-const SQLITE: &[Layer] = &[
-];
+const SQLITE: &[Layer] = &[];
 
 /// The modules of `oncetask/src/store/firestore`.
-const FIRESTORE: &[Layer] = &[
-];
+const FIRESTORE: &[Layer] = &[];
 
 #[test]
 fn the_top_modules_depend_one_way() {
@@ -69,7 +66,9 @@ fn check(folder: &str, layers: &[Layer]) {
     let mut problems = Vec::new();
     for (module, used) in &arrows {
         let Some(position) = layers.iter().position(|(name, _)| name == module) else {
-            problems.push(format!("`{module}` is not in the list: add it above the modules that use it"));
+            problems.push(format!(
+                "`{module}` is not in the list: add it above the modules that use it"
+            ));
             continue;
         };
         for (target, file) in used {
@@ -85,7 +84,9 @@ fn check(folder: &str, layers: &[Layer]) {
     }
     for (module, allowed) in layers {
         match arrows.get(*module) {
-            None => problems.push(format!("`{module}` does not exist any more: remove it from the list")),
+            None => problems.push(format!(
+                "`{module}` does not exist any more: remove it from the list"
+            )),
             Some(used) => problems.extend(
                 allowed
                     .iter()
@@ -124,14 +125,23 @@ fn arrows(folder: &str) -> Arrows {
         .filter(|(top, ..)| top != "tests")
         .collect();
     let modules: BTreeSet<_> = parsed.iter().map(|(top, ..)| top.clone()).collect();
-    let mut arrows: Arrows = modules.iter().map(|name| (name.clone(), BTreeMap::new())).collect();
+    let mut arrows: Arrows = modules
+        .iter()
+        .map(|name| (name.clone(), BTreeMap::new()))
+        .collect();
     for (top, paths, file) in parsed {
         let used = arrows.entry(top.clone()).or_default();
         let targets = paths
             .into_iter()
             .filter(|path| path.len() > prefix.len() && path.iter().zip(&prefix).all(|(a, b)| a == b))
             .map(|path| path[prefix.len()].clone())
-            .map(|name| if modules.contains(&name) { name } else { ROOT.to_owned() })
+            .map(|name| {
+                if modules.contains(&name) {
+                    name
+                } else {
+                    ROOT.to_owned()
+                }
+            })
             .filter(|target| *target != top);
         used.extend(targets.map(|target| (target, file.clone())));
     }
@@ -240,7 +250,11 @@ impl Visit<'_> for Uses {
     }
 
     fn visit_path(&mut self, path: &syn::Path) {
-        let names: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        let names: Vec<_> = path
+            .segments
+            .iter()
+            .map(|segment| segment.ident.to_string())
+            .collect();
         self.record(&names);
         visit::visit_path(self, path);
     }

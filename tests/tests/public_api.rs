@@ -26,10 +26,16 @@ fn compare(package: &str) {
     let update = match env::var(VARIABLE).as_deref() {
         Ok("update") => true,
         Ok("check") => false,
-        _ => return println!("skipped: set {VARIABLE}=check to compare, or {VARIABLE}=update to write the list"),
+        _ => {
+            return println!(
+                "skipped: set {VARIABLE}=check to compare, or {VARIABLE}=update to write the list"
+            );
+        }
     };
     let Some(json) = rustdoc_json(package) else {
-        return println!("skipped: `cargo +nightly` is missing; `rustup toolchain install nightly` installs it");
+        return println!(
+            "skipped: `cargo +nightly` is missing; `rustup toolchain install nightly` installs it"
+        );
     };
     let items = match items(&json) {
         Ok(items) => items,
@@ -57,12 +63,18 @@ fn compare(package: &str) {
 
 /// Builds the JSON documentation of a package; `None` if there is no nightly compiler.
 fn rustdoc_json(package: &str) -> Option<PathBuf> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a workspace");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package is in a workspace");
     let cargo = || {
         let mut command = Command::new("cargo");
         command.arg("+nightly").current_dir(workspace);
         // The compiler of this test must not reach the build.
-        command.env_remove("RUSTC").env_remove("RUSTDOC").env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
+        command
+            .env_remove("RUSTC")
+            .env_remove("RUSTDOC")
+            .env_remove("RUSTUP_TOOLCHAIN")
+            .env_remove("CARGO");
         command
     };
     let version = cargo().arg("--version").output().ok()?;
@@ -71,12 +83,31 @@ fn rustdoc_json(package: &str) -> Option<PathBuf> {
     }
     let target = workspace.join("target/public-api");
     let built = cargo()
-        .args(["rustdoc", "--quiet", "--lib", "--all-features", "--package", package, "--target-dir"])
+        .args([
+            "rustdoc",
+            "--quiet",
+            "--lib",
+            "--all-features",
+            "--package",
+            package,
+            "--target-dir",
+        ])
         .arg(&target)
-        .args(["--", "-Z", "unstable-options", "--output-format", "json", "--cap-lints", "allow"])
+        .args([
+            "--",
+            "-Z",
+            "unstable-options",
+            "--output-format",
+            "json",
+            "--cap-lints",
+            "allow",
+        ])
         .status()
         .expect("cargo starts");
-    assert!(built.success(), "the JSON documentation of {package} cannot be built");
+    assert!(
+        built.success(),
+        "the JSON documentation of {package} cannot be built"
+    );
     Some(target.join(format!("doc/{}.json", package.replace('-', "_"))))
 }
 

@@ -1,35 +1,35 @@
-//! A worker that does to documents what the Go library does, request by request. In one transaction it looks
-//! for the first task that is due, asks who holds its key, reads it again and leases it; in another one it
-//! ends it, without asking whether it still holds it.
+//! A worker that makes the same requests as a worker of the Go library. One transaction finds the first due task,
+//! queries the leased tasks of its key, reads the task again and leases it. Another transaction ends the task without
+//! checking the lease.
 
 use std::time::Duration;
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
+use tests::harness::firestore::Project;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 
-use crate::world::Project;
-
 const LEASE: TimeDelta = TimeDelta::minutes(10);
-/// How long a slot waits when it got nothing. The library waits for a minute; a test has not the time.
-const AGAIN: Duration = Duration::from_millis(100);
+/// The pause of a slot that found no task. The Go library pauses for a minute, which is too long for a test.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// A task that is leased.
+/// A leased task.
 struct Task {
     name: String,
     key: String,
 }
 
-enum Look {
+/// The result of a search for a due task.
+enum Search {
     Leased(Task),
-    /// Its key is held, or the transaction did not come through.
-    Again,
-    /// No task is left that is not done.
-    Nothing,
+    /// No task is due, its key is busy, or the transaction was aborted.
+    Retry,
+    /// Every task is done.
+    Done,
 }
 
-/// Runs tasks of a kind in so many slots until none is left. `handler` gets the key.
+/// Runs tasks of a kind in this number of slots until every task is done. `handler` receives the key.
 pub(crate) async fn drain<F>(project: &Project, kind: &'static str, slots: usize, handler: fn(String) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -39,15 +39,15 @@ where
         let project = project.clone();
         workers.spawn(async move {
             loop {
-                let place = project.clone();
-                match blocking(move || look(&place, kind)).await {
-                    Look::Leased(task) => {
+                let searched = project.clone();
+                match blocking(move || search(&searched, kind)).await {
+                    Search::Leased(task) => {
                         handler(task.key.clone()).await;
-                        let place = project.clone();
-                        blocking(move || complete(&place, &task)).await;
+                        let completed = project.clone();
+                        blocking(move || complete(&completed, &task)).await;
                     }
-                    Look::Again => sleep(AGAIN).await,
-                    Look::Nothing => return,
+                    Search::Retry => sleep(PAUSE).await,
+                    Search::Done => return,
                 }
             }
         });
@@ -59,7 +59,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     spawn_blocking(work).await.expect("no panic")
 }
 
-fn look(project: &Project, kind: &str) -> Look {
+fn search(project: &Project, kind: &str) -> Search {
     let now = second(TimeDelta::zero());
     let of_kind = [equal("env", "DEFAULT"), equal("type", kind), equal("doneAt", "")];
     let due = [
@@ -74,8 +74,12 @@ fn look(project: &Project, kind: &str) -> Look {
     transaction(project, |transaction| {
         let Some(found) = documents(project, transaction, &first)?.pop() else {
             let left = documents(project, transaction, &query(&of_kind, &[], 1))?;
-            let is_over = left.is_empty();
-            return Some((Vec::new(), if is_over { Look::Nothing } else { Look::Again }));
+            let result = if left.is_empty() {
+                Search::Done
+            } else {
+                Search::Retry
+            };
+            return Some((Vec::new(), result));
         };
         let name = text(&found["name"]);
         let key = text(&found["fields"]["resourceKey"]["stringValue"]);
@@ -83,27 +87,27 @@ fn look(project: &Project, kind: &str) -> Look {
             equal("resourceKey", &key),
             compare("leasedUntil", "GREATER_THAN", &now),
         ];
-        let held = query(&[&of_kind[..], &of_key[..]].concat(), &[], 0);
-        if !documents(project, transaction, &held)?.is_empty() {
-            return Some((Vec::new(), Look::Again));
+        let leased = query(&[&of_kind[..], &of_key[..]].concat(), &[], 0);
+        if !documents(project, transaction, &leased)?.is_empty() {
+            return Some((Vec::new(), Search::Retry));
         }
         let task = read(project, transaction, &name)?;
         let fields = &task["fields"];
         let lease = text(&fields["leasedUntil"]["stringValue"]);
         if lease > now || !text(&fields["doneAt"]["stringValue"]).is_empty() {
-            return Some((Vec::new(), Look::Again));
+            return Some((Vec::new(), Search::Retry));
         }
         let attempts: u64 = text(&fields["attempts"]["integerValue"]).parse().ok()?;
         let fields = json!({
             "leasedUntil": { "stringValue": second(LEASE) },
             "attempts": { "integerValue": (attempts + 1).to_string() },
         });
-        Some((vec![update(&name, &fields)], Look::Leased(Task { name, key })))
+        Some((vec![update(&name, &fields)], Search::Leased(Task { name, key })))
     })
-    .unwrap_or(Look::Again)
+    .unwrap_or(Search::Retry)
 }
 
-/// Says that it is done, whatever anybody did to it meanwhile.
+/// Marks the task as done without checking the lease. An aborted transaction is repeated.
 fn complete(project: &Project, task: &Task) {
     let done = || {
         transaction(project, |transaction| {
@@ -119,7 +123,7 @@ fn complete(project: &Project, task: &Task) {
     while done().is_none() {}
 }
 
-/// Does what is to be done in a transaction, and commits its writes. `None` if another one was in the way.
+/// Runs a transaction and commits its writes. Returns `None` if it was aborted because of another transaction.
 fn transaction<T>(project: &Project, work: impl FnOnce(&str) -> Option<(Vec<Value>, T)>) -> Option<T> {
     let begun = call(
         project,
@@ -133,7 +137,7 @@ fn transaction<T>(project: &Project, work: impl FnOnce(&str) -> Option<(Vec<Valu
         !writes.is_empty() && call(project, "commit", &body).is_some()
     });
     if !committed {
-        // Its locks would be held for a minute.
+        // Without a rollback the locks of the transaction remain for a minute.
         call(project, "rollback", &json!({ "transaction": transaction }));
     }
     worked
@@ -153,9 +157,9 @@ fn read(project: &Project, transaction: &str, name: &str) -> Option<Value> {
     call(project, "batchGet", &body)?[0].get("found").cloned()
 }
 
-/// The answer, or nothing if locks were in the way.
+/// Returns the response, or `None` if the transaction was aborted.
 fn call(project: &Project, method: &str, body: &Value) -> Option<Value> {
-    /// ABORTED, and what an aborted transaction is called by those who go on with it.
+    /// The HTTP statuses of ABORTED and of a request in an aborted transaction.
     const CONFLICTS: [u16; 2] = [409, 400];
     let (status, answer) = project.call(method, body);
     assert!(
@@ -203,7 +207,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// An instant as Go spells it: in whole seconds.
+/// Returns an instant in the format of the Go library: RFC 3339 in whole seconds.
 fn second(from_now: TimeDelta) -> String {
     (Utc::now() + from_now).to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -1,5 +1,4 @@
-//! What Firestore refuses, or fails at, and what the store makes of it. The emulator never does: it has no
-//! indexes, and permits everything.
+//! Errors of Firestore that the emulator never returns, because it needs no indexes and permits every request.
 
 use std::env;
 use std::io;
@@ -10,16 +9,18 @@ use std::time::Duration;
 use chrono::Utc;
 use oncetask::store::{Filter, FirestoreStore, Insert, Store as _, Topic};
 use oncetask::{Status, StoreError, StoreErrorKind};
+use tests::harness::claims::{request, task};
+use tests::harness::firestore::{Project, block_on};
+use tests::harness::wait::until_async;
 
-use crate::fake::{Answer, Fake};
-use crate::world::{Project, block_on, request, task, until};
+use crate::fake_server::{Answer, FakeServer};
 
 crate::tests! {
-    each_error_is_repeated_or_told,
-    a_query_without_its_index_says_how_to_get_it,
-    a_listener_without_its_index_says_how_to_get_it,
-    who_may_not_is_told_the_role,
-    without_credentials_it_is_said_how_to_get_them,
+    each_error_is_retried_or_returned,
+    a_query_without_its_index_reports_how_to_create_it,
+    a_listener_without_its_index_reports_how_to_create_it,
+    a_missing_permission_is_reported_with_the_role,
+    missing_credentials_are_reported_with_the_login_command,
 }
 
 const NO_INDEX: &str =
@@ -29,61 +30,62 @@ const FAILED_PRECONDITION: i32 = 9;
 /// `CommitResponse { write_results: [{ update_time: { seconds: 1 } }] }`
 const WRITTEN: [u8; 6] = [0x0a, 4, 0x0a, 2, 0x08, 1];
 
-async fn open(fake: &Fake) -> FirestoreStore {
-    open_with(fake, true).await.expect("it answers")
+async fn open(server: &FakeServer) -> FirestoreStore {
+    open_with(server, true).await.expect("the server answers")
 }
 
-async fn open_with(fake: &Fake, listen: bool) -> Result<FirestoreStore, StoreError> {
-    let options = Project::on(&fake.host).options().listen(listen);
+async fn open_with(server: &FakeServer, listen: bool) -> Result<FirestoreStore, StoreError> {
+    let options = Project::on(&server.host).options().listen(listen);
     let options = options.timeouts(Duration::from_secs(10), Duration::from_mins(1));
     options.open("DEFAULT").await
 }
 
-/// The rows of the retry table, from the first byte on the wire to what the caller is told.
-async fn each_error_is_repeated_or_told() {
+/// Checks every row of the retry table with the answers of a server.
+async fn each_error_is_retried_or_returned() {
     // Invalid argument, permission denied, out of range, unimplemented, data loss, unauthenticated.
-    const FINAL: [i32; 6] = [3, 7, 11, 12, 15, 16];
+    const PERMANENT: [i32; 6] = [3, 7, 11, 12, 15, 16];
     for code in 1..=16 {
-        let fake = Fake::start(move |method, number| match (method, number) {
+        let server = FakeServer::start(move |method, number| match (method, number) {
             ("Commit", 1) => Answer::Error(code, "why"),
             ("Commit", _) => Answer::Message(WRITTEN.to_vec()),
-            _ => Answer::Nothing,
+            _ => Answer::Empty,
         });
-        let fake = fake.await;
-        let created = open(&fake).await.create(vec![task("a", "K")]).await;
-        if FINAL.contains(&code) {
-            let error = created.expect_err("it is no use to ask again");
+        let server = server.await;
+        let created = open(&server).await.create(vec![task("a", "K")]).await;
+        if PERMANENT.contains(&code) {
+            let error = created.expect_err("the error is permanent");
             assert_eq!(error.kind, StoreErrorKind::Unusable, "code {code}");
             assert!(error.message.contains("why"), "code {code}: {error}");
-            assert_eq!(fake.asked("Commit"), 1, "code {code}");
+            assert_eq!(server.requests("Commit"), 1, "code {code}");
         } else {
-            // Also what says that the document is there, or is not as it was: the store looked, and it was not.
-            assert_eq!(created.expect("created"), [Insert::New], "code {code}");
-            assert_eq!(fake.asked("Commit"), 2, "code {code}");
+            // After "already exists" and "failed precondition" the store reads the document, finds none, and repeats
+            // the write.
+            assert_eq!(created.expect("the store answers"), [Insert::New], "code {code}");
+            assert_eq!(server.requests("Commit"), 2, "code {code}");
         }
     }
 }
 
-async fn a_query_without_its_index_says_how_to_get_it() {
-    let fake = Fake::start(|method, _| match method {
+async fn a_query_without_its_index_reports_how_to_create_it() {
+    let server = FakeServer::start(|method, _| match method {
         "RunQuery" | "RunAggregationQuery" => Answer::Error(FAILED_PRECONDITION, NO_INDEX),
-        _ => Answer::Nothing,
+        _ => Answer::Empty,
     });
-    let store = open(&fake.await).await;
+    let store = open(&server.await).await;
     let claimed = store.claim(request("K", 1)).await.expect_err("refused");
-    says_how_to_get_it(&claimed.to_string(), "doneAt,order=ascending");
+    assert_reports_the_index(&claimed.to_string(), "doneAt,order=ascending");
     let counted = store
         .count(Filter::new().kind("K"), Utc::now())
         .await
         .expect_err("refused");
-    says_how_to_get_it(&counted.to_string(), "createdAt,order=ascending");
+    assert_reports_the_index(&counted.to_string(), "createdAt,order=ascending");
     let pending = Filter::new().kind("K").status(Status::Pending);
     let counted = store.count(pending, Utc::now()).await.expect_err("refused");
     assert_eq!(counted.kind, StoreErrorKind::Unusable);
-    says_how_to_get_it(&counted.to_string(), "doneAt,order=ascending");
+    assert_reports_the_index(&counted.to_string(), "doneAt,order=ascending");
 }
 
-fn says_how_to_get_it(text: &str, field: &str) {
+fn assert_reports_the_index(text: &str, field: &str) {
     for part in [
         "an index is missing",
         NO_INDEX,
@@ -97,20 +99,20 @@ fn says_how_to_get_it(text: &str, field: &str) {
     }
 }
 
-async fn a_listener_without_its_index_says_how_to_get_it() {
-    // `TargetChange { REMOVE, [1], cause: { code: 9, message } }`, as the answer to what is listened for.
+async fn a_listener_without_its_index_reports_how_to_create_it() {
+    // `TargetChange { REMOVE, [1], cause: { code: 9, message } }`, the answer to a listen request.
     let cause = [&[0x08, 9, 0x12, length(NO_INDEX.len())], NO_INDEX.as_bytes()].concat();
     let change = [&[0x08, 2, 0x12, 1, 1, 0x1a, length(cause.len())], &cause[..]].concat();
     let removed = [&[0x12, length(change.len())], &change[..]].concat();
-    let fake = Fake::start(move |method, _| match method {
+    let server = FakeServer::start(move |method, _| match method {
         "Listen" => Answer::Message(removed.clone()),
-        _ => Answer::Nothing,
+        _ => Answer::Empty,
     });
-    let fake = fake.await;
-    collect_logs();
-    let store = open(&fake).await;
+    let server = server.await;
+    record_logs();
+    let store = open(&server).await;
     let _subscription = store.subscribe(Topic::Kinds(vec!["K".into()]));
-    let told = || {
+    let logged = || {
         let logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
         let logs = String::from_utf8_lossy(&logs).into_owned();
         let mut lines = logs.lines();
@@ -118,16 +120,16 @@ async fn a_listener_without_its_index_says_how_to_get_it() {
             .find(|line| line.contains(store.address()) && line.contains("ERROR"))
             .map(str::to_owned)
     };
-    until("it is told", async || told().is_some()).await;
-    let line = told().expect("it was told");
-    assert!(line.contains("the listener for the queue is refused"), "{line}");
-    says_how_to_get_it(&line, "waitUntil,order=ascending");
-    // It works all the same: other processes are heard of by polling.
+    until_async("the error is logged", async || logged().is_some()).await;
+    let line = logged().expect("the error is logged");
+    assert!(line.contains("listener"), "{line}");
+    assert_reports_the_index(&line, "waitUntil,order=ascending");
+    // Without a listener the store polls, and claims work.
     assert!(!store.is_listening());
-    store.claim(request("K", 1)).await.expect("answered");
+    store.claim(request("K", 1)).await.expect("the store answers");
 }
 
-/// What one byte says.
+/// Returns a length as a protobuf varint of one byte.
 fn length(bytes: usize) -> u8 {
     u8::try_from(bytes)
         .ok()
@@ -152,19 +154,19 @@ impl io::Write for Logs {
     }
 }
 
-fn collect_logs() {
+fn record_logs() {
     let logs = tracing_subscriber::fmt().with_ansi(false).with_writer(|| Logs);
     logs.init();
 }
 
-async fn who_may_not_is_told_the_role() {
-    let fake = Fake::start(|_, _| Answer::Error(7, "Missing or insufficient permissions.")).await;
-    let error = open_with(&fake, true).await.expect_err("it may not");
+async fn a_missing_permission_is_reported_with_the_role() {
+    let server = FakeServer::start(|_, _| Answer::Error(7, "Missing or insufficient permissions.")).await;
+    let error = open_with(&server, true).await.expect_err("permission denied");
     assert_eq!(error.kind, StoreErrorKind::Unusable);
     let text = error.to_string();
     assert!(text.contains("--role=roles/datastore.user"), "{text}");
-    let fake = Fake::start(|_, _| Answer::Error(16, "invalid authentication credentials")).await;
-    let error = open_with(&fake, true).await.expect_err("nobody");
+    let server = FakeServer::start(|_, _| Answer::Error(16, "invalid authentication credentials")).await;
+    let error = open_with(&server, true).await.expect_err("unauthenticated");
     assert!(
         error
             .to_string()
@@ -173,32 +175,34 @@ async fn who_may_not_is_told_the_role() {
     );
 }
 
-const STRANGER: &str = "ONCETASK_TEST_STRANGER";
+/// The environment variable with which a test starts this program to open a store without credentials.
+const NO_CREDENTIALS: &str = "ONCETASK_TEST_NO_CREDENTIALS";
 
-/// Whether this program is to open a store as somebody whom Google does not know, instead of testing.
-pub(crate) fn is_stranger() -> bool {
-    env::var_os(STRANGER).is_some()
+/// Returns whether this process must open a store without credentials instead of running tests.
+pub(crate) fn opens_without_credentials() -> bool {
+    env::var_os(NO_CREDENTIALS).is_some()
 }
 
-pub(crate) fn open_as_a_stranger() {
+/// Opens a store without credentials, and prints the error.
+pub(crate) fn open_without_credentials() {
     block_on(async {
         let error = FirestoreStore::open("test-project", "DEFAULT")
             .await
-            .expect_err("nobody");
+            .expect_err("there are no credentials");
         println!("{error}");
         assert_eq!(error.kind, StoreErrorKind::Unusable);
     });
 }
 
-async fn without_credentials_it_is_said_how_to_get_them() {
-    let mut stranger = Command::new(env::current_exe().expect("this program"));
-    stranger
-        .env(STRANGER, "1")
+async fn missing_credentials_are_reported_with_the_login_command() {
+    let mut process = Command::new(env::current_exe().expect("this program"));
+    process
+        .env(NO_CREDENTIALS, "1")
         .env_remove("FIRESTORE_EMULATOR_HOST")
         .env("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json")
         .stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || stranger.output()).await;
-    let output = output.expect("no panic").expect("it ends");
+    let output = tokio::task::spawn_blocking(move || process.output()).await;
+    let output = output.expect("no panic").expect("the process ends");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success(),
@@ -206,7 +210,7 @@ async fn without_credentials_it_is_said_how_to_get_them() {
         String::from_utf8_lossy(&output.stderr)
     );
     for part in [
-        "firestore://test-project: no valid Google credentials",
+        "firestore://test-project",
         "gcloud auth application-default login",
         "GOOGLE_APPLICATION_CREDENTIALS",
     ] {

@@ -1,27 +1,28 @@
-//! Payloads that a worker cannot read, as in a rolling deploy.
+//! Payloads that a worker cannot read, as in a rolling deployment.
 
 use chrono::TimeDelta;
 use oncetask::{Handler, OnceTask, Status, TaskId};
 use serde::{Deserialize, Serialize};
+use tests::harness::{Fixture, builder, reports, start};
+use tests::on_every_store;
 
-use crate::world::{World, builder, line, start};
-use crate::{logs, on_every_store};
+use crate::logs;
 
 on_every_store!(
-    it_is_put_off_without_spending_an_attempt,
-    it_is_put_off_for_longer_each_time,
-    a_worker_that_can_read_it_runs_it,
-    a_reader_that_panics_is_one_that_cannot_read,
+    an_unreadable_payload_is_deferred_without_an_attempt,
+    deferrals_grow_from_a_minute_to_an_hour,
+    a_newer_worker_runs_a_deferred_task,
+    a_panic_in_deserialize_defers_the_task,
 );
 
-/// What the older worker knows.
+/// The payload as the older worker reads it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Old {
     name: String,
     amount: u32,
 }
 
-/// What the newer worker knows.
+/// The payload as the newer worker reads and writes it.
 #[derive(Debug, Serialize, Deserialize)]
 struct New {
     name: String,
@@ -55,33 +56,33 @@ fn old_handler() -> Handler {
     Handler::new(|_: Old| async { Err::<(), _>("it cannot be read") })
 }
 
-async fn it_is_put_off_without_spending_an_attempt(world: World) {
-    logs::listen();
-    let name = format!("warned of on {}", world.client.store().address());
-    let _worker = start(builder(&world.client).handler(old_handler())).await;
-    let id = world.create(new(&name)).await;
-    let task = world.until(&id, |task| task.state.deferrals == 1).await;
+async fn an_unreadable_payload_is_deferred_without_an_attempt(fixture: Fixture) {
+    logs::record();
+    let name = format!("logged on {}", fixture.client.store().address());
+    let _worker = start(builder(&fixture.client).handler(old_handler())).await;
+    let id = fixture.create(new(&name)).await;
+    let task = fixture.until(&id, |task| task.state.deferrals == 1).await;
     assert_eq!((task.attempts(), task.errors().len()), (0, 0));
-    let now = world.client.clock().now();
+    let now = fixture.client.clock().now();
     assert_eq!(task.status(now), Status::Waiting);
     let minute = task.state.wait_until - task.spec.created_at;
     assert!(minute >= TimeDelta::minutes(1) && task.state.wait_until <= now + TimeDelta::minutes(1));
-    let warnings = logs::lines(&["WARN", &name, "Rolling", "amount", "cannot read the payload"]);
+    let warnings = logs::lines(&["WARN", &name, "Rolling", "amount"]);
     assert!(
         !warnings.is_empty(),
         "a warning with the id, the kind and the path"
     );
 }
 
-async fn it_is_put_off_for_longer_each_time(world: World) {
-    let id = world.create(new("patient")).await;
+async fn deferrals_grow_from_a_minute_to_an_hour(fixture: Fixture) {
+    let id = fixture.create(new("deferred")).await;
     let mut minutes = Vec::new();
     let mut ahead = TimeDelta::zero();
     for deferrals in 1..=8 {
-        let client = world.ahead(ahead);
+        let client = fixture.client_ahead(ahead);
         let now = client.clock().now();
         let worker = start(builder(&client).handler(old_handler())).await;
-        let task = world.until(&id, |task| task.state.deferrals == deferrals).await;
+        let task = fixture.until(&id, |task| task.state.deferrals == deferrals).await;
         worker.shutdown().await;
         minutes.push((task.state.wait_until - now).num_minutes());
         ahead += TimeDelta::minutes(61);
@@ -89,25 +90,25 @@ async fn it_is_put_off_for_longer_each_time(world: World) {
     assert_eq!(minutes, [1, 2, 4, 8, 16, 32, 60, 60]);
 }
 
-async fn a_worker_that_can_read_it_runs_it(world: World) {
-    let older = start(builder(&world.client).handler(old_handler())).await;
-    let id = world.create(new("shared")).await;
-    world.until(&id, |task| task.state.deferrals == 1).await;
-    let (say, mut heard) = line();
+async fn a_newer_worker_runs_a_deferred_task(fixture: Fixture) {
+    let older = start(builder(&fixture.client).handler(old_handler())).await;
+    let id = fixture.create(new("shared")).await;
+    fixture.until(&id, |task| task.state.deferrals == 1).await;
+    let (reporter, mut received) = reports();
     let handler = Handler::new(move |task: New| {
-        let say = say.clone();
-        async move { say.say(task.amount) }
+        let reporter = reporter.clone();
+        async move { reporter.report(task.amount) }
     });
-    // A minute later.
-    let later = world.ahead(TimeDelta::minutes(2));
+    // The deferral of a minute is over on this clock.
+    let later = fixture.client_ahead(TimeDelta::minutes(2));
     let _newer = start(builder(&later).handler(handler)).await;
-    assert_eq!(heard.next().await, "seven");
-    let task = world.done(&id).await;
+    assert_eq!(received.next().await, "seven");
+    let task = fixture.done(&id).await;
     assert_eq!((task.attempts(), task.state.deferrals), (1, 0));
     older.shutdown().await;
 }
 
-/// A payload whose reader panics when it has nothing to unwrap.
+/// A payload whose `Deserialize` panics for some names.
 #[derive(Debug, Serialize, OnceTask)]
 #[id("fragile:{name}")]
 struct Fragile {
@@ -121,40 +122,40 @@ impl<'de> Deserialize<'de> for Fragile {
         let mut fields = std::collections::HashMap::<String, String>::deserialize(from)?;
         let mut field = |name: &str| fields.remove(name).expect("every field is there");
         let (name, key) = (field("name"), field("key"));
-        assert!(!name.contains("unreadable"), "nobody reads this");
+        assert!(!name.contains("unreadable"), "deserialize panics");
         Ok(Self { name, key })
     }
 }
 
-async fn a_reader_that_panics_is_one_that_cannot_read(world: World) {
-    logs::listen();
+async fn a_panic_in_deserialize_defers_the_task(fixture: Fixture) {
+    logs::record();
     let names = ["sound", "unreadable fragile one", "whole"];
     let mut ids = Vec::new();
     for name in names {
         let (name, key) = (name.to_owned(), "k".to_owned());
-        ids.push(world.create(Fragile { name, key }).await);
+        ids.push(fixture.create(Fragile { name, key }).await);
     }
-    let (say, mut heard) = line();
+    let (reporter, mut received) = reports();
     let handler = Handler::new(move |tasks: Vec<Fragile>| {
-        let say = say.clone();
-        async move { say.say(tasks.into_iter().map(|task| task.name).collect::<Vec<_>>()) }
+        let reporter = reporter.clone();
+        async move { reporter.report(tasks.into_iter().map(|task| task.name).collect::<Vec<_>>()) }
     });
-    let _worker = start(builder(&world.client).handler(handler)).await;
-    let task = world.until(&ids[1], |task| task.state.deferrals == 1).await;
+    let _worker = start(builder(&fixture.client).handler(handler)).await;
+    let task = fixture.until(&ids[1], |task| task.state.deferrals == 1).await;
     assert_eq!((task.attempts(), task.errors().len()), (0, 0));
     for id in [&ids[0], &ids[2]] {
-        let task = world.done(id).await;
+        let task = fixture.done(id).await;
         assert_eq!((task.attempts(), task.errors().len()), (1, 0), "{id}");
     }
-    assert_eq!(heard.rest(), [["sound", "whole"]]);
+    assert_eq!(received.drain(), [["sound", "whole"]]);
     let warnings = logs::lines(&[
         "WARN",
         "unreadable fragile one",
-        "unreadable.rs",
-        "nobody reads this",
+        "deferrals.rs",
+        "deserialize panics",
     ]);
     assert!(
         !warnings.is_empty(),
-        "a warning with the id, the place and the panic"
+        "a warning with the id, the location and the panic"
     );
 }
