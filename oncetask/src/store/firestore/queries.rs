@@ -98,7 +98,7 @@ pub(super) fn head(env: &str, kinds: &[String]) -> DocumentQuery {
 pub(super) fn cancelled(env: &str) -> DocumentQuery {
     DocumentQuery::new()
         .equals(field::ENV, env)
-        .is_true(field::IS_CANCELLED)
+        .flag_set(field::IS_CANCELLED)
         .equals(field::DONE_AT, "")
 }
 

@@ -1,6 +1,7 @@
 //! The keeper of an environment's streams: it opens and closes them, and polls.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -111,9 +112,9 @@ impl Streams {
             return;
         }
         for kinds in wanted {
-            if !self.queues.contains_key(&kinds) {
-                let stream = queue_head::follow(Arc::downgrade(listener), kinds.clone());
-                self.queues.insert(kinds, RunningStream(tokio::spawn(stream)));
+            if let Entry::Vacant(vacant) = self.queues.entry(kinds) {
+                let stream = queue_head::follow(Arc::downgrade(listener), vacant.key().clone());
+                vacant.insert(RunningStream(tokio::spawn(stream)));
                 self.queue_opened = Some(Instant::now());
             }
         }
