@@ -1,4 +1,6 @@
-//! The queries of the store. Each has an index in `docs/firestore/firestore.indexes.json`.
+//! The queries of the store. Each function returns the query that finds the documents it describes.
+//!
+//! Each query has an index in `docs/firestore/firestore.indexes.json`.
 
 use chrono::{DateTime, Utc};
 

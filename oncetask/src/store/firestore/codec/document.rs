@@ -4,28 +4,28 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::super::proto::{Fields, Timestamp, boolean, double, integer, map, null, pb, text};
 use super::instant::{exact, is_ours, second, second_up};
 use super::reader::Reader;
 use super::{Undecodable, errors, json, recurrence};
+use crate::store::firestore::proto::{Fields, Timestamp, boolean, double, integer, map, null, pb, text};
 use crate::task::transition::Phase;
 use crate::task::{
     Done, Ending, Lease, LeaseToken, Occurrence, Progress, ResourceKey, Task, TaskId, TaskSpec, TaskState,
 };
 
 /// The names of a document's fields.
-pub(in super::super) mod field {
-    pub(in super::super::super) const ID: &str = "id";
-    pub(in super::super::super) const KIND: &str = "type";
-    pub(in super::super::super) const ENV: &str = "env";
-    pub(in super::super::super) const RESOURCE_KEY: &str = "resourceKey";
-    pub(in super::super::super) const WAIT_UNTIL: &str = "waitUntil";
-    pub(in super::super::super) const LEASED_UNTIL: &str = "leasedUntil";
-    pub(in super::super::super) const CREATED_AT: &str = "createdAt";
-    pub(in super::super::super) const DONE_AT: &str = "doneAt";
-    pub(in super::super::super) const IS_CANCELLED: &str = "isCancelled";
-    pub(in super::super::super) const GENERATOR: &str = "parentRecurrenceId";
-    pub(in super::super::super) const RECURRENCE: &str = "recurrence";
+pub(in crate::store::firestore) mod field {
+    pub(in crate::store::firestore) const ID: &str = "id";
+    pub(in crate::store::firestore) const KIND: &str = "type";
+    pub(in crate::store::firestore) const ENV: &str = "env";
+    pub(in crate::store::firestore) const RESOURCE_KEY: &str = "resourceKey";
+    pub(in crate::store::firestore) const WAIT_UNTIL: &str = "waitUntil";
+    pub(in crate::store::firestore) const LEASED_UNTIL: &str = "leasedUntil";
+    pub(in crate::store::firestore) const CREATED_AT: &str = "createdAt";
+    pub(in crate::store::firestore) const DONE_AT: &str = "doneAt";
+    pub(in crate::store::firestore) const IS_CANCELLED: &str = "isCancelled";
+    pub(in crate::store::firestore) const GENERATOR: &str = "parentRecurrenceId";
+    pub(in crate::store::firestore) const RECURRENCE: &str = "recurrence";
 
     pub(super) const DATA: &str = "data";
     pub(super) const CANCELLED_AT: &str = "cancelledAt";
@@ -55,26 +55,26 @@ const UNNAMED_OWNER: &str = "(unnamed program)";
 
 /// The tokens in a document by which a write whose answer was lost recognises its success.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(in super::super) struct Marks {
+pub(in crate::store::firestore) struct Marks {
     /// The token of the write that created the document.
-    pub(in super::super) created: Option<LeaseToken>,
+    pub(in crate::store::firestore) created: Option<LeaseToken>,
     /// The lease token of the last claim that was ended.
-    pub(in super::super) finished: Option<LeaseToken>,
+    pub(in crate::store::firestore) finished: Option<LeaseToken>,
 }
 
 /// A stored task.
 #[derive(Clone, Debug, PartialEq)]
-pub(in super::super) struct Stored {
-    pub(in super::super) name: String,
-    pub(in super::super) env: String,
-    pub(in super::super) task: Task,
-    pub(in super::super) marks: Marks,
+pub(in crate::store::firestore) struct Stored {
+    pub(in crate::store::firestore) name: String,
+    pub(in crate::store::firestore) env: String,
+    pub(in crate::store::firestore) task: Task,
+    pub(in crate::store::firestore) marks: Marks,
     /// The version of the document, for the precondition of a write.
-    pub(in super::super) update_time: Timestamp,
+    pub(in crate::store::firestore) update_time: Timestamp,
 }
 
 /// Returns the fields of a task's document.
-pub(in super::super) fn encode(task: &Task, env: &str, marks: &Marks) -> Fields {
+pub(in crate::store::firestore) fn encode(task: &Task, env: &str, marks: &Marks) -> Fields {
     let Task { spec, state } = task;
     let mut fields = Fields::new();
     let mut put = |name: &str, value: pb::Value| {
@@ -197,7 +197,7 @@ fn progress(progress: &Progress) -> pb::Value {
 
 /// Returns the fields and the mask of the write that changes a document from `before` to `after`. The mask names all
 /// fields that differ. A name in the mask without a field removes that field.
-pub(in super::super) fn changes(before: &Fields, after: Fields) -> (Fields, Vec<String>) {
+pub(in crate::store::firestore) fn changes(before: &Fields, after: Fields) -> (Fields, Vec<String>) {
     let names: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
     let mask: Vec<_> = names
         .into_iter()
@@ -215,7 +215,7 @@ pub(in super::super) fn changes(before: &Fields, after: Fields) -> (Fields, Vec<
 /// # Errors
 ///
 /// Returns the reason if the document cannot be decoded as a task.
-pub(in super::super) fn decode(document: pb::Document) -> Result<Stored, Undecodable> {
+pub(in crate::store::firestore) fn decode(document: pb::Document) -> Result<Stored, Undecodable> {
     let pb::Document {
         name,
         mut fields,

@@ -1,9 +1,9 @@
 //! A task's errors in its document: Go's `{at, error}` with fields of our own.
 
-use super::super::proto::{Fields, ValueType, array, boolean, integer, map, null, pb, text};
 use super::Undecodable;
 use super::instant::exact;
 use super::reader::Reader;
+use crate::store::firestore::proto::{Fields, ValueType, array, boolean, integer, map, null, pb, text};
 use crate::task::AttemptError;
 
 pub(super) fn to_value(errors: &[AttemptError]) -> pb::Value {

@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 
-use super::super::proto::{Fields, ValueType, array, boolean, double, integer, map, null, pb, text};
 use super::instant::second;
 use super::{Marks, Stored, changes, decode, encode};
 use crate::schedule::Recurrence;
+use crate::store::firestore::proto::{
+    Fields, ValueType, array, boolean, double, integer, map, null, pb, text,
+};
 use crate::task::transition::{self, Verdict};
 use crate::task::{Ending, Lease, LeaseToken, Status, Task};
 

@@ -14,17 +14,17 @@ use crate::task::whole_millis;
 const GO_ZERO_YEAR: &str = "0001-01-01T00:00:00";
 
 /// Returns the instant with milliseconds.
-pub(in super::super) fn exact(at: DateTime<Utc>) -> String {
+pub(in crate::store::firestore) fn exact(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Returns the second that contains the instant. Every spelling of this or an earlier instant sorts at or below it.
-pub(in super::super) fn second(at: DateTime<Utc>) -> String {
+pub(in crate::store::firestore) fn second(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// Returns the instant rounded up to a whole second. Go must not see a lease end early.
-pub(in super::super) fn second_up(at: DateTime<Utc>) -> String {
+pub(in crate::store::firestore) fn second_up(at: DateTime<Utc>) -> String {
     let up = if at.timestamp_subsec_nanos() == 0 {
         at
     } else {

@@ -1,9 +1,9 @@
 //! JSON values in a document, without loss: as a Firestore value that every program reads, and in addition as text
 //! if the Firestore value cannot represent the whole value.
 
-use super::super::proto::{Fields, pb, text};
 use super::Undecodable;
 use super::value::{number_is_lossless, to_json, to_value};
+use crate::store::firestore::proto::{Fields, pb, text};
 use crate::task::Json;
 
 /// Adds a JSON value under one name, and its text under the other if the value alone would lose information.
@@ -75,7 +75,7 @@ mod tests {
         let mut fields = Fields::new();
         put(&mut fields, "data", "dataJson", &json);
         let full_text = match fields.remove("dataJson").and_then(|value| value.value_type) {
-            Some(super::super::super::proto::ValueType::StringValue(text)) => Some(text),
+            Some(crate::store::firestore::proto::ValueType::StringValue(text)) => Some(text),
             _ => None,
         };
         let kept = full_text.is_some();

@@ -20,13 +20,13 @@ const MAX_BYTES: usize = 1500;
 
 /// The names of the documents of one environment.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Names {
+pub(in crate::store::firestore) struct Names {
     prefix: String,
     encoded: &'static [char],
 }
 
 impl Names {
-    pub(in super::super) fn new(env: &str, shared_ids: bool) -> Self {
+    pub(in crate::store::firestore) fn new(env: &str, shared_ids: bool) -> Self {
         const OURS: &[char] = &['%', '/', '~'];
         const SHARED: &[char] = &['/'];
         if shared_ids {
@@ -51,7 +51,7 @@ impl Names {
     /// # Errors
     ///
     /// Returns the reason if the id cannot be part of a name.
-    pub(in super::super) fn of(&self, id: &TaskId) -> Result<String, String> {
+    pub(in crate::store::firestore) fn of(&self, id: &TaskId) -> Result<String, String> {
         let name = format!("{}{}", self.prefix, encode(id.as_str(), self.encoded));
         let name = match name.as_str() {
             "" => return Err("its id is empty".to_owned()),

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::super::proto::{Fields, ValueType, pb};
 use super::value::name_of;
 use super::{Undecodable, instant};
+use crate::store::firestore::proto::{Fields, ValueType, pb};
 
 /// The fields of a document or of a map in it.
 pub(super) struct Reader<'a>(pub(super) &'a mut Fields);

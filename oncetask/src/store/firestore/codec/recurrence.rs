@@ -3,11 +3,11 @@
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
 
-use super::super::proto::{Fields, ValueType, array, map, null, pb, text};
 use super::Undecodable;
 use super::instant::{parse, second};
 use super::reader::Reader;
 use crate::schedule::{Moment, Recurrence, Tz};
+use crate::store::firestore::proto::{Fields, ValueType, array, map, null, pb, text};
 
 const RULE: &str = "rrule";
 const START: &str = "dtstart";

@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::super::proto::{Fields, ValueType, array, boolean, double, integer, map, null, pb, text};
 use super::Undecodable;
+use crate::store::firestore::proto::{
+    Fields, ValueType, array, boolean, double, integer, map, null, pb, text,
+};
 
 /// The maximum depth of nested maps and arrays, including the field itself.
 const MAX_DEPTH: usize = 20;

@@ -16,7 +16,7 @@ use crate::store::firestore::query::MAX_IN;
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// The interval between two checks while nothing is about to change.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// The minimum interval between two openings of queue streams: a backlog would be found meanwhile.
+/// The minimum interval between two openings of queue streams. In this time claims show whether there is a backlog.
 const MIN_OPEN_INTERVAL: Duration = WORKING_ALONE;
 /// The duration for which the stream of cancellations stays open after the last long claim.
 const LINGER: Duration = Duration::from_secs(30);
