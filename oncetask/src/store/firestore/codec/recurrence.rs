@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use super::Undecodable;
 use super::instant::{parse, second};
 use super::reader::Reader;
-use crate::schedule::{Moment, Recurrence, Tz};
+use crate::schedule::{Moment, Recurrence, Zone};
 use crate::store::firestore::proto::{Fields, ValueType, array, map, null, pb, text};
 
 const RULE: &str = "rrule";
@@ -59,7 +59,7 @@ fn for_go(rule: &Recurrence) -> Fields {
 
 /// Returns the first instant at which the clocks of a time zone show this local time. If they skip it, returns the
 /// instant one day after the same local time of the previous day.
-fn instant_of(local: NaiveDateTime, tz: Tz) -> DateTime<Utc> {
+fn instant_of(local: NaiveDateTime, tz: Zone) -> DateTime<Utc> {
     const DAY: TimeDelta = TimeDelta::days(1);
     let at = |local: NaiveDateTime| tz.from_local_datetime(&local).earliest();
     match at(local).or_else(|| Some(at(local - DAY)? + DAY)) {
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_rule_that_go_cannot_express_is_stored_in_addition() {
         let daily = Recurrence::new("FREQ=DAILY").expect("a rule");
-        let berlin = crate::schedule::parse_tz("Europe/Berlin").expect("a zone");
+        let berlin = "Europe/Berlin".parse().expect("a zone");
         let local: NaiveDateTime = "2026-03-29T02:30:00".parse().expect("a local time");
         let zoned = daily.tz(berlin).starting_at(local);
         assert!(round_trip(&zoned));
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_definition_that_does_not_match_the_fields_of_go_is_ignored() {
-        let berlin = crate::schedule::parse_tz("Europe/Berlin").expect("a zone");
+        let berlin = "Europe/Berlin".parse().expect("a zone");
         let start = "2026-01-05T09:30:00".parse().expect("a local time");
         let rule = Recurrence::new("FREQ=DAILY")
             .expect("a rule")
