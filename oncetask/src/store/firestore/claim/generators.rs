@@ -17,18 +17,19 @@ impl Turn<'_> {
     /// Reads generators, those that are held among them, until one waits: that tells when to look again, too.
     pub(super) async fn fill_with_generators(&mut self) -> Result<(), Failure> {
         let inner = self.inner;
-        let generators = queries::generators(&inner.env, &self.demand.kinds);
+        let generators = queries::generators(&inner.documents.env, &self.demand.kinds);
         let (mut limit, more) = READ;
         let (mut behind, mut left) = (None, self.room() > 0);
         while left {
             let documents = inner
-                .documents(&generators.clone().after(behind).limit(limit))
+                .documents
+                .query(&generators.clone().start_after(behind).limit(limit))
                 .await?;
             let next = documents.last().filter(|_| documents.len() == limit);
-            behind = next.map(|last| generators.place_of(last));
+            behind = next.map(|last| generators.position_of(last));
             let found: Vec<_> = documents
                 .into_iter()
-                .filter_map(|document| inner.readable(document))
+                .filter_map(|document| inner.documents.decode_or_warn(document))
                 .collect();
             // Within a second the order is one of spelling.
             let last = found

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::sleep;
 
+use super::Claims;
 use super::keys::Key;
 use super::lease::{Attempt, Leased};
 use super::turn::Turn;
 use crate::store::Demand;
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::inner::Inner;
 use crate::store::firestore::proto::{Status, pb};
 use crate::task::transition;
 
@@ -100,7 +100,7 @@ impl Turn<'_> {
     /// The claims that were made on behalf of this worker.
     pub(super) fn fetch(&mut self) {
         let fetched = {
-            let mut shared = self.inner.desk.shared();
+            let mut shared = self.inner.state.shared();
             shared.hands.fetch(&self.demand.kinds, self.room())
         };
         for attempt in fetched {
@@ -109,7 +109,7 @@ impl Turn<'_> {
     }
 }
 
-impl Inner {
+impl Claims {
     /// Ends a claim by this write and claims the key's next task with it, if there is one and somebody who
     /// demands it. Returns nothing if that was not tried.
     pub(in crate::store::firestore) async fn hand_on(
@@ -121,24 +121,31 @@ impl Inner {
         let task = &first.task;
         let key: Key = (task.spec.kind.clone(), task.spec.held_key()?.clone());
         let lasts = task.state.lease.as_ref()?.until - now;
-        if lasts < MARGIN || !self.notifier.kinds().iter().any(|kind| **kind == *key.0) {
+        if lasts < MARGIN
+            || !self
+                .documents
+                .notifier
+                .kinds()
+                .iter()
+                .any(|kind| **kind == *key.0)
+        {
             return None;
         }
-        let wish = self.desk.shared().hands.wish(&key)?;
+        let wish = self.state.shared().hands.wish(&key)?;
         let next = self.next_of(&key, now)?;
         let lease = wish.lease + TimeDelta::from_std(FETCH).unwrap_or_default();
         let mut next = Leased::new(next, &wish.owner, now, lease);
         let writes = [write.clone(), next.write()];
-        match self.rpc.commit_once(&writes).await {
+        match self.documents.rpc.commit_once(&writes).await {
             Ok(times) => {
-                self.rpc.meter.wrote(writes.len());
+                self.documents.rpc.meter.wrote(writes.len());
                 next.after.update_time = times.last().copied().unwrap_or_default();
                 self.keep_ready(key, next);
                 Some(Ok(()))
             }
             Err(status) => {
                 // It was taken out of the window: the key's next tasks must not overtake it.
-                self.desk.shared().shut(key);
+                self.state.shared().shut(key);
                 Some(Err(status))
             }
         }
@@ -146,8 +153,8 @@ impl Inner {
 
     /// The first task of a key that is due, of those that were read of the queue.
     fn next_of(&self, key: &Key, now: DateTime<Utc>) -> Option<Stored> {
-        let (held, _) = self.held.now_held(now);
-        let mut shared = self.desk.shared();
+        let (held, _) = self.documents.claim_cache.active(now);
+        let mut shared = self.state.shared();
         let of_kind = |(kinds, window): &(&Vec<String>, &mut super::Window)| {
             kinds.iter().any(|kind| **kind == *key.0) && window.is_fresh(now)
         };
@@ -164,9 +171,9 @@ impl Inner {
     /// Keeps a claim for the worker that is about to ask for it.
     fn keep_ready(self: &Arc<Self>, key: Key, next: Leased) {
         let (name, kind) = (next.after.name.clone(), key.0.clone());
-        self.held.add(next.after.clone());
+        self.documents.claim_cache.add(next.after.clone());
         {
-            let mut shared = self.desk.shared();
+            let mut shared = self.state.shared();
             *shared.hands.in_a_row.entry(key.clone()).or_default() += 1;
             let attempt = Attempt {
                 key: Some(key),
@@ -174,12 +181,12 @@ impl Inner {
             };
             shared.hands.ready.push((Instant::now(), attempt));
         }
-        self.notifier.notify_due(&kind);
+        self.documents.notifier.notify_due(&kind);
         let inner = Arc::downgrade(self);
         tokio::spawn(async move {
             sleep(2 * FETCH).await;
             let Some(inner) = inner.upgrade() else { return };
-            let left = inner.desk.shared().hands.take_back(&name);
+            let left = inner.state.shared().hands.take_back(&name);
             if let Some(attempt) = left {
                 inner.give_back(vec![attempt]).await;
             }
@@ -188,6 +195,6 @@ impl Inner {
 
     /// A key was claimed anew: others had their chance.
     pub(super) fn begin_row(&self, key: &Key) {
-        self.desk.shared().hands.in_a_row.remove(key);
+        self.state.shared().hands.in_a_row.remove(key);
     }
 }

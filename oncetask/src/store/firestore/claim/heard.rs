@@ -11,14 +11,13 @@ use chrono::{DateTime, Utc};
 use super::pick::Pick;
 use super::turn::Turn;
 use super::window::Window;
-use super::{Ahead, Shared, rivals};
+use super::{Ahead, Claims, Shared, rivals};
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::inner::Inner;
 use crate::store::firestore::retry::Failure;
 use crate::store::{ClaimResponse, Demand};
 use crate::task::transition;
 
-impl Inner {
+impl Claims {
     /// Claims the task that was heard of. `None` if there is none, others were faster, or the queue is to be read.
     pub(super) async fn claim_heard(
         self: &Arc<Self>,
@@ -27,9 +26,11 @@ impl Inner {
         now: DateTime<Utc>,
         ahead: &Ahead,
     ) -> Result<Option<ClaimResponse>, Failure> {
-        let is_free =
-            |stored: &Stored| transition::is_due(&stored.task.state, now) && !self.held.holds(&stored.name);
-        let heard = self.ears.take_heard().into_iter().filter(is_free);
+        let is_free = |stored: &Stored| {
+            transition::is_due(&stored.task.state, now)
+                && !self.documents.claim_cache.contains_document(&stored.name)
+        };
+        let heard = self.listener.take_reported().into_iter().filter(is_free);
         let first = heard
             .filter_map(|stored| Some((demands.iter().position(|demand| is_for(demand, &stored))?, stored)))
             .min_by_key(|(_, stored)| (stored.task.state.due(), stored.task.spec.created_at));
@@ -37,13 +38,13 @@ impl Inner {
             return Ok(None);
         };
         let kinds = &demands[place].kinds;
-        if !self.desk.shared().may_claim_heard(demands, kinds) {
+        if !self.state.shared().may_claim_heard(demands, kinds) {
             return Ok(None);
         }
         let at = rivals::place_of(&stored);
         let turn = Turn::new(self, place, &demands[place], owner, now, ahead);
         let leased = turn.lease(vec![Pick::alone(None, stored)]).await;
-        self.desk.shared().queue(kinds).rivals.note(1, leased.lost, at);
+        self.state.shared().queue(kinds).rivals.note(1, leased.lost, at);
         match leased.failure {
             Some(failure) => Err(failure),
             None if leased.claims.is_empty() => Ok(None),

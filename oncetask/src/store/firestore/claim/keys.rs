@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::Claims;
 use super::lease::{Attempt, Round};
 use super::outlook::earliest;
 use super::pick::Pick;
 use super::turn::Turn;
-use crate::store::firestore::find::MAX_IN;
-pub(super) use crate::store::firestore::held::Key;
-use crate::store::firestore::inner::{Inner, update};
-use crate::store::firestore::join::join_all;
-use crate::store::firestore::options::KeyClaims;
+pub(super) use crate::store::firestore::claim_cache::Key;
+use crate::store::firestore::documents::update;
+use crate::store::firestore::join_all::join_all;
 use crate::store::firestore::queries;
+use crate::store::firestore::query::MAX_IN;
 use crate::store::firestore::retry::Failure;
+use crate::store::firestore::settings::KeyClaims;
 use crate::task::ResourceKey;
 
 /// After how long to try again for a key that somebody else holds: at first, and at the most.
@@ -48,9 +49,9 @@ impl Turn<'_> {
     /// The picks whose keys are free, as far as is known, each with all the tasks that it is to hold.
     pub(super) async fn free_keys(&self, picks: Vec<Pick>, round: &mut Round) -> Result<Vec<Pick>, Failure> {
         let suspects: Vec<_> = {
-            let shared = self.inner.desk.shared();
+            let shared = self.inner.state.shared();
             let keys = picks.iter().filter_map(|pick| pick.key.clone());
-            let always = self.inner.settings.keys == KeyClaims::Unverified;
+            let always = self.inner.documents.settings.key_claims == KeyClaims::Unverified;
             keys.filter(|key| always || shared.refusals.0.contains_key(key))
                 .collect()
         };
@@ -78,7 +79,7 @@ impl Turn<'_> {
 
     /// Asks who holds the keys that were just claimed, and gives those back that somebody else holds too.
     pub(super) async fn verify(&self, attempts: Vec<Attempt>, round: &mut Round) -> Vec<Attempt> {
-        if self.inner.settings.keys == KeyClaims::Unverified {
+        if self.inner.documents.settings.key_claims == KeyClaims::Unverified {
             return attempts;
         }
         let keys: Vec<_> = attempts
@@ -101,7 +102,7 @@ impl Turn<'_> {
             let others = others(&attempt, &holders);
             if others.is_empty() {
                 if let Some(key) = &attempt.key {
-                    self.inner.desk.shared().refusals.0.remove(key);
+                    self.inner.state.shared().refusals.0.remove(key);
                     self.inner.begin_row(key);
                 }
                 verified.push(attempt);
@@ -117,7 +118,7 @@ impl Turn<'_> {
     fn refuse(&self, key: Option<&Key>, held: &[(String, DateTime<Utc>)], round: &mut Round) {
         let ends = held.iter().map(|(_, ends)| *ends).max();
         if let Some((key, ends)) = key.zip(ends) {
-            let mut shared = self.inner.desk.shared();
+            let mut shared = self.inner.state.shared();
             let again = shared.refusals.note(key.clone(), ends, self.now);
             round.later = earliest(round.later, Some(again));
             round.shut.push(key.clone());
@@ -139,7 +140,7 @@ fn others(attempt: &Attempt, holders: &Holders) -> Vec<(String, DateTime<Utc>)> 
         .collect()
 }
 
-impl Inner {
+impl Claims {
     /// Who holds these keys now.
     async fn holders(&self, keys: &[Key], now: DateTime<Utc>) -> Result<Holders, Failure> {
         let mut by_kind: HashMap<&str, Vec<String>> = HashMap::new();
@@ -149,7 +150,10 @@ impl Inner {
         let mut holders = Holders::new();
         for (kind, keys) in by_kind {
             for keys in keys.chunks(MAX_IN) {
-                let (found, _) = self.find(&queries::held(&self.env, kind, keys, now)).await?;
+                let (found, _) = self
+                    .documents
+                    .query_tasks(&queries::leased_of_keys(&self.documents.env, kind, keys, now))
+                    .await?;
                 for stored in found {
                     let key: Option<ResourceKey> = stored.task.spec.held_key().cloned();
                     let ends = stored.task.state.due().filter(|ends| *ends > now);
@@ -171,10 +175,12 @@ impl Inner {
             update(&leased.after, &before.task, &before.marks)
         });
         // One that fails is a lease that ends by itself.
-        self.writer.write(writes.collect()).await;
+        self.documents.writer.write(writes.collect()).await;
         for leased in attempts.iter().flat_map(|attempt| &attempt.tasks) {
             if let Some(lease) = &leased.after.task.state.lease {
-                self.held.remove(leased.after.task.id(), lease.token);
+                self.documents
+                    .claim_cache
+                    .remove(leased.after.task.id(), lease.token);
             }
         }
     }

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::Claims;
 use super::pick::Pick;
 use super::turn::Turn;
 use super::window::Window;
+use crate::store::firestore::claim_cache::Key;
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::held::Key;
-use crate::store::firestore::inner::{Inner, update};
-use crate::store::firestore::join::join_all;
-use crate::store::firestore::options::KeyClaims;
+use crate::store::firestore::documents::update;
+use crate::store::firestore::join_all::join_all;
 use crate::store::firestore::proto::{Code, pb};
 use crate::store::firestore::queries;
 use crate::store::firestore::retry::Failure;
-use crate::store::firestore::writer::Written;
+use crate::store::firestore::settings::KeyClaims;
+use crate::store::firestore::writer::WriteOutcome;
 use crate::store::{Claim, ClaimedTask};
 use crate::task::{Lease, LeaseToken, transition};
 
@@ -123,7 +124,7 @@ impl Turn<'_> {
             let key = group.key.clone();
             async move { (key, inner.lease_group(group).await) }
         }));
-        let (written, grouped) = tokio::join!(inner.writer.write(writes), grouped);
+        let (written, grouped) = tokio::join!(inner.documents.writer.write(writes), grouped);
         let mut won = Vec::new();
         let mut settled = Vec::with_capacity(singles.len() + grouped.len());
         for (attempt, written) in singles.into_iter().zip(written) {
@@ -145,7 +146,7 @@ impl Turn<'_> {
     pub(super) fn claim_of(&self, attempt: Attempt) -> Claim {
         let claimed = |leased: Leased| {
             let task = leased.after.task.clone();
-            self.inner.held.add(leased.after);
+            self.inner.documents.claim_cache.add(leased.after);
             ClaimedTask {
                 task,
                 orphaned: leased.orphaned,
@@ -158,45 +159,45 @@ impl Turn<'_> {
     }
 }
 
-impl Inner {
+impl Claims {
     /// The attempt, if it was successful.
-    async fn settle(&self, mut attempt: Attempt, written: Written) -> Result<Option<Attempt>, Failure> {
+    async fn settle(&self, mut attempt: Attempt, written: WriteOutcome) -> Result<Option<Attempt>, Failure> {
         match written {
-            Written::Stored(at) => {
+            WriteOutcome::Stored(at) => {
                 attempt.tasks[0].after.update_time = at;
                 Ok(Some(attempt))
             }
-            Written::Refused { doubtful: false } => Ok(None),
-            Written::Refused { doubtful: true } => self.look_up(attempt).await,
-            Written::Failed(failure) if failure.doubtful => {
+            WriteOutcome::Refused { ambiguous: false } => Ok(None),
+            WriteOutcome::Refused { ambiguous: true } => self.look_up(attempt).await,
+            WriteOutcome::Failed(failure) if failure.ambiguous => {
                 // Whatever the document says: that the claim is ours if it shows our token.
                 match self.look_up(attempt).await {
                     Ok(Some(attempt)) => Ok(Some(attempt)),
                     _ => Err(failure),
                 }
             }
-            Written::Failed(failure) => Err(failure),
+            WriteOutcome::Failed(failure) => Err(failure),
         }
     }
 
     /// Claims a group in one atomic write.
     async fn lease_group(&self, mut group: Attempt) -> Result<Option<Attempt>, Failure> {
         let writes: Vec<_> = group.tasks.iter().map(Leased::write).collect();
-        match self.rpc.commit(&writes).await {
+        match self.documents.rpc.commit(&writes).await {
             Ok(reply) => {
-                self.rpc.meter.wrote(writes.len());
+                self.documents.rpc.meter.wrote(writes.len());
                 for (leased, at) in group.tasks.iter_mut().zip(reply.value) {
                     leased.after.update_time = at;
                 }
                 Ok(Some(group))
             }
-            Err(failure) if failure.doubtful => match self.look_up(group).await {
+            Err(failure) if failure.ambiguous => match self.look_up(group).await {
                 Ok(Some(group)) => Ok(Some(group)),
                 Ok(None) if is_refusal(&failure) => Ok(None),
                 _ => Err(failure),
             },
             Err(failure) if is_refusal(&failure) => {
-                self.rpc.meter.refused();
+                self.documents.rpc.meter.refused();
                 Ok(None)
             }
             Err(failure) => Err(failure),
@@ -210,10 +211,12 @@ impl Inner {
             .iter()
             .map(|leased| leased.before.name.clone())
             .collect();
-        let mut read = self.read(&names).await?;
+        let mut read = self.documents.read(&names).await?;
         for leased in &mut attempt.tasks {
             let name = leased.before.name.as_str();
-            let found = read.remove(name).and_then(|stored| self.ours(name, stored));
+            let found = read
+                .remove(name)
+                .and_then(|stored| self.documents.in_this_env(name, stored));
             let token = |stored: &Stored| stored.task.state.lease.as_ref().map(|lease| lease.token);
             match found {
                 Some(found) if token(&found) == token(&leased.after) => leased.after = found,
@@ -225,11 +228,11 @@ impl Inner {
 
     /// Brings the window into the order in which to claim: while others are about, from our place on.
     pub(super) fn arrange(&self, kinds: &[String], window: &mut Window) {
-        if self.settings.keys != KeyClaims::Normal {
+        if self.documents.settings.key_claims != KeyClaims::Normal {
             fastrand::shuffle(window.tasks.make_contiguous());
             return;
         }
-        let mut shared = self.desk.shared();
+        let mut shared = self.state.shared();
         let rivals = &shared.queue(kinds).rivals;
         if rivals.are_about() {
             window.turn_to(rivals.place());
@@ -239,7 +242,7 @@ impl Inner {
     /// Keeps what is left of a window for the next claim.
     pub(super) fn keep(&self, kinds: &[String], window: Window) {
         if !window.is_used_up() {
-            self.desk.shared().windows.insert(kinds.to_vec(), window);
+            self.state.shared().windows.insert(kinds.to_vec(), window);
         }
     }
 
@@ -253,8 +256,8 @@ impl Inner {
         let Some((kind, key)) = &pick.key else {
             return Ok(pick);
         };
-        let find = queries::due_of_key(&self.env, kind, key, now).limit(group);
-        let (found, _) = self.find(&find).await?;
+        let find = queries::due_of_key(&self.documents.env, kind, key, now).limit(group);
+        let (found, _) = self.documents.query_tasks(&find).await?;
         pick.tasks.truncate(1);
         for stored in found {
             let belongs =

@@ -46,14 +46,14 @@ use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 
 use self::keys::{Key, Refusals};
-pub(super) use self::outlook::Next;
 use self::outlook::Outlook;
 use self::reading::Appetite;
 use self::rivals::Rivals;
 use self::turn::{Taken, Turn};
 use self::window::Window;
-use super::find::MAX_IN;
-use super::inner::Inner;
+use super::documents::Documents;
+use super::listen::Listener;
+use super::query::MAX_IN;
 use super::retry::Failure;
 use crate::store::{ClaimRequest, ClaimResponse, Demand};
 use crate::task::Task;
@@ -63,9 +63,17 @@ const FEW: usize = 4;
 /// How many tasks one atomic write claims at the most.
 const MAX_GROUP: usize = 2000;
 
+/// The claims of one environment.
+#[derive(Debug)]
+pub(super) struct Claims {
+    documents: Arc<Documents>,
+    listener: Arc<Listener>,
+    state: ClaimState,
+}
+
 /// What claims know of the queue.
 #[derive(Debug, Default)]
-pub(super) struct Desk {
+struct ClaimState {
     /// One claim at a time: two would only take each other's tasks.
     gate: tokio::sync::Mutex<()>,
     shared: Mutex<Shared>,
@@ -101,19 +109,27 @@ struct Ahead {
     exact: bool,
 }
 
-impl Desk {
+impl ClaimState {
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
+impl Claims {
+    pub(super) fn new(documents: Arc<Documents>, listener: Arc<Listener>) -> Self {
+        Self {
+            documents,
+            listener,
+            state: ClaimState::default(),
+        }
+    }
+
     pub(super) async fn claim(self: Arc<Self>, request: ClaimRequest) -> Result<ClaimResponse, Failure> {
-        let _looking = self.ears.look();
-        let _gate = self.desk.gate.lock().await;
+        let _looking = self.listener.begin_claim();
+        let _gate = self.state.gate.lock().await;
         let ClaimRequest { owner, now, demands } = request;
-        self.held.forget_the_gone(now);
-        self.desk.shared().hands.note(&owner, &demands);
+        self.documents.claim_cache.remove_expired(now);
+        self.state.shared().hands.note(&owner, &demands);
         let queued = demands.iter().filter(|demand| !demand.generators_only);
         let mut kinds: Vec<_> = queued.flat_map(|demand| demand.kinds.iter().cloned()).collect();
         kinds.sort_unstable();
@@ -130,7 +146,7 @@ impl Inner {
         let mut drained = Vec::with_capacity(demands.len());
         for (place, demand) in demands.iter().enumerate() {
             if !demand.generators_only {
-                self.desk.shared().queue(&demand.kinds).by_hearing = false;
+                self.state.shared().queue(&demand.kinds).by_hearing = false;
             }
             let taken = self.turn(place, demand, &owner, now, &ahead).await;
             match taken.failure {
@@ -143,10 +159,10 @@ impl Inner {
             claimed.next_due.push(taken.next_due);
             drained.push(taken.drained);
         }
-        let contended = self.desk.shared().may_be_contended();
-        self.ears.claimed(&demands, &drained, contended);
+        let contended = self.state.shared().may_be_contended();
+        self.listener.record_claim(&demands, &drained, contended);
         // What was heard meanwhile is read already, or else rang: the caller looks again at once.
-        self.ears.take_heard();
+        self.listener.take_reported();
         Ok(claimed)
     }
 
@@ -177,8 +193,8 @@ impl Inner {
     /// A task of this process may become due: what was read of its queue may no longer be its head.
     pub(super) fn expect(&self, task: &Task) {
         if let Some(due) = task.state.due() {
-            self.desk.shared().forget_behind(task.kind(), due);
-            self.notifier.notify_due(task.kind());
+            self.state.shared().forget_behind(task.kind(), due);
+            self.documents.notifier.notify_due(task.kind());
         }
     }
 }

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use crate::store::firestore::find::{Find, MAX_IN};
-use crate::store::firestore::inner::Inner;
+use super::Claims;
+use crate::store::firestore::listen::Next;
 use crate::store::firestore::queries;
+use crate::store::firestore::query::{DocumentQuery, MAX_IN};
 use crate::store::firestore::retry::Failure;
 use crate::task::transition;
 
@@ -21,39 +22,22 @@ pub(super) struct Outlook {
     read: Instant,
 }
 
-/// When something will happen.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::store::firestore) enum Next {
-    At(DateTime<Utc>),
-    Never,
-    Unknown,
-}
-
-impl Next {
-    pub(in crate::store::firestore) fn known(at: Option<DateTime<Utc>>) -> Self {
-        at.map_or(Self::Never, Self::At)
-    }
-}
-
-pub(in crate::store::firestore) fn earliest(
-    a: Option<DateTime<Utc>>,
-    b: Option<DateTime<Utc>>,
-) -> Option<DateTime<Utc>> {
+pub(super) fn earliest(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (one, None) | (None, one) => one,
     }
 }
 
-impl Inner {
+impl Claims {
     /// When the next of these tasks is due, if none is now: the first that waits, or the first lease to end.
     async fn outlook(&self, kinds: &[String], now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Failure> {
         let waiting = async {
-            match self.ears.head(self, kinds, now) {
+            match self.listener.next_due(kinds, now) {
                 Next::At(due) => Ok(Some(due)),
                 Next::Never => Ok(None),
                 Next::Unknown => {
-                    let waiting = queries::waiting(&self.env, kinds, now);
+                    let waiting = queries::waiting(&self.documents.env, kinds, now);
                     self.first_waiting(&waiting, now).await
                 }
             }
@@ -65,11 +49,11 @@ impl Inner {
     /// The first of what this finds that is not due now and that nobody holds.
     pub(super) async fn first_waiting(
         &self,
-        waiting: &Find,
+        waiting: &DocumentQuery,
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, Failure> {
         for limit in FIRST {
-            let (found, read) = self.find(&waiting.clone().limit(limit)).await?;
+            let (found, read) = self.documents.query_tasks(&waiting.clone().limit(limit)).await?;
             let mut free = found.iter().filter(|stored| stored.task.state.lease.is_none());
             let first = free.find(|stored| !transition::is_due(&stored.task.state, now));
             if first.is_some() || read < limit {
@@ -97,12 +81,12 @@ impl Inner {
         kinds: &[String],
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, Failure> {
-        let find = queries::leased(&self.env, kinds, now).limit(1);
-        let (found, _) = self.find(&find).await?;
+        let find = queries::leased(&self.documents.env, kinds, now).limit(1);
+        let (found, _) = self.documents.query_tasks(&find).await?;
         let ends = found.first().and_then(|stored| stored.task.state.due());
         let read = Instant::now();
         let outlook = Outlook { ends, read };
-        self.desk.shared().outlooks.insert(kinds.to_vec(), outlook);
+        self.state.shared().outlooks.insert(kinds.to_vec(), outlook);
         Ok(ends)
     }
 
@@ -122,15 +106,15 @@ impl Inner {
 
     /// When the next lease ends, if that was read not long ago. While nobody listens it is read each time.
     fn known_lease(&self, kinds: &[String], now: DateTime<Utc>) -> Next {
-        if !self.ears.are_open() {
+        if !self.listener.is_listening() {
             return Next::Unknown;
         }
-        let shared = self.desk.shared();
+        let shared = self.state.shared();
         let mut outlooks = shared.outlooks.iter();
         let covers = |of: &[String]| kinds.iter().all(|kind| of.contains(kind));
         let is_of_use = |outlook: &Outlook| {
             let is_ahead = outlook.ends.is_none_or(|ends| ends > now);
-            is_ahead && outlook.read.elapsed() < self.settings.poll_every
+            is_ahead && outlook.read.elapsed() < self.documents.settings.poll_every
         };
         let known = outlooks.find(|(of, outlook)| covers(of) && is_of_use(outlook));
         known.map_or(Next::Unknown, |(_, outlook)| Next::known(outlook.ends))

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use chrono::{DateTime, Utc};
 
 use super::window::Window;
+use crate::store::firestore::claim_cache::{Key, key_of};
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::held::{Key, key_of};
 use crate::task::transition::{self, Phase};
 
 /// What one claim is to hold: a task, or several of one key.

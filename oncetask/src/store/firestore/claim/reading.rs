@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use super::Queue;
 use super::rivals::Rivals;
 use super::window::Window;
+use super::{Claims, Queue};
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::find::Find;
-use crate::store::firestore::inner::Inner;
 use crate::store::firestore::proto::{Message, pb};
 use crate::store::firestore::queries;
+use crate::store::firestore::query::DocumentQuery;
 use crate::store::firestore::retry::Failure;
 
 /// How many tasks are read at a time, at the most.
@@ -108,7 +107,7 @@ impl Appetite {
     }
 }
 
-impl Inner {
+impl Claims {
     /// Adds what follows in the queue.
     pub(super) async fn read_queue(
         &self,
@@ -118,7 +117,7 @@ impl Inner {
     ) -> Result<(), Failure> {
         if window.size > 0 {
             // All that was read is used, while it was fresh.
-            self.desk.shared().queue(kinds).appetite.is_slow = false;
+            self.state.shared().queue(kinds).appetite.is_slow = false;
         }
         let begun = match window.next.take() {
             // One that did not come to an end has read nothing.
@@ -142,7 +141,7 @@ impl Inner {
             return;
         }
         {
-            let mut shared = self.desk.shared();
+            let mut shared = self.state.shared();
             let Queue { appetite, rivals, .. } = shared.queue(kinds);
             if appetite.is_slow || !rivals.read_ahead(is_short) {
                 return;
@@ -154,8 +153,8 @@ impl Inner {
         window.next = Some(reading);
     }
 
-    fn what_follows(&self, window: &Window, kinds: &[String], room: usize) -> (Find, usize) {
-        let mut shared = self.desk.shared();
+    fn what_follows(&self, window: &Window, kinds: &[String], room: usize) -> (DocumentQuery, usize) {
+        let mut shared = self.state.shared();
         let Queue { appetite, rivals, .. } = shared.queue(kinds);
         if window.size > 0 {
             // All that was read is used, or will be soon.
@@ -163,25 +162,25 @@ impl Inner {
             appetite.tasks = appetite.tasks.max(2 * of_use);
         }
         let limit = appetite.limit(room, rivals);
-        let find = queries::due(&self.env, kinds, window.as_of);
-        (find.after(window.behind.clone()).limit(limit), limit)
+        let find = queries::due(&self.documents.env, kinds, window.as_of);
+        (find.start_after(window.behind.clone()).limit(limit), limit)
     }
 
-    async fn read_part(&self, kinds: &[String], find: Find, limit: usize) -> Result<Part, Failure> {
+    async fn read_part(&self, kinds: &[String], find: DocumentQuery, limit: usize) -> Result<Part, Failure> {
         let began = Instant::now();
-        let documents = self.documents(&find).await?;
+        let documents = self.documents.query(&find).await?;
         {
-            let mut shared = self.desk.shared();
+            let mut shared = self.state.shared();
             let queue = shared.queue(kinds);
             queue.appetite.weigh(&documents);
             queue.rivals.look_took(began.elapsed());
         }
         let read = documents.len();
         let last = documents.last().filter(|_| read == limit);
-        let behind = last.map(|last| find.place_of(last));
+        let behind = last.map(|last| find.position_of(last));
         let tasks = documents
             .into_iter()
-            .filter_map(|document| self.readable(document));
+            .filter_map(|document| self.documents.decode_or_warn(document));
         let mut tasks: Vec<_> = tasks.collect();
         tasks.sort_by_key(|stored| (stored.task.state.due(), stored.task.spec.created_at));
         Ok(Part {

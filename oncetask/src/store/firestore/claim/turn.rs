@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::Ahead;
 use super::lease::Attempt;
 use super::outlook::earliest;
 use super::pick::{Mine, Picked, pick};
 use super::rivals;
-use crate::store::firestore::inner::Inner;
+use super::{Ahead, Claims};
 use crate::store::firestore::retry::Failure;
 use crate::store::{Claim, Demand};
 
@@ -23,7 +22,7 @@ const SOON: TimeDelta = TimeDelta::milliseconds(50);
 
 /// Room that is being filled.
 pub(super) struct Turn<'a> {
-    pub(super) inner: &'a Arc<Inner>,
+    pub(super) inner: &'a Arc<Claims>,
     /// The place of the demand in the request.
     pub(super) place: usize,
     pub(super) demand: &'a Demand,
@@ -63,7 +62,7 @@ impl Taken {
 
 impl<'a> Turn<'a> {
     pub(super) fn new(
-        inner: &'a Arc<Inner>,
+        inner: &'a Arc<Claims>,
         place: usize,
         demand: &'a Demand,
         owner: &'a Arc<str>,
@@ -130,7 +129,7 @@ impl<'a> Turn<'a> {
                 pick(&mut window, self.room(), *group, &self.mine(), self.now);
             later = earliest(later, wait);
             if picks.is_empty() {
-                away = self.inner.desk.shared().queue(kinds).rivals.leave();
+                away = self.inner.state.shared().queue(kinds).rivals.leave();
                 if away.is_some() {
                     window.next = None;
                     break;
@@ -155,7 +154,7 @@ impl<'a> Turn<'a> {
             let chosen = picks.len();
             let last = rivals::place_of(&picks[chosen - 1].tasks[0]);
             if chosen + window.tasks.len() >= BACKLOG {
-                self.inner.ears.work_begins();
+                self.inner.listener.backlog_found();
             }
             let is_complete = window.is_as_of(self.now) && window.behind.is_none();
             is_backlog = chosen >= BACKLOG && !is_complete;
@@ -174,7 +173,7 @@ impl<'a> Turn<'a> {
                 return Err(failure);
             }
             let is_stale = {
-                let mut shared = self.inner.desk.shared();
+                let mut shared = self.inner.state.shared();
                 shared.queue(kinds).rivals.note(chosen, leased.lost, last)
             };
             if is_stale {
@@ -218,7 +217,7 @@ impl<'a> Turn<'a> {
     }
 
     fn mine(&self) -> Mine {
-        let (names, keys) = self.inner.held.now_held(self.now);
+        let (names, keys) = self.inner.documents.claim_cache.active(self.now);
         Mine { names, keys }
     }
 }

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::Claims;
 use super::reading::{MOST, Pace, Part, Reading};
 use super::rivals;
 use crate::store::Demand;
+use crate::store::firestore::claim_cache::{Key, key_of};
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::find::MAX_IN;
-use crate::store::firestore::held::{Key, key_of};
-use crate::store::firestore::inner::Inner;
 use crate::store::firestore::proto::pb;
+use crate::store::firestore::query::MAX_IN;
 use crate::store::firestore::retry::Failure;
 
 /// How long what was read is of use. What changes meanwhile cannot be claimed by mistake; but what other
@@ -164,7 +164,7 @@ impl Window {
     }
 }
 
-impl Inner {
+impl Claims {
     /// Reads the queues of several handlers at once, so that to find nothing costs one read.
     pub(super) async fn look_ahead(&self, demands: &[Demand], now: DateTime<Utc>) -> Result<(), Failure> {
         let unknown = |demand: &&Demand| {
@@ -187,7 +187,7 @@ impl Inner {
             .collect();
         let room = demands.iter().map(|demand| demand.max_claims).sum();
         let all = self.window_of_now(&kinds, room, now).await?;
-        let mut shared = self.desk.shared();
+        let mut shared = self.state.shared();
         for demand in demands {
             let of_want = |stored: &&Stored| demand.kinds.iter().any(|kind| kind == stored.task.kind());
             let tasks: VecDeque<_> = all.tasks.iter().filter(of_want).cloned().collect();
@@ -205,7 +205,7 @@ impl Inner {
 
     /// Whether there is no need to read this queue now.
     fn is_known(&self, kinds: &[String], now: DateTime<Utc>) -> bool {
-        let mut shared = self.desk.shared();
+        let mut shared = self.state.shared();
         let window = shared.windows.get(kinds);
         window.is_some_and(|window| window.is_fresh(now)) || shared.queue(kinds).rivals.away().is_some()
     }
@@ -218,12 +218,12 @@ impl Inner {
         room: usize,
         now: DateTime<Utc>,
     ) -> Result<Window, Failure> {
-        let kept = self.desk.shared().windows.remove(kinds);
+        let kept = self.state.shared().windows.remove(kinds);
         match kept {
             Some(window) if window.is_fresh(now) => return Ok(window),
             Some(mut stale) => {
                 let used = stale.used();
-                let mut shared = self.desk.shared();
+                let mut shared = self.state.shared();
                 let appetite = &mut shared.queue(kinds).appetite;
                 appetite.tasks = used;
                 // Nobody would have come to what was read ahead.
@@ -231,7 +231,7 @@ impl Inner {
             }
             None => {}
         }
-        if self.desk.shared().queue(kinds).rivals.leave().is_some() {
+        if self.state.shared().queue(kinds).rivals.leave().is_some() {
             return Ok(Window::unread());
         }
         self.window_of_now(kinds, room, now).await
