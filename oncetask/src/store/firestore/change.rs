@@ -133,7 +133,7 @@ impl Inner {
                 if task.is_done() {
                     self.notifier.notify_ended(id);
                 }
-                self.expect(task);
+                self.announce_due(task);
             }
             After::Goes => {
                 self.notifier.notify_stopped(std::slice::from_ref(id));

@@ -81,7 +81,7 @@ impl Inner {
             for ((place, draft), written) in drafts.into_iter().zip(written) {
                 match written {
                     Written::Stored(_) => {
-                        self.expect(&draft.task);
+                        self.announce_due(&draft.task);
                         inserts[place] = Some(Insert::New);
                     }
                     Written::Refused { .. } => taken.push((place, draft)),
@@ -131,7 +131,7 @@ impl Inner {
     fn insert_of(&self, draft: &Draft, stored: Stored) -> Insert {
         // The reply to our own write was lost.
         if stored.marks.created == Some(draft.mark) {
-            self.expect(&draft.task);
+            self.announce_due(&draft.task);
             return Insert::New;
         }
         if stored.task.id() != draft.task.id() {

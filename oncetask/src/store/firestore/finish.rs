@@ -77,7 +77,7 @@ impl Inner {
             };
             let write = update(&stored, &task, &marks);
             if task.is_done() {
-                match self.hand_on(&stored, &write, now).await {
+                match self.hand_over_key(&stored, &write, now).await {
                     None => {}
                     Some(Ok(())) => {
                         self.finished(&task, &[]);
@@ -166,10 +166,10 @@ impl Inner {
             self.notifier.notify_ended(task.id());
         }
         for task in spawned {
-            self.expect(task);
+            self.announce_due(task);
         }
         if !task.is_done() {
-            self.expect(task);
+            self.announce_due(task);
         } else if task.resource_key().is_some() {
             self.notifier.notify_due(task.kind());
         }

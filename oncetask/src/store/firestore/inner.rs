@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::claim::Desk;
+use super::claim::ClaimState;
 use super::codec::{Marks, Names, Stored, Undecodable, changes, decode, encode};
 use super::find::Find;
 use super::held::Held;
@@ -31,7 +31,7 @@ pub(super) struct Inner {
     pub(super) writer: Arc<Writer>,
     pub(super) notifier: Notifier,
     pub(super) held: Held,
-    pub(super) desk: Desk,
+    pub(super) claims: ClaimState,
     pub(super) ears: Ears,
     /// The documents of which somebody was warned.
     warned: Mutex<HashSet<String>>,
@@ -54,7 +54,7 @@ impl Inner {
             writer,
             notifier: Notifier::default(),
             held: Held::default(),
-            desk: Desk::default(),
+            claims: ClaimState::default(),
             ears: Ears::default(),
             warned: Mutex::default(),
         }
