@@ -7,13 +7,14 @@ use chrono::{DateTime, Utc};
 use tokio::time::sleep;
 
 use super::codec::Stored;
-use super::find::MAX_IN;
-use super::inner::{Inner, update};
-use super::join::join_all;
-use super::proto::{If, remove};
+use super::documents::update;
+use super::join_all::join_all;
+use super::operations::Operations;
+use super::proto::{Precondition, remove};
 use super::queries;
+use super::query::MAX_IN;
 use super::retry::{Failure, backoff};
-use super::writer::Written;
+use super::writer::WriteOutcome;
 use crate::store::Action;
 use crate::task::transition::{self, Change};
 use crate::task::{Task, TaskId};
@@ -30,7 +31,7 @@ enum After {
     Goes,
 }
 
-impl Inner {
+impl Operations {
     pub(super) async fn change(
         self: Arc<Self>,
         ids: Vec<TaskId>,
@@ -63,19 +64,22 @@ impl Inner {
         action: &Action,
         now: DateTime<Utc>,
     ) -> Result<Vec<(Place, Change)>, Failure> {
-        let names: Vec<_> = places.iter().filter_map(|(id, _)| self.name(id).ok()).collect();
-        let mut read = self.read(&names).await?;
+        let names: Vec<_> = places
+            .iter()
+            .filter_map(|(id, _)| self.documents.name(id).ok())
+            .collect();
+        let mut read = self.documents.read(&names).await?;
         let changes = places.iter().map(|place| {
             let id = &place.0;
-            let stored = self.name(id).ok().and_then(|name| {
-                let stored = self.ours(&name, read.remove(&name)?)?;
+            let stored = self.documents.name(id).ok().and_then(|name| {
+                let stored = self.documents.in_this_env(&name, read.remove(&name)?)?;
                 (stored.task.id() == id).then_some(stored)
             });
-            let (inner, place, action) = (self.clone(), place.clone(), action.clone());
+            let (operations, place, action) = (self.clone(), place.clone(), action.clone());
             async move {
                 let change = match stored {
                     None => Ok(Change::NotFound),
-                    Some(stored) => inner.change_one(stored, &action, now).await,
+                    Some(stored) => operations.change_one(stored, &action, now).await,
                 };
                 change.map(|change| (place, change))
             }
@@ -96,21 +100,21 @@ impl Inner {
             }
             let write = match &after {
                 After::Stays(task) => update(&stored, task, &stored.marks),
-                After::Goes => remove(stored.name.clone(), If::Unchanged(stored.update_time)),
+                After::Goes => remove(stored.name.clone(), Precondition::Unchanged(stored.update_time)),
             };
-            let doubtful = match self.write_one(write).await {
-                Written::Stored(_) => {
+            let ambiguous = match self.documents.write_one(write).await {
+                WriteOutcome::Stored(_) => {
                     self.changed(&stored.task, &after);
                     return Ok(Change::Applied);
                 }
-                Written::Failed(failure) => return Err(failure),
-                Written::Refused { doubtful } => doubtful,
+                WriteOutcome::Failed(failure) => return Err(failure),
+                WriteOutcome::Refused { ambiguous } => ambiguous,
             };
-            let found = self.read_one(&stored.name).await?;
+            let found = self.documents.read_one(&stored.name).await?;
             match (found, &after) {
-                (None, After::Goes) if doubtful => return Ok(Change::Applied),
+                (None, After::Goes) if ambiguous => return Ok(Change::Applied),
                 (None, _) => return Ok(Change::NotFound),
-                (Some(found), After::Stays(task)) if doubtful && found.task == **task => {
+                (Some(found), After::Stays(task)) if ambiguous && found.task == **task => {
                     self.changed(&stored.task, &after);
                     return Ok(Change::Applied);
                 }
@@ -128,19 +132,19 @@ impl Inner {
         match after {
             After::Stays(task) => {
                 if task.state.cancelled_at.is_some() {
-                    self.notifier.notify_stopped(std::slice::from_ref(id));
+                    self.documents.notifier.notify_stopped(std::slice::from_ref(id));
                 }
                 if task.is_done() {
-                    self.notifier.notify_ended(id);
+                    self.documents.notifier.notify_ended(id);
                 }
-                self.announce_due(task);
+                self.claims.announce_due(task);
             }
             After::Goes => {
-                self.notifier.notify_stopped(std::slice::from_ref(id));
-                self.notifier.notify_ended(id);
+                self.documents.notifier.notify_stopped(std::slice::from_ref(id));
+                self.documents.notifier.notify_ended(id);
             }
         }
-        self.notifier.notify_due(before.kind());
+        self.documents.notifier.notify_due(before.kind());
     }
 
     /// Those of these ids that belong to tasks of other environments.
@@ -148,8 +152,10 @@ impl Inner {
         let ids: Vec<_> = ids.iter().map(|id| id.as_str().to_owned()).collect();
         let mut elsewhere = Vec::new();
         for ids in ids.chunks(MAX_IN) {
-            let (found, _) = self.find(&queries::anywhere(ids)).await?;
-            let others = found.into_iter().filter(|stored| stored.env != self.env);
+            let (found, _) = self.documents.query_tasks(&queries::anywhere(ids)).await?;
+            let others = found
+                .into_iter()
+                .filter(|stored| stored.env != self.documents.env);
             elsewhere.extend(others.map(|stored| stored.task.spec.id));
         }
         Ok(elsewhere)

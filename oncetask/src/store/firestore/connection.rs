@@ -13,7 +13,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::rpc::Client;
+use super::proto::pb;
+
+/// The generated client.
+pub(super) type Client = pb::firestore_client::FirestoreClient<::firestore::gcloud_sdk::GoogleAuthMiddleware>;
 
 type Opening = Pin<Box<dyn Future<Output = Result<Client, String>> + Send>>;
 

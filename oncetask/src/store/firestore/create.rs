@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::codec::{MAX_DOCUMENT_BYTES, Marks, Stored, document_bytes, encode};
-use super::inner::Inner;
+use super::operations::Operations;
 use super::retry::Failure;
-use super::writer::Written;
+use super::writer::WriteOutcome;
 use crate::store::Insert;
 use crate::task::{LeaseToken, Task};
 
@@ -19,7 +19,7 @@ struct Draft {
     mark: LeaseToken,
 }
 
-impl Inner {
+impl Operations {
     pub(super) async fn create(&self, tasks: Vec<Task>) -> Result<Vec<Insert>, Failure> {
         let mut inserts: Vec<Option<Insert>> = vec![None; tasks.len()];
         let mut drafts: Vec<(usize, Draft)> = Vec::with_capacity(tasks.len());
@@ -56,9 +56,9 @@ impl Inner {
     }
 
     fn draft(&self, task: Task) -> Result<Draft, String> {
-        let name = self.name(task.id())?;
+        let name = self.documents.name(task.id())?;
         let mark = LeaseToken::random();
-        let bytes = document_bytes(&name, &encode(&task, &self.env, &Marks::default()));
+        let bytes = document_bytes(&name, &encode(&task, &self.documents.env, &Marks::default()));
         if bytes + ROOM_TO_LIVE > MAX_DOCUMENT_BYTES {
             return Err(format!(
                 "its document would have {bytes} bytes, and Firestore's limit is {MAX_DOCUMENT_BYTES}, of which \
@@ -75,17 +75,17 @@ impl Inner {
     ) -> Result<(), Failure> {
         while !drafts.is_empty() {
             let writes = drafts.iter().map(|(_, draft)| self.write_of(draft)).collect();
-            let written = self.writer.write(writes).await;
+            let written = self.documents.writer.write(writes).await;
             let mut taken = Vec::new();
             let mut failure = None;
             for ((place, draft), written) in drafts.into_iter().zip(written) {
                 match written {
-                    Written::Stored(_) => {
-                        self.announce_due(&draft.task);
+                    WriteOutcome::Stored(_) => {
+                        self.claims.announce_due(&draft.task);
                         inserts[place] = Some(Insert::New);
                     }
-                    Written::Refused { .. } => taken.push((place, draft)),
-                    Written::Failed(cause) => failure = Some(cause),
+                    WriteOutcome::Refused { .. } => taken.push((place, draft)),
+                    WriteOutcome::Failed(cause) => failure = Some(cause),
                 }
             }
             if let Some(failure) = failure {
@@ -101,7 +101,8 @@ impl Inner {
             created: Some(draft.mark),
             finished: None,
         };
-        self.creation(draft.name.clone(), &draft.task, &marks)
+        self.documents
+            .creation_of(draft.name.clone(), &draft.task, &marks)
     }
 
     /// Answers for the tasks whose names were taken, and returns those whose names are free by now.
@@ -111,7 +112,7 @@ impl Inner {
         taken: Vec<(usize, Draft)>,
     ) -> Result<Vec<(usize, Draft)>, Failure> {
         let names: Vec<_> = taken.iter().map(|(_, draft)| draft.name.clone()).collect();
-        let mut read = self.read(&names).await?;
+        let mut read = self.documents.read(&names).await?;
         let mut free = Vec::new();
         for (place, draft) in taken {
             match read.remove(&draft.name) {
@@ -131,7 +132,7 @@ impl Inner {
     fn insert_of(&self, draft: &Draft, stored: Stored) -> Insert {
         // The reply to our own write was lost.
         if stored.marks.created == Some(draft.mark) {
-            self.announce_due(&draft.task);
+            self.claims.announce_due(&draft.task);
             return Insert::New;
         }
         if stored.task.id() != draft.task.id() {
@@ -141,7 +142,7 @@ impl Inner {
                 stored.task.id()
             ));
         }
-        if stored.env != self.env {
+        if stored.env != self.documents.env {
             return Insert::Refused(format!(
                 "its id belongs to a task of the environment `{}`: with shared ids an id is one task in all \
                  environments of a collection",

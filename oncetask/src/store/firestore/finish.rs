@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::claim_cache::CachedClaim;
 use super::codec::{MAX_DOCUMENT_BYTES, Marks, Stored, document_bytes, encode};
-use super::held::Holding;
-use super::inner::{Inner, update};
-use super::join::join_all;
-use super::retry::{Failure, Remedy, remedy};
-use super::spawn::Spawned;
-use super::writer::Written;
+use super::documents::update;
+use super::join_all::join_all;
+use super::occurrences::Spawned;
+use super::operations::Operations;
+use super::retry::{Failure, Recovery, recovery};
+use super::writer::WriteOutcome;
 use crate::store::Finish;
 use crate::task::transition::{self, LeaseLost, Verdict};
 use crate::task::{Json, Progress, Task};
@@ -23,15 +24,15 @@ use crate::task::{Json, Progress, Task};
 /// How much of each error is kept when all of them together are too much.
 const SHORT_ERROR_BYTES: usize = 200;
 
-impl Inner {
+impl Operations {
     pub(super) async fn finish(
         self: Arc<Self>,
         finishes: Vec<Finish>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Result<(), LeaseLost>>, Failure> {
         let finish = |finish: Finish| {
-            let inner = self.clone();
-            async move { inner.finish_one(finish, now).await }
+            let operations = self.clone();
+            async move { operations.finish_one(finish, now).await }
         };
         join_all(finishes.into_iter().map(finish))
             .await
@@ -47,7 +48,7 @@ impl Inner {
         let (id, token) = (finish.id.clone(), finish.token);
         let ended = self.end(&finish, now).await;
         if let Ok(ended) = &ended {
-            self.held.remove(&id, token);
+            self.documents.claim_cache.remove(&id, token);
             if let Err(LeaseLost) = ended {
                 tracing::debug!(task = %id, ?token, "the end of a claim was refused: it is lost");
             }
@@ -60,8 +61,10 @@ impl Inner {
         finish: &Finish,
         now: DateTime<Utc>,
     ) -> Result<Result<(), LeaseLost>, Failure> {
-        let (mut stored, mut doubtful) = match self.held.get(&finish.id, finish.token) {
-            Some(Holding { stored, doubtful, .. }) => (stored, doubtful),
+        let (mut stored, mut ambiguous) = match self.documents.claim_cache.get(&finish.id, finish.token) {
+            Some(CachedClaim {
+                stored, ambiguous, ..
+            }) => (stored, ambiguous),
             None => match self.claimed_elsewhere(finish).await? {
                 Some(stored) => (stored, false),
                 None => return Ok(Err(LeaseLost)),
@@ -77,34 +80,36 @@ impl Inner {
             };
             let write = update(&stored, &task, &marks);
             if task.is_done() {
-                match self.hand_over_key(&stored, &write, now).await {
+                match self.claims.hand_over_key(&stored, &write, now).await {
                     None => {}
                     Some(Ok(())) => {
                         self.finished(&task, &[]);
                         return Ok(Ok(()));
                     }
                     // Whether it was made all the same is seen when it is made alone.
-                    Some(Err(status)) => doubtful |= remedy(status.code()) == Remedy::RepeatInDoubt,
+                    Some(Err(status)) => ambiguous |= recovery(status.code()) == Recovery::RetryAmbiguous,
                 }
             }
             let written = if finish.spawn.is_empty() {
-                self.write_one(write).await
+                self.documents.write_one(write).await
             } else {
                 self.write_with_occurrences(write, &finish.spawn).await
             };
             match written {
-                Written::Stored(_) => {
+                WriteOutcome::Stored(_) => {
                     self.finished(&task, &finish.spawn);
                     return Ok(Ok(()));
                 }
-                Written::Refused { doubtful: now } => doubtful |= now,
-                Written::Failed(failure) => {
-                    self.held.put(stored, doubtful || failure.doubtful);
+                WriteOutcome::Refused { ambiguous: now } => ambiguous |= now,
+                WriteOutcome::Failed(failure) => {
+                    self.documents
+                        .claim_cache
+                        .put(stored, ambiguous || failure.ambiguous);
                     return Err(failure);
                 }
             }
-            match self.read_one(&stored.name).await? {
-                Some(found) if doubtful && found.marks.finished == Some(finish.token) => {
+            match self.documents.read_one(&stored.name).await? {
+                Some(found) if ambiguous && found.marks.finished == Some(finish.token) => {
                     self.finished(&found.task, &finish.spawn);
                     return Ok(Ok(()));
                 }
@@ -116,8 +121,8 @@ impl Inner {
 
     /// The document of a claim that was not made through this handle.
     async fn claimed_elsewhere(&self, finish: &Finish) -> Result<Option<Stored>, Failure> {
-        match self.name(&finish.id) {
-            Ok(name) => self.read_one(&name).await,
+        match self.documents.name(&finish.id) {
+            Ok(name) => self.documents.read_one(&name).await,
             Err(_) => Ok(None),
         }
     }
@@ -156,30 +161,30 @@ impl Inner {
     }
 
     fn fits(&self, stored: &Stored, task: &Task) -> bool {
-        let fields = encode(task, &self.env, &stored.marks);
+        let fields = encode(task, &self.documents.env, &stored.marks);
         document_bytes(&stored.name, &fields) <= MAX_DOCUMENT_BYTES
     }
 
     /// Tells those who wait in this process: for the end of the task, and for what may be claimed now.
     fn finished(&self, task: &Task, spawned: &[Task]) {
         if task.is_done() {
-            self.notifier.notify_ended(task.id());
+            self.documents.notifier.notify_ended(task.id());
         }
         for task in spawned {
-            self.announce_due(task);
+            self.claims.announce_due(task);
         }
         if !task.is_done() {
-            self.announce_due(task);
+            self.claims.announce_due(task);
         } else if task.resource_key().is_some() {
-            self.notifier.notify_due(task.kind());
+            self.documents.notifier.notify_due(task.kind());
         }
     }
 
-    async fn write_with_occurrences(&self, write: super::proto::pb::Write, spawn: &[Task]) -> Written {
+    async fn write_with_occurrences(&self, write: super::proto::pb::Write, spawn: &[Task]) -> WriteOutcome {
         match self.spawn(write, spawn).await {
-            Ok(Spawned::Stored(at)) => Written::Stored(at),
-            Ok(Spawned::Refused { doubtful }) => Written::Refused { doubtful },
-            Err(failure) => Written::Failed(failure),
+            Ok(Spawned::Stored(at)) => WriteOutcome::Stored(at),
+            Ok(Spawned::Refused { ambiguous }) => WriteOutcome::Refused { ambiguous },
+            Err(failure) => WriteOutcome::Failed(failure),
         }
     }
 }

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::codec::{Marks, encode};
-use super::find::Index;
 use super::queries::every_shape;
+use super::query::Index;
 use crate::task::{Json, Task, TaskSpec};
 
 const FILE: &str = include_str!(concat!(
@@ -62,8 +62,8 @@ fn serves(index: &[(String, bool)], needed: &Index) -> bool {
 #[test]
 fn every_query_has_its_index() {
     let indexes = indexes();
-    for (name, find) in every_shape() {
-        match find.index() {
+    for (name, query) in every_shape() {
+        match query.required_index() {
             Some(needed) => assert!(
                 indexes.iter().any(|index| serves(index, &needed)),
                 "no index serves `{name}`: {needed:?}"
@@ -77,7 +77,7 @@ fn every_query_has_its_index() {
 fn no_index_is_there_for_nothing() {
     let needed: Vec<_> = every_shape()
         .iter()
-        .filter_map(|(_, find)| find.index())
+        .filter_map(|(_, query)| query.required_index())
         .collect();
     for index in indexes() {
         assert!(
@@ -114,9 +114,9 @@ fn every_field_but_the_one_that_is_asked_for_alone_is_exempt() {
 
 #[test]
 fn the_command_names_the_index() {
-    let (_, find) = every_shape().swap_remove(0);
-    let command = find
-        .index()
+    let (_, query) = every_shape().swap_remove(0);
+    let command = query
+        .required_index()
         .expect("an index")
         .command("onceTasks", "p", "(default)");
     assert!(command.starts_with("gcloud firestore indexes composite create --project=p"));

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::FirestoreStore;
-use super::retry::Patience;
-use crate::error::StoreError;
+use super::retry::Deadlines;
+use super::settings::{KeyClaims, Settings};
 
-/// Which database, and how the store treats it. Made by [`FirestoreStore::options`].
+/// Which database, and how the store treats it. Made by [`FirestoreStore::options`](crate::store::FirestoreStore::options).
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -27,32 +26,8 @@ pub struct FirestoreOptions {
     pub(super) project: String,
     pub(super) database: String,
     pub(super) emulator: Option<String>,
-    pub(super) patience: Patience,
+    pub(super) deadlines: Deadlines,
     pub(super) settings: Settings,
-}
-
-/// What the operations of a store need to know of its options.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) collection: String,
-    pub(super) shared_ids: bool,
-    pub(super) listen: bool,
-    pub(super) poll_every: Duration,
-    pub(super) keys: KeyClaims,
-}
-
-/// How tasks of resource keys are claimed.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KeyClaims {
-    /// The first of a key, then verified.
-    #[default]
-    Normal,
-    /// Any of a key, which makes workers meet, then verified.
-    AtRandom,
-    /// Any of a key that was looked at before. It is what must not be done, so that a test of keys can be seen
-    /// to find it.
-    Unverified,
 }
 
 impl FirestoreOptions {
@@ -61,7 +36,7 @@ impl FirestoreOptions {
             project,
             database: "(default)".to_owned(),
             emulator: None,
-            patience: Patience {
+            deadlines: Deadlines {
                 attempt: Duration::from_secs(10),
                 request: Duration::from_secs(30),
             },
@@ -70,7 +45,7 @@ impl FirestoreOptions {
                 shared_ids: false,
                 listen: true,
                 poll_every: Duration::from_mins(1),
-                keys: KeyClaims::Normal,
+                key_claims: KeyClaims::Normal,
             },
         }
     }
@@ -122,26 +97,13 @@ impl FirestoreOptions {
     /// How long one request may take, and how long it may take with all of its repetitions, until an
     /// operation fails; ten seconds and thirty unless it is set.
     pub fn timeouts(mut self, attempt: Duration, request: Duration) -> Self {
-        self.patience = Patience { attempt, request };
+        self.deadlines = Deadlines { attempt, request };
         self
     }
 
     #[doc(hidden)]
     pub fn key_claims(mut self, how: KeyClaims) -> Self {
-        self.settings.keys = how;
+        self.settings.key_claims = how;
         self
-    }
-
-    /// Opens the store, and the handle on one environment of it, and makes sure that the database answers.
-    ///
-    /// # Errors
-    ///
-    /// What is missing: the project, the database, credentials, permission, or the emulator.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future opens nothing.
-    pub async fn open(self, env: impl Into<String>) -> Result<FirestoreStore, StoreError> {
-        super::connect::connect(self, env.into()).await
     }
 }

@@ -5,22 +5,23 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::codec::Stored;
-use super::inner::{Inner, update};
-use super::join::join_all;
+use super::documents::update;
+use super::join_all::join_all;
+use super::operations::Operations;
 use super::retry::Failure;
-use super::writer::Written;
+use super::writer::WriteOutcome;
 use crate::store::{Renewal, Renewed};
 use crate::task::transition::{self, LeaseLost};
 
-impl Inner {
+impl Operations {
     pub(super) async fn renew(
         self: Arc<Self>,
         renewals: Vec<Renewal>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Renewed>, Failure> {
         let renew = |renewal: Renewal| {
-            let inner = self.clone();
-            async move { inner.renew_one(&renewal, now).await }
+            let operations = self.clone();
+            async move { operations.renew_one(&renewal, now).await }
         };
         join_all(renewals.into_iter().map(renew))
             .await
@@ -29,21 +30,25 @@ impl Inner {
     }
 
     async fn renew_one(&self, renewal: &Renewal, now: DateTime<Utc>) -> Result<Renewed, Failure> {
-        let held = self.held.get(&renewal.id, renewal.token).map(|held| held.stored);
-        let mut found = match (held, self.name(&renewal.id)) {
+        let held = self
+            .documents
+            .claim_cache
+            .get(&renewal.id, renewal.token)
+            .map(|held| held.stored);
+        let mut found = match (held, self.documents.name(&renewal.id)) {
             (Some(stored), _) => Some(stored),
-            (None, Ok(name)) => self.read_one(&name).await?,
+            (None, Ok(name)) => self.documents.read_one(&name).await?,
             (None, Err(_)) => None,
         };
         loop {
             let Some(stored) = found else {
-                self.held.remove(&renewal.id, renewal.token);
+                self.documents.claim_cache.remove(&renewal.id, renewal.token);
                 return Ok(Renewed::Gone);
             };
             match self.extend(&stored, renewal, now).await? {
                 Extended::Held(stored) => {
                     let is_cancelled = stored.task.state.cancelled_at.is_some();
-                    self.held.put(*stored, false);
+                    self.documents.claim_cache.put(*stored, false);
                     return Ok(if is_cancelled {
                         Renewed::Cancelled
                     } else {
@@ -51,12 +56,12 @@ impl Inner {
                     });
                 }
                 Extended::Lost => {
-                    self.held.remove(&renewal.id, renewal.token);
+                    self.documents.claim_cache.remove(&renewal.id, renewal.token);
                     return Ok(Renewed::Lost);
                 }
                 // Somebody else wrote the document, or it was us and the reply was lost: then this write
                 // changes nothing, and is made all the same.
-                Extended::Stale => found = self.read_one(&stored.name).await?,
+                Extended::Stale => found = self.documents.read_one(&stored.name).await?,
             }
         }
     }
@@ -73,14 +78,18 @@ impl Inner {
         if let Err(LeaseLost) = extended {
             return Ok(Extended::Lost);
         }
-        match self.write_one(update(stored, &task, &stored.marks)).await {
-            Written::Stored(update_time) => Ok(Extended::Held(Box::new(Stored {
+        match self
+            .documents
+            .write_one(update(stored, &task, &stored.marks))
+            .await
+        {
+            WriteOutcome::Stored(update_time) => Ok(Extended::Held(Box::new(Stored {
                 task,
                 update_time,
                 ..stored.clone()
             }))),
-            Written::Refused { .. } => Ok(Extended::Stale),
-            Written::Failed(failure) => Err(failure),
+            WriteOutcome::Refused { .. } => Ok(Extended::Stale),
+            WriteOutcome::Failed(failure) => Err(failure),
         }
     }
 }

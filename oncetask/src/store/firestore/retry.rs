@@ -9,7 +9,7 @@ use super::proto::{Code, Status};
 
 /// How long requests may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct Deadlines {
     /// One attempt: the client itself would wait for minutes on a server that froze.
     pub(super) attempt: Duration,
     /// All attempts of one request.
@@ -18,9 +18,9 @@ pub(super) struct Patience {
 
 /// An answer, and whether an earlier attempt may have been carried out before the one that was answered.
 #[derive(Debug)]
-pub(super) struct Reply<T> {
+pub(super) struct Response<T> {
     pub(super) value: T,
-    pub(super) doubtful: bool,
+    pub(super) ambiguous: bool,
 }
 
 /// A request that failed for good.
@@ -30,48 +30,48 @@ pub(super) struct Failure {
     /// What was asked for, and the server's words.
     pub(super) message: String,
     /// Whether the server may have done it all the same.
-    pub(super) doubtful: bool,
+    pub(super) ambiguous: bool,
 }
 
 /// What to do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Remedy {
+pub(super) enum Recovery {
     /// Ask again: it was not done.
-    Repeat,
+    Retry,
     /// Ask again: it may have been done, and only the answer was lost.
-    RepeatInDoubt,
+    RetryAmbiguous,
     /// The document is not in the state that the write demanded. The caller looks.
-    Look,
+    Reread,
     /// It will not heal by itself.
-    Stop,
+    GiveUp,
 }
 
 /// The retry policy, for each code that the server or the connection may answer with.
-pub(super) const TABLE: [(Code, Remedy); 16] = [
-    (Code::Cancelled, Remedy::RepeatInDoubt),
+pub(super) const TABLE: [(Code, Recovery); 16] = [
+    (Code::Cancelled, Recovery::RetryAmbiguous),
     // What the client makes of a connection that broke under a request.
-    (Code::Unknown, Remedy::RepeatInDoubt),
-    (Code::InvalidArgument, Remedy::Stop),
-    (Code::DeadlineExceeded, Remedy::RepeatInDoubt),
-    (Code::NotFound, Remedy::Look),
-    (Code::AlreadyExists, Remedy::Look),
-    (Code::PermissionDenied, Remedy::Stop),
+    (Code::Unknown, Recovery::RetryAmbiguous),
+    (Code::InvalidArgument, Recovery::GiveUp),
+    (Code::DeadlineExceeded, Recovery::RetryAmbiguous),
+    (Code::NotFound, Recovery::Reread),
+    (Code::AlreadyExists, Recovery::Reread),
+    (Code::PermissionDenied, Recovery::GiveUp),
     // Too fast, or the quota of the day; the next attempt waits.
-    (Code::ResourceExhausted, Remedy::Repeat),
-    (Code::FailedPrecondition, Remedy::Look),
+    (Code::ResourceExhausted, Recovery::Retry),
+    (Code::FailedPrecondition, Recovery::Reread),
     // Contention: the emulator says so when a transaction of somebody else holds a lock for two seconds.
-    (Code::Aborted, Remedy::Repeat),
-    (Code::OutOfRange, Remedy::Stop),
-    (Code::Unimplemented, Remedy::Stop),
-    (Code::Internal, Remedy::RepeatInDoubt),
-    (Code::Unavailable, Remedy::RepeatInDoubt),
-    (Code::DataLoss, Remedy::Stop),
-    (Code::Unauthenticated, Remedy::Stop),
+    (Code::Aborted, Recovery::Retry),
+    (Code::OutOfRange, Recovery::GiveUp),
+    (Code::Unimplemented, Recovery::GiveUp),
+    (Code::Internal, Recovery::RetryAmbiguous),
+    (Code::Unavailable, Recovery::RetryAmbiguous),
+    (Code::DataLoss, Recovery::GiveUp),
+    (Code::Unauthenticated, Recovery::GiveUp),
 ];
 
-pub(super) fn remedy(code: Code) -> Remedy {
+pub(super) fn recovery(code: Code) -> Recovery {
     let row = TABLE.iter().find(|(of, _)| *of == code);
-    row.map_or(Remedy::Stop, |(_, remedy)| *remedy)
+    row.map_or(Recovery::GiveUp, |(_, recovery)| *recovery)
 }
 
 /// Whether the client itself says that the request was never sent, as it does when nobody listens.
@@ -83,29 +83,29 @@ pub(super) fn out_of_time() -> Status {
     Status::deadline_exceeded("no answer in time")
 }
 
-/// Sends a request until it is answered, or an answer says that it is no use, or patience is out.
+/// Sends a request until it is answered, or an answer says that it is no use, or deadlines is out.
 pub(super) async fn repeat<T, F>(
     what: &str,
-    patience: Patience,
+    deadlines: Deadlines,
     attempt: impl Fn() -> F,
-) -> Result<Reply<T>, Failure>
+) -> Result<Response<T>, Failure>
 where
     F: Future<Output = Result<T, Status>>,
 {
-    let give_up = Instant::now() + patience.request;
-    let mut doubtful = false;
+    let give_up = Instant::now() + deadlines.request;
+    let mut ambiguous = false;
     let mut number = 1;
     loop {
-        let answer = timeout(patience.attempt, attempt()).await;
+        let answer = timeout(deadlines.attempt, attempt()).await;
         let status = match answer.unwrap_or_else(|_| Err(out_of_time())) {
-            Ok(value) => return Ok(Reply { value, doubtful }),
+            Ok(value) => return Ok(Response { value, ambiguous }),
             Err(status) => status,
         };
-        let next = remedy(status.code());
-        doubtful |= next == Remedy::RepeatInDoubt && !was_not_sent(&status);
+        let next = recovery(status.code());
+        ambiguous |= next == Recovery::RetryAmbiguous && !was_not_sent(&status);
         let wait = backoff(number);
-        if matches!(next, Remedy::Look | Remedy::Stop) || Instant::now() + wait >= give_up {
-            return Err(Failure::new(what, &status, doubtful));
+        if matches!(next, Recovery::Reread | Recovery::GiveUp) || Instant::now() + wait >= give_up {
+            return Err(Failure::new(what, &status, ambiguous));
         }
         let (code, message) = (status.code(), status.message());
         tracing::debug!(
@@ -127,11 +127,11 @@ pub(super) fn backoff(attempt: u32) -> Duration {
 }
 
 impl Failure {
-    pub(super) fn new(what: &str, status: &Status, doubtful: bool) -> Self {
+    pub(super) fn new(what: &str, status: &Status, ambiguous: bool) -> Self {
         Self {
             code: status.code(),
             message: format!("{what}: {}", status.message()),
-            doubtful,
+            ambiguous,
         }
     }
 }
@@ -151,13 +151,13 @@ mod tests {
         }
     }
 
-    const PATIENCE: Patience = Patience {
+    const PATIENCE: Deadlines = Deadlines {
         attempt: Duration::from_millis(20),
         request: Duration::from_secs(20),
     };
 
     /// A server that answers its first request with this error, and the others well.
-    async fn after_one(status: Status) -> (Result<Reply<()>, Failure>, u32) {
+    async fn after_one(status: Status) -> (Result<Response<()>, Failure>, u32) {
         let asked = AtomicU32::new(0);
         let answer = repeat("a test", PATIENCE, || async {
             match asked.fetch_add(1, Relaxed) {
@@ -170,13 +170,13 @@ mod tests {
 
     #[tokio::test]
     async fn each_row_is_followed() {
-        for (code, remedy) in TABLE {
+        for (code, recovery) in TABLE {
             let (answer, asked) = after_one(Status::new(code, "why")).await;
-            match (remedy, answer) {
-                (Remedy::Repeat, Ok(reply)) => assert!(!reply.doubtful, "{code:?}"),
-                (Remedy::RepeatInDoubt, Ok(reply)) => assert!(reply.doubtful, "{code:?}"),
-                (Remedy::Look | Remedy::Stop, Err(failure)) => {
-                    assert_eq!((failure.code, failure.doubtful, asked), (code, false, 1));
+            match (recovery, answer) {
+                (Recovery::Retry, Ok(reply)) => assert!(!reply.ambiguous, "{code:?}"),
+                (Recovery::RetryAmbiguous, Ok(reply)) => assert!(reply.ambiguous, "{code:?}"),
+                (Recovery::Reread | Recovery::GiveUp, Err(failure)) => {
+                    assert_eq!((failure.code, failure.ambiguous, asked), (code, false, 1));
                     assert_eq!(failure.message, "a test: why");
                 }
                 (_, answer) => panic!("{code:?} led to {answer:?} after {asked} requests"),
@@ -187,7 +187,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_never_sent_leaves_no_doubt() {
         let (answer, asked) = after_one(Status::unavailable("tcp connect error")).await;
-        assert!(!answer.expect("repeated").doubtful);
+        assert!(!answer.expect("repeated").ambiguous);
         assert_eq!(asked, 2);
     }
 
@@ -201,22 +201,22 @@ mod tests {
             }
         });
         let failure = answer.await.expect_err("refused");
-        assert!(failure.doubtful && failure.code == Code::FailedPrecondition);
+        assert!(failure.ambiguous && failure.code == Code::FailedPrecondition);
     }
 
     #[tokio::test]
     async fn a_server_that_never_answers_is_given_up() {
-        let patience = Patience {
+        let deadlines = Deadlines {
             request: Duration::from_millis(200),
             ..PATIENCE
         };
         let asked = AtomicU32::new(0);
-        let answer = repeat::<(), _>("a test", patience, || {
+        let answer = repeat::<(), _>("a test", deadlines, || {
             asked.fetch_add(1, Relaxed);
             pending()
         });
         let failure = answer.await.expect_err("given up");
-        assert_eq!((failure.code, failure.doubtful), (Code::DeadlineExceeded, true));
+        assert_eq!((failure.code, failure.ambiguous), (Code::DeadlineExceeded, true));
         assert!(asked.into_inner() > 1, "it was tried again before");
     }
 

@@ -7,12 +7,10 @@ use ::firestore::FirestoreDb;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::connection::{Connection, Open};
+use super::connection::{Client, Connection, Open};
 use super::proto::{Code, Status, Timestamp, pb};
-use super::retry::{self, Failure, Patience, Reply, out_of_time};
+use super::retry::{self, Deadlines, Failure, Response, out_of_time};
 use super::usage::Meter;
-
-pub(super) type Client = pb::firestore_client::FirestoreClient<::firestore::gcloud_sdk::GoogleAuthMiddleware>;
 
 /// How many tasks are listened for at a time; those who wait for more look now and then.
 const MAX_TASK_STREAMS: usize = 40;
@@ -22,19 +20,19 @@ pub(super) struct Rpc {
     connection: Connection,
     database: String,
     documents: String,
-    patience: Patience,
+    deadlines: Deadlines,
     pub(super) meter: Meter,
     /// Streams that listen for one task each. The connection carries a hundred requests at a time.
     pub(super) task_streams: Semaphore,
 }
 
 impl Rpc {
-    pub(super) fn new(db: &FirestoreDb, open: Open, patience: Patience) -> Self {
+    pub(super) fn new(db: &FirestoreDb, open: Open, deadlines: Deadlines) -> Self {
         Self {
-            connection: Connection::new(db.client().get(), open, patience.attempt),
+            connection: Connection::new(db.client().get(), open, deadlines.attempt),
             database: db.get_database_path().clone(),
             documents: db.get_documents_path().clone(),
-            patience,
+            deadlines,
             meter: Meter::default(),
             task_streams: Semaphore::new(MAX_TASK_STREAMS),
         }
@@ -45,8 +43,8 @@ impl Rpc {
         &self.documents
     }
 
-    pub(super) fn patience(&self) -> Patience {
-        self.patience
+    pub(super) fn deadlines(&self) -> Deadlines {
+        self.deadlines
     }
 
     /// The documents that a query finds, in its order.
@@ -133,7 +131,7 @@ impl Rpc {
     }
 
     /// Makes all of the writes or none.
-    pub(super) async fn commit(&self, writes: &[pb::Write]) -> Result<Reply<Vec<Timestamp>>, Failure> {
+    pub(super) async fn commit(&self, writes: &[pb::Write]) -> Result<Response<Vec<Timestamp>>, Failure> {
         self.repeat("a write", |mut client| async move {
             let request = pb::CommitRequest {
                 database: self.database.clone(),
@@ -158,7 +156,7 @@ impl Rpc {
             ..Default::default()
         };
         let mut client = self.connection.client().await;
-        let answer = timeout(self.patience.attempt, self.heard(client.commit(request))).await;
+        let answer = timeout(self.deadlines.attempt, self.heard(client.commit(request))).await;
         let results = answer.map_err(|_| out_of_time())??.into_inner().write_results;
         Ok(results
             .into_iter()
@@ -170,7 +168,7 @@ impl Rpc {
     pub(super) async fn batch(
         &self,
         writes: &[pb::Write],
-    ) -> Result<Reply<Vec<Result<Timestamp, Status>>>, Failure> {
+    ) -> Result<Response<Vec<Result<Timestamp, Status>>>, Failure> {
         self.repeat("a batch of writes", |mut client| async move {
             let request = pb::BatchWriteRequest {
                 database: self.database.clone(),
@@ -196,7 +194,7 @@ impl Rpc {
     ) -> Result<::firestore::gcloud_sdk::tonic::Streaming<pb::ListenResponse>, Status> {
         self.meter.sent();
         let mut client = self.connection.client().await;
-        let opened = timeout(self.patience.attempt, self.heard(client.listen(requests))).await;
+        let opened = timeout(self.deadlines.attempt, self.heard(client.listen(requests))).await;
         Ok(opened.map_err(|_| out_of_time())??.into_inner())
     }
 
@@ -205,7 +203,7 @@ impl Rpc {
     }
 
     /// Repeats a request as the policy says.
-    async fn repeat<T, F>(&self, what: &str, attempt: impl Fn(Client) -> F) -> Result<Reply<T>, Failure>
+    async fn repeat<T, F>(&self, what: &str, attempt: impl Fn(Client) -> F) -> Result<Response<T>, Failure>
     where
         F: Future<Output = Result<T, Status>>,
     {
@@ -215,7 +213,7 @@ impl Rpc {
             self.heard(Box::pin(attempt(self.connection.client().await)))
                 .await
         };
-        retry::repeat(what, self.patience, counted).await
+        retry::repeat(what, self.deadlines, counted).await
     }
 
     /// Notes that the connection is not deaf, when there is an answer.

@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use super::proto::{Code, Message, Status, Timestamp, pb, target};
-use super::retry::{Failure, Remedy, backoff, remedy};
+use super::retry::{Failure, Recovery, backoff, recovery};
 use super::rpc::Rpc;
 
 /// How many requests are on their way at the most.
@@ -29,13 +29,13 @@ const GATHER: Duration = Duration::from_millis(5);
 
 /// What became of a write.
 #[derive(Clone, Debug)]
-pub(super) enum Written {
+pub(super) enum WriteOutcome {
     /// It is stored.
     Stored(Timestamp),
     /// The document was not in the state that the write demanded, unless it was this write that changed it.
     Refused {
         /// Whether that may be.
-        doubtful: bool,
+        ambiguous: bool,
     },
     /// It was not made, or perhaps it was: see the failure.
     Failed(Failure),
@@ -64,10 +64,10 @@ struct Waiting {
     bytes: usize,
     since: Instant,
     attempts: u32,
-    doubtful: bool,
+    ambiguous: bool,
     /// Whether it goes alone: the request that held it with others was invalid.
     alone: bool,
-    answer: oneshot::Sender<Written>,
+    answer: oneshot::Sender<WriteOutcome>,
 }
 
 impl Writer {
@@ -79,14 +79,14 @@ impl Writer {
     }
 
     /// Makes each write or not, and says which, in order.
-    pub(super) async fn write(self: &Arc<Self>, writes: Vec<pb::Write>) -> Vec<Written> {
+    pub(super) async fn write(self: &Arc<Self>, writes: Vec<pb::Write>) -> Vec<WriteOutcome> {
         let answers = self.enqueue(writes);
         // Who writes in the same turn of the thread comes along.
         yield_now().await;
         self.pump();
         let mut written = Vec::with_capacity(answers.len());
         for answer in answers {
-            written.push(answer.await.unwrap_or_else(|_| Written::Failed(abandoned())));
+            written.push(answer.await.unwrap_or_else(|_| WriteOutcome::Failed(abandoned())));
         }
         written
     }
@@ -96,7 +96,7 @@ impl Writer {
         self.queue().flights > 0
     }
 
-    fn enqueue(&self, writes: Vec<pb::Write>) -> Vec<oneshot::Receiver<Written>> {
+    fn enqueue(&self, writes: Vec<pb::Write>) -> Vec<oneshot::Receiver<WriteOutcome>> {
         let mut queue = self.queue();
         let mut enqueue = |write: pb::Write| {
             let (answer, answered) = oneshot::channel();
@@ -105,7 +105,7 @@ impl Writer {
                 write,
                 since: Instant::now(),
                 attempts: 0,
-                doubtful: false,
+                ambiguous: false,
                 alone: false,
                 answer,
             });
@@ -145,9 +145,9 @@ impl Writer {
             }
         }
         match answers {
-            Ok((results, doubtful)) => {
+            Ok((results, ambiguous)) => {
                 for (mut waiting, result) in batch.into_iter().zip(results) {
-                    waiting.doubtful |= doubtful;
+                    waiting.ambiguous |= ambiguous;
                     self.land(waiting, result);
                 }
             }
@@ -170,13 +170,13 @@ impl Writer {
     async fn send(&self, writes: &[pb::Write]) -> Result<(Vec<Result<Timestamp, Status>>, bool), Failure> {
         if writes.len() > 1 {
             let reply = self.rpc.batch(writes).await?;
-            return Ok((reply.value, reply.doubtful));
+            return Ok((reply.value, reply.ambiguous));
         }
         match self.rpc.commit(writes).await {
-            Ok(reply) => Ok((reply.value.into_iter().map(Ok).collect(), reply.doubtful)),
-            Err(failure) if remedy(failure.code) == Remedy::Look => {
+            Ok(reply) => Ok((reply.value.into_iter().map(Ok).collect(), reply.ambiguous)),
+            Err(failure) if recovery(failure.code) == Recovery::Reread => {
                 let status = Status::new(failure.code, failure.message);
-                Ok((vec![Err(status)], failure.doubtful))
+                Ok((vec![Err(status)], failure.ambiguous))
             }
             Err(failure) => Err(failure),
         }
@@ -190,23 +190,23 @@ impl Writer {
                     Some(pb::write::Operation::Delete(_)) => meter.deleted(),
                     _ => meter.wrote(1),
                 }
-                return waiting.answer(Written::Stored(at));
+                return waiting.answer(WriteOutcome::Stored(at));
             }
             Err(status) => status,
         };
-        let next = remedy(status.code());
-        if next == Remedy::Look {
+        let next = recovery(status.code());
+        if next == Recovery::Reread {
             meter.refused();
-            let doubtful = waiting.doubtful;
-            return waiting.answer(Written::Refused { doubtful });
+            let ambiguous = waiting.ambiguous;
+            return waiting.answer(WriteOutcome::Refused { ambiguous });
         }
-        waiting.doubtful |= next == Remedy::RepeatInDoubt;
+        waiting.ambiguous |= next == Recovery::RetryAmbiguous;
         waiting.attempts += 1;
         let wait = backoff(waiting.attempts);
-        let is_over = waiting.since.elapsed() + wait >= self.rpc.patience().request;
-        if next == Remedy::Stop || is_over {
-            let failure = Failure::new("a write", &status, waiting.doubtful);
-            return waiting.answer(Written::Failed(failure));
+        let is_over = waiting.since.elapsed() + wait >= self.rpc.deadlines().request;
+        if next == Recovery::GiveUp || is_over {
+            let failure = Failure::new("a write", &status, waiting.ambiguous);
+            return waiting.answer(WriteOutcome::Failed(failure));
         }
         let writer = self.clone();
         tokio::spawn(async move {
@@ -268,14 +268,14 @@ impl Queue {
 }
 
 impl Waiting {
-    fn answer(self, written: Written) {
+    fn answer(self, written: WriteOutcome) {
         // Who has gone does not demand to know.
         let _ = self.answer.send(written);
     }
 
     fn fail(self, mut failure: Failure) {
-        failure.doubtful |= self.doubtful;
-        self.answer(Written::Failed(failure));
+        failure.ambiguous |= self.ambiguous;
+        self.answer(WriteOutcome::Failed(failure));
     }
 }
 
@@ -283,6 +283,6 @@ fn abandoned() -> Failure {
     Failure {
         code: Code::Internal,
         message: "a write was abandoned, which is a bug in oncetask".to_owned(),
-        doubtful: true,
+        ambiguous: true,
     }
 }

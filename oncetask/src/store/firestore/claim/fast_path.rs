@@ -13,14 +13,13 @@ use chrono::{DateTime, Utc};
 use super::fill::FillDemand;
 use super::selection::Candidate;
 use super::window::Window;
-use super::{Shared, SharedNextDue, contention};
+use super::{Claims, Shared, SharedNextDue, contention};
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::inner::Inner;
 use crate::store::firestore::retry::Failure;
 use crate::store::{ClaimResponse, Demand};
 use crate::task::transition;
 
-impl Inner {
+impl Claims {
     /// Claims an announced task. Returns `None` if there is none, another process was faster, or the queue must be
     /// read first.
     pub(super) async fn try_fast_path(
@@ -30,9 +29,11 @@ impl Inner {
         now: DateTime<Utc>,
         shared_next: &SharedNextDue,
     ) -> Result<Option<ClaimResponse>, Failure> {
-        let is_free =
-            |stored: &Stored| transition::is_due(&stored.task.state, now) && !self.held.holds(&stored.name);
-        let announced = self.ears.take_heard().into_iter().filter(is_free);
+        let is_free = |stored: &Stored| {
+            transition::is_due(&stored.task.state, now)
+                && !self.documents.claim_cache.contains_document(&stored.name)
+        };
+        let announced = self.listener.take_reported().into_iter().filter(is_free);
         let first = announced
             .filter_map(|stored| {
                 let index = demands.iter().position(|demand| accepts(demand, &stored))?;
@@ -43,14 +44,14 @@ impl Inner {
             return Ok(None);
         };
         let kinds = &demands[index].kinds;
-        if !self.claims.shared().may_take_fast_path(demands, kinds) {
+        if !self.state.shared().may_take_fast_path(demands, kinds) {
             return Ok(None);
         }
         let position = contention::ring_position(&stored);
         let fill = FillDemand::new(self, index, &demands[index], owner, now, shared_next);
         let round = fill.lease(vec![Candidate::single(None, stored)]).await;
         {
-            let mut shared = self.claims.shared();
+            let mut shared = self.state.shared();
             let contention = &mut shared.queue(kinds).contention;
             contention.record_round(1, round.lost, position);
         }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::SharedNextDue;
 use super::contention;
 use super::lease::LeaseAttempt;
 use super::next_due::earliest;
 use super::selection::{OwnClaims, Selection, select};
 use super::window::Window;
-use crate::store::firestore::inner::Inner;
+use super::{Claims, SharedNextDue};
+use crate::store::firestore::listen::Next;
 use crate::store::firestore::retry::Failure;
 use crate::store::{Claim, Demand};
 
@@ -24,7 +24,7 @@ const SOON: TimeDelta = TimeDelta::milliseconds(50);
 
 /// The operation that fills one demand.
 pub(super) struct FillDemand<'a> {
-    pub(super) inner: &'a Arc<Inner>,
+    pub(super) claims: &'a Arc<Claims>,
     /// The index of the demand in the request.
     pub(super) index: usize,
     pub(super) demand: &'a Demand,
@@ -64,7 +64,7 @@ impl Filled {
 
 impl<'a> FillDemand<'a> {
     pub(super) fn new(
-        inner: &'a Arc<Inner>,
+        claims: &'a Arc<Claims>,
         index: usize,
         demand: &'a Demand,
         owner: &'a Arc<str>,
@@ -72,7 +72,7 @@ impl<'a> FillDemand<'a> {
         shared_next: &'a SharedNextDue,
     ) -> Self {
         Self {
-            inner,
+            claims,
             index,
             demand,
             owner,
@@ -115,12 +115,15 @@ impl<'a> FillDemand<'a> {
     async fn fill(&mut self) -> Result<(), Failure> {
         self.collect_handed_over();
         let Demand { kinds, max_group, .. } = self.demand;
-        let mut window = self.inner.take_window(kinds, self.free_slots(), self.now).await?;
+        let mut window = self
+            .claims
+            .take_window(kinds, self.free_slots(), self.now)
+            .await?;
         let mut back_off = None;
         // The earliest instant at which a task that is due but cannot be claimed now can be claimed.
         let mut claimable_at = None;
         // The next due time of the queue, if it was read while claims were written.
-        let mut queue_due = None;
+        let mut queue_due = Next::Unknown;
         // Whether the last round found a backlog, so that more tasks may have become due.
         let mut is_backlog = false;
         let mut saw_whole_queue = false;
@@ -128,7 +131,7 @@ impl<'a> FillDemand<'a> {
             if self.free_slots() == 0 {
                 break;
             }
-            self.inner.arrange(kinds, &mut window);
+            self.claims.arrange(kinds, &mut window);
             let own = self.own_claims();
             let Selection {
                 candidates,
@@ -136,7 +139,7 @@ impl<'a> FillDemand<'a> {
             } = select(&mut window, self.free_slots(), *max_group, &own, self.now);
             claimable_at = earliest(claimable_at, at);
             if candidates.is_empty() {
-                back_off = self.inner.claims.shared().queue(kinds).contention.end_page();
+                back_off = self.claims.state.shared().queue(kinds).contention.end_page();
                 if back_off.is_some() {
                     window.read_ahead = None;
                     break;
@@ -144,7 +147,7 @@ impl<'a> FillDemand<'a> {
                     // The claimed tasks can start now. The caller claims again at once, and more is read then.
                     break;
                 } else if window.cursor.is_some() {
-                    self.inner
+                    self.claims
                         .read_queue(&mut window, kinds, self.free_slots())
                         .await?;
                 } else if window.is_current(self.now) {
@@ -156,14 +159,17 @@ impl<'a> FillDemand<'a> {
                     break;
                 } else {
                     // The window is from an earlier instant, or was never read. More tasks may be due by now.
-                    window = self.inner.read_window(kinds, self.free_slots(), self.now).await?;
+                    window = self
+                        .claims
+                        .read_window(kinds, self.free_slots(), self.now)
+                        .await?;
                 }
                 continue;
             }
             let tried = candidates.len();
             let last = contention::ring_position(&candidates[tried - 1].tasks[0]);
             if tried + window.tasks.len() >= MIN_BACKLOG {
-                self.inner.ears.work_begins();
+                self.claims.listener.backlog_found();
             }
             let is_complete = window.is_current(self.now) && window.cursor.is_none();
             is_backlog = tried >= MIN_BACKLOG && !is_complete;
@@ -171,7 +177,7 @@ impl<'a> FillDemand<'a> {
                 // These are the last due tasks. The next due time is that of other tasks, so it can be read while
                 // these are claimed, which saves the time of a request.
                 let (round, next_due) = tokio::join!(self.lease(candidates), self.next_due());
-                queue_due = next_due.ok();
+                queue_due = next_due.map_or(Next::Unknown, Next::known);
                 round
             } else {
                 self.lease(candidates).await
@@ -186,7 +192,7 @@ impl<'a> FillDemand<'a> {
             if is_stale {
                 window.discard();
             } else {
-                self.inner
+                self.claims
                     .start_read_ahead(&mut window, kinds, self.demand.max_claims);
             }
             if round.lost > 0 && !self.filled.claims.is_empty() {
@@ -204,7 +210,7 @@ impl<'a> FillDemand<'a> {
             !saw_whole_queue
         };
         claimable_at = earliest(claimable_at, window.blocked_until);
-        self.inner.keep_window(kinds, window);
+        self.claims.keep_window(kinds, window);
         self.filled.drained = !has_more;
         self.filled.next_due = if has_more {
             Some(self.now + back_off.unwrap_or_default())
@@ -216,7 +222,7 @@ impl<'a> FillDemand<'a> {
 
     /// Records a round of claims that ended at this ring position. Returns whether the rest of the window is stale.
     fn record_round(&self, tried: usize, lost: usize, last: u64) -> bool {
-        let mut shared = self.inner.claims.shared();
+        let mut shared = self.claims.state.shared();
         let queue = shared.queue(&self.demand.kinds);
         queue.contention.record_round(tried, lost, last)
     }
@@ -228,18 +234,19 @@ impl<'a> FillDemand<'a> {
     }
 
     /// Returns the instant of the next claim after the queue was drained: the earlier of `claimable_at` and the next
-    /// due time of the queue, which is read unless `queue_due` holds it or it is not needed.
+    /// due time of the queue. The latter is read only if it is unknown and matters.
     async fn next_claimable(
         &self,
         claimable_at: Option<DateTime<Utc>>,
-        queue_due: Option<Option<DateTime<Utc>>>,
+        queue_due: Next,
     ) -> Result<Option<DateTime<Utc>>, Failure> {
         if claimable_at.is_some_and(|at| at - self.now < SOON) {
             return Ok(claimable_at);
         }
         let queue_due = match queue_due {
-            Some(queue_due) => queue_due,
-            None => self.next_due().await?,
+            Next::At(due) => Some(due),
+            Next::Never => None,
+            Next::Unknown => self.next_due().await?,
         };
         Ok(earliest(claimable_at, queue_due))
     }
@@ -248,15 +255,15 @@ impl<'a> FillDemand<'a> {
     /// there are few demands and some task will be due, each demand asks for its own kinds.
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>, Failure> {
         let SharedNextDue { kinds, next, exact } = self.shared_next;
-        let read = || self.inner.next_due(kinds, self.now);
+        let read = || self.claims.next_due(kinds, self.now);
         match *next.get_or_try_init(read).await? {
-            Some(_) if *exact => self.inner.next_due(&self.demand.kinds, self.now).await,
+            Some(_) if *exact => self.claims.next_due(&self.demand.kinds, self.now).await,
             of_all => Ok(of_all),
         }
     }
 
     fn own_claims(&self) -> OwnClaims {
-        let (names, keys) = self.inner.held.now_held(self.now);
+        let (names, keys) = self.claims.documents.claim_cache.active(self.now);
         OwnClaims { names, keys }
     }
 }

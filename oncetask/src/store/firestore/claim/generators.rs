@@ -19,19 +19,20 @@ impl FillDemand<'_> {
     /// Claims due generators. Reads generators in the order of their due times, claimed ones too, until one is not
     /// due: its due time is the demand's next one.
     pub(super) async fn fill_with_generators(&mut self) -> Result<(), Failure> {
-        let inner = self.inner;
-        let generators = queries::generators(&inner.env, &self.demand.kinds);
+        let claims = self.claims;
+        let generators = queries::generators(&claims.documents.env, &self.demand.kinds);
         let (mut cursor, mut limit) = (None, FIRST_PAGE);
         let mut has_more = self.free_slots() > 0;
         while has_more {
-            let documents = inner
-                .documents(&generators.clone().after(cursor).limit(limit))
+            let documents = claims
+                .documents
+                .query(&generators.clone().start_after(cursor).limit(limit))
                 .await?;
             let next = documents.last().filter(|_| documents.len() == limit);
-            cursor = next.map(|last| generators.place_of(last));
+            cursor = next.map(|last| generators.position_of(last));
             let found: Vec<_> = documents
                 .into_iter()
-                .filter_map(|document| inner.readable(document))
+                .filter_map(|document| claims.documents.decode_or_warn(document))
                 .collect();
             // Within one second the index orders due times by their spelling, so only whole seconds are compared.
             let last = found

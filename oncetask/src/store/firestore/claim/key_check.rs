@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::Claims;
 use super::fill::FillDemand;
 use super::lease::{ClaimRound, LeaseAttempt};
 use super::next_due::earliest;
 use super::selection::Candidate;
-use crate::store::firestore::find::MAX_IN;
-pub(super) use crate::store::firestore::held::Key;
-use crate::store::firestore::inner::{Inner, update};
-use crate::store::firestore::join::join_all;
-use crate::store::firestore::options::KeyClaims;
+pub(super) use crate::store::firestore::claim_cache::Key;
+use crate::store::firestore::documents::update;
+use crate::store::firestore::join_all::join_all;
 use crate::store::firestore::queries;
+use crate::store::firestore::query::MAX_IN;
 use crate::store::firestore::retry::Failure;
+use crate::store::firestore::settings::KeyClaims;
 use crate::task::ResourceKey;
 
 /// The pause before the second claim of a key that another worker owns, before it is randomized.
@@ -66,13 +67,13 @@ impl FillDemand<'_> {
         round: &mut ClaimRound,
     ) -> Result<Vec<Candidate>, Failure> {
         let suspects: Vec<_> = {
-            let shared = self.inner.claims.shared();
+            let shared = self.claims.state.shared();
             let keys = candidates.iter().filter_map(|candidate| candidate.key.clone());
-            let always = self.inner.settings.keys == KeyClaims::Unverified;
+            let always = self.claims.documents.settings.key_claims == KeyClaims::Unverified;
             keys.filter(|key| always || shared.refusals.0.contains_key(key))
                 .collect()
         };
-        let owners = self.inner.key_owners(&suspects, self.now).await?;
+        let owners = self.claims.key_owners(&suspects, self.now).await?;
         let mut free = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             match candidate.key.as_ref().and_then(|key| owners.get(key)) {
@@ -82,10 +83,10 @@ impl FillDemand<'_> {
         }
         let (max_group, now) = (self.demand.max_group, self.now);
         let complete = free.into_iter().map(|candidate| {
-            let inner = self.inner.clone();
+            let claims = self.claims.clone();
             async move {
                 if candidate.incomplete {
-                    inner.complete_group(candidate, max_group, now).await
+                    claims.complete_group(candidate, max_group, now).await
                 } else {
                     Ok(candidate)
                 }
@@ -101,20 +102,20 @@ impl FillDemand<'_> {
         attempts: Vec<LeaseAttempt>,
         round: &mut ClaimRound,
     ) -> Vec<LeaseAttempt> {
-        if self.inner.settings.keys == KeyClaims::Unverified {
+        if self.claims.documents.settings.key_claims == KeyClaims::Unverified {
             return attempts;
         }
         let keys: Vec<_> = attempts
             .iter()
             .filter_map(|attempt| attempt.key.clone())
             .collect();
-        let owners = match self.inner.key_owners(&keys, self.now).await {
+        let owners = match self.claims.key_owners(&keys, self.now).await {
             Ok(owners) => owners,
             Err(failure) => {
                 // Without an answer the keys may have other owners. A task without a key needs no verification.
                 round.failure = Some(failure);
                 let (keyed, keyless) = attempts.into_iter().partition(|attempt| attempt.key.is_some());
-                self.inner.release(keyed).await;
+                self.claims.release(keyed).await;
                 return keyless;
             }
         };
@@ -124,8 +125,8 @@ impl FillDemand<'_> {
             let others = other_owners(&attempt, &owners);
             if others.is_empty() {
                 if let Some(key) = &attempt.key {
-                    self.inner.claims.shared().refusals.0.remove(key);
-                    self.inner.reset_handoffs(key);
+                    self.claims.state.shared().refusals.0.remove(key);
+                    self.claims.reset_handoffs(key);
                 }
                 verified.push(attempt);
             } else {
@@ -133,7 +134,7 @@ impl FillDemand<'_> {
                 yielded.push(attempt);
             }
         }
-        self.inner.release(yielded).await;
+        self.claims.release(yielded).await;
         verified
     }
 
@@ -141,7 +142,7 @@ impl FillDemand<'_> {
     fn refuse(&self, key: Option<&Key>, owners: &[KeyOwner], round: &mut ClaimRound) {
         let until = owners.iter().map(|owner| owner.until).max();
         if let Some((key, until)) = key.zip(until) {
-            let mut shared = self.inner.claims.shared();
+            let mut shared = self.claims.state.shared();
             let retry_at = shared.refusals.record(key.clone(), until, self.now);
             round.retry_at = earliest(round.retry_at, Some(retry_at));
             round.blocked.push(key.clone());
@@ -164,7 +165,7 @@ fn other_owners(attempt: &LeaseAttempt, owners: &KeyOwners) -> Vec<KeyOwner> {
         .collect()
 }
 
-impl Inner {
+impl Claims {
     /// Reads the tasks that own these keys now. The query is strongly consistent: it sees every lease that was
     /// committed before it.
     async fn key_owners(&self, keys: &[Key], now: DateTime<Utc>) -> Result<KeyOwners, Failure> {
@@ -175,7 +176,10 @@ impl Inner {
         let mut owners = KeyOwners::new();
         for (kind, keys) in by_kind {
             for keys in keys.chunks(MAX_IN) {
-                let (found, _) = self.find(&queries::held(&self.env, kind, keys, now)).await?;
+                let (found, _) = self
+                    .documents
+                    .query_tasks(&queries::leased_of_keys(&self.documents.env, kind, keys, now))
+                    .await?;
                 for stored in found {
                     let key: Option<ResourceKey> = stored.task.spec.held_key().cloned();
                     let until = stored.task.state.due().filter(|until| *until > now);
@@ -198,10 +202,12 @@ impl Inner {
             update(&leased.after, &before.task, &before.marks)
         });
         // If a write fails, the lease expires by itself.
-        self.writer.write(writes.collect()).await;
+        self.documents.writer.write(writes.collect()).await;
         for leased in attempts.iter().flat_map(|attempt| &attempt.tasks) {
             if let Some(lease) = &leased.after.task.state.lease {
-                self.held.remove(leased.after.task.id(), lease.token);
+                self.documents
+                    .claim_cache
+                    .remove(leased.after.task.id(), lease.token);
             }
         }
     }

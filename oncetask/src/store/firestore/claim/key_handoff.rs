@@ -20,13 +20,13 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::sleep;
 
+use super::Claims;
 use super::fill::FillDemand;
 use super::key_check::Key;
 use super::lease::{LeaseAttempt, LeasedTask};
 use super::window::Window;
 use crate::store::Demand;
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::inner::Inner;
 use crate::store::firestore::proto::{Status, pb};
 use crate::task::transition;
 
@@ -113,7 +113,7 @@ impl FillDemand<'_> {
     /// Adds the claims that hand-offs made on behalf of this worker.
     pub(super) fn collect_handed_over(&mut self) {
         let collected = {
-            let mut shared = self.inner.claims.shared();
+            let mut shared = self.claims.state.shared();
             shared.handoffs.collect(&self.demand.kinds, self.free_slots())
         };
         for attempt in collected {
@@ -122,7 +122,7 @@ impl FillDemand<'_> {
     }
 }
 
-impl Inner {
+impl Claims {
     /// Ends a claim with this write, and claims the key's next task in the same atomic write. Returns `None`
     /// without writing anything if the task has no key, no next task is known, or no worker asks for it.
     pub(in crate::store::firestore) async fn hand_over_key(
@@ -134,24 +134,31 @@ impl Inner {
         let task = &first.task;
         let key: Key = (task.spec.kind.clone(), task.spec.held_key()?.clone());
         let remaining = task.state.lease.as_ref()?.until - now;
-        if remaining < MIN_REMAINING_LEASE || !self.notifier.kinds().iter().any(|kind| **kind == *key.0) {
+        if remaining < MIN_REMAINING_LEASE
+            || !self
+                .documents
+                .notifier
+                .kinds()
+                .iter()
+                .any(|kind| **kind == *key.0)
+        {
             return None;
         }
-        let recipient = self.claims.shared().handoffs.recipient(&key)?;
+        let recipient = self.state.shared().handoffs.recipient(&key)?;
         let next = self.take_next_of_key(&key, now)?;
         let lease = recipient.lease + TimeDelta::from_std(COLLECT_WITHIN).unwrap_or_default();
         let mut next = LeasedTask::new(next, &recipient.owner, now, lease);
         let writes = [write.clone(), next.write()];
-        match self.rpc.commit_once(&writes).await {
+        match self.documents.rpc.commit_once(&writes).await {
             Ok(times) => {
-                self.rpc.meter.wrote(writes.len());
+                self.documents.rpc.meter.wrote(writes.len());
                 next.after.update_time = times.last().copied().unwrap_or_default();
                 self.offer(key, next);
                 Some(Ok(()))
             }
             Err(status) => {
                 // The next task is no longer in the window: later tasks of the key must not overtake it.
-                self.claims.shared().block_key(key);
+                self.state.shared().block_key(key);
                 Some(Err(status))
             }
         }
@@ -159,8 +166,8 @@ impl Inner {
 
     /// Removes the first due task of a key from the window of its kind, and returns it.
     fn take_next_of_key(&self, key: &Key, now: DateTime<Utc>) -> Option<Stored> {
-        let (claimed, _) = self.held.now_held(now);
-        let mut shared = self.claims.shared();
+        let (claimed, _) = self.documents.claim_cache.active(now);
+        let mut shared = self.state.shared();
         let of_kind = |(kinds, window): &(&Vec<String>, &mut Window)| {
             kinds.iter().any(|kind| **kind == *key.0) && window.is_fresh(now)
         };
@@ -177,9 +184,9 @@ impl Inner {
     /// Keeps a claim for its worker and notifies the worker. Releases the claim later if it was not collected.
     fn offer(self: &Arc<Self>, key: Key, next: LeasedTask) {
         let (name, kind) = (next.after.name.clone(), key.0.clone());
-        self.held.add(next.after.clone());
+        self.documents.claim_cache.add(next.after.clone());
         {
-            let mut shared = self.claims.shared();
+            let mut shared = self.state.shared();
             *shared.handoffs.consecutive.entry(key.clone()).or_default() += 1;
             let attempt = LeaseAttempt {
                 key: Some(key),
@@ -187,20 +194,20 @@ impl Inner {
             };
             shared.handoffs.ready.push((Instant::now(), attempt));
         }
-        self.notifier.notify_due(&kind);
-        let inner = Arc::downgrade(self);
+        self.documents.notifier.notify_due(&kind);
+        let claims = Arc::downgrade(self);
         tokio::spawn(async move {
             sleep(2 * COLLECT_WITHIN).await;
-            let Some(inner) = inner.upgrade() else { return };
-            let uncollected = inner.claims.shared().handoffs.take_uncollected(&name);
+            let Some(claims) = claims.upgrade() else { return };
+            let uncollected = claims.state.shared().handoffs.take_uncollected(&name);
             if let Some(attempt) = uncollected {
-                inner.release(vec![attempt]).await;
+                claims.release(vec![attempt]).await;
             }
         });
     }
 
     /// Starts counting the hand-offs of a key again: it was free, so other processes had a chance to claim it.
     pub(super) fn reset_handoffs(&self, key: &Key) {
-        self.claims.shared().handoffs.consecutive.remove(key);
+        self.state.shared().handoffs.consecutive.remove(key);
     }
 }

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::Claims;
 use super::fill::FillDemand;
 use super::selection::Candidate;
+use crate::store::firestore::claim_cache::Key;
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::held::Key;
-use crate::store::firestore::inner::{Inner, update};
-use crate::store::firestore::join::join_all;
+use crate::store::firestore::documents::update;
+use crate::store::firestore::join_all::join_all;
 use crate::store::firestore::proto::{Code, pb};
 use crate::store::firestore::queries;
 use crate::store::firestore::retry::Failure;
-use crate::store::firestore::writer::Written;
+use crate::store::firestore::writer::WriteOutcome;
 use crate::store::{Claim, ClaimedTask};
 use crate::task::{Lease, LeaseToken, transition};
 
@@ -114,20 +115,20 @@ impl FillDemand<'_> {
 
     /// Writes the leases, and returns the attempts that succeeded. A group is claimed as a whole or not at all.
     async fn write(&self, attempts: Vec<LeaseAttempt>, round: &mut ClaimRound) -> Vec<LeaseAttempt> {
-        let inner = self.inner;
+        let claims = self.claims;
         let (groups, singles): (Vec<_>, Vec<_>) =
             attempts.into_iter().partition(|attempt| attempt.tasks.len() > 1);
         let writes = singles.iter().map(|attempt| attempt.tasks[0].write()).collect();
         let grouped = join_all(groups.into_iter().map(|group| {
-            let inner = inner.clone();
+            let claims = claims.clone();
             let key = group.key.clone();
-            async move { (key, inner.lease_group(group).await) }
+            async move { (key, claims.lease_group(group).await) }
         }));
-        let (written, grouped) = tokio::join!(inner.writer.write(writes), grouped);
+        let (written, grouped) = tokio::join!(claims.documents.writer.write(writes), grouped);
         let mut won = Vec::new();
         let mut settled = Vec::with_capacity(singles.len() + grouped.len());
         for (attempt, written) in singles.into_iter().zip(written) {
-            settled.push((attempt.key.clone(), inner.settle(attempt, written).await));
+            settled.push((attempt.key.clone(), claims.settle(attempt, written).await));
         }
         for (key, result) in settled.into_iter().chain(grouped) {
             match result {
@@ -146,7 +147,7 @@ impl FillDemand<'_> {
     pub(super) fn claim_of(&self, attempt: LeaseAttempt) -> Claim {
         let claimed = |leased: LeasedTask| {
             let task = leased.after.task.clone();
-            self.inner.held.add(leased.after);
+            self.claims.documents.claim_cache.add(leased.after);
             ClaimedTask {
                 task,
                 orphaned: leased.orphaned,
@@ -159,47 +160,48 @@ impl FillDemand<'_> {
     }
 }
 
-impl Inner {
+impl Claims {
     /// Returns the attempt at a single task if its write succeeded, and `None` if another process was faster.
     async fn settle(
         &self,
         mut attempt: LeaseAttempt,
-        written: Written,
+        written: WriteOutcome,
     ) -> Result<Option<LeaseAttempt>, Failure> {
         match written {
-            Written::Stored(at) => {
+            WriteOutcome::Stored(at) => {
                 attempt.tasks[0].after.update_time = at;
                 Ok(Some(attempt))
             }
-            Written::Refused { doubtful: false } => Ok(None),
-            Written::Refused { doubtful: true } => self.resolve_ambiguous(attempt).await,
-            Written::Failed(failure) if failure.doubtful => match self.resolve_ambiguous(attempt).await {
+            WriteOutcome::Refused { ambiguous: false } => Ok(None),
+            WriteOutcome::Refused { ambiguous: true } => self.resolve_ambiguous(attempt).await,
+            WriteOutcome::Failed(failure) if failure.ambiguous => match self.resolve_ambiguous(attempt).await
+            {
                 Ok(Some(attempt)) => Ok(Some(attempt)),
                 // Our token proves that the write was applied. Its absence does not prove the opposite.
                 _ => Err(failure),
             },
-            Written::Failed(failure) => Err(failure),
+            WriteOutcome::Failed(failure) => Err(failure),
         }
     }
 
     /// Claims a group in one atomic write. Returns `None` if another process was faster with one of its tasks.
     async fn lease_group(&self, mut group: LeaseAttempt) -> Result<Option<LeaseAttempt>, Failure> {
         let writes: Vec<_> = group.tasks.iter().map(LeasedTask::write).collect();
-        match self.rpc.commit(&writes).await {
+        match self.documents.rpc.commit(&writes).await {
             Ok(reply) => {
-                self.rpc.meter.wrote(writes.len());
+                self.documents.rpc.meter.wrote(writes.len());
                 for (leased, at) in group.tasks.iter_mut().zip(reply.value) {
                     leased.after.update_time = at;
                 }
                 Ok(Some(group))
             }
-            Err(failure) if failure.doubtful => match self.resolve_ambiguous(group).await {
+            Err(failure) if failure.ambiguous => match self.resolve_ambiguous(group).await {
                 Ok(Some(group)) => Ok(Some(group)),
                 Ok(None) if is_refusal(&failure) => Ok(None),
                 _ => Err(failure),
             },
             Err(failure) if is_refusal(&failure) => {
-                self.rpc.meter.refused();
+                self.documents.rpc.meter.refused();
                 Ok(None)
             }
             Err(failure) => Err(failure),
@@ -214,10 +216,12 @@ impl Inner {
             .iter()
             .map(|leased| leased.before.name.clone())
             .collect();
-        let mut read = self.read(&names).await?;
+        let mut read = self.documents.read(&names).await?;
         for leased in &mut attempt.tasks {
             let name = leased.before.name.as_str();
-            let found = read.remove(name).and_then(|stored| self.ours(name, stored));
+            let found = read
+                .remove(name)
+                .and_then(|stored| self.documents.in_this_env(name, stored));
             let token = |stored: &Stored| stored.task.state.lease.as_ref().map(|lease| lease.token);
             match found {
                 Some(found) if token(&found) == token(&leased.after) => leased.after = found,
@@ -237,8 +241,8 @@ impl Inner {
         let Some((kind, key)) = &candidate.key else {
             return Ok(candidate);
         };
-        let find = queries::due_of_key(&self.env, kind, key, now).limit(max_group);
-        let (found, _) = self.find(&find).await?;
+        let query = queries::due_of_key(&self.documents.env, kind, key, now).limit(max_group);
+        let (found, _) = self.documents.query_tasks(&query).await?;
         candidate.tasks.truncate(1);
         for stored in found {
             let belongs =

@@ -77,11 +77,11 @@ use self::fill::{FillDemand, Filled};
 use self::key_check::{Key, KeyRefusals};
 use self::key_handoff::Handoffs;
 use self::next_due::LeaseEnd;
-pub(super) use self::next_due::Next;
 use self::paging::PageSize;
 use self::window::Window;
-use super::find::MAX_IN;
-use super::inner::Inner;
+use super::documents::Documents;
+use super::listen::Listener;
+use super::query::MAX_IN;
 use super::retry::Failure;
 use crate::store::{ClaimRequest, ClaimResponse, Demand};
 use crate::task::Task;
@@ -91,9 +91,17 @@ const MAX_EXACT_DEMANDS: usize = 4;
 /// The maximum number of tasks that one atomic write claims.
 const MAX_GROUP: usize = 2000;
 
+/// The claims of one environment.
+#[derive(Debug)]
+pub(super) struct Claims {
+    documents: Arc<Documents>,
+    listener: Arc<Listener>,
+    state: ClaimState,
+}
+
 /// The state that claims share.
 #[derive(Debug, Default)]
-pub(super) struct ClaimState {
+struct ClaimState {
     /// Lets one claim run at a time. Two claims of one process would only compete for the same tasks.
     gate: tokio::sync::Mutex<()>,
     shared: Mutex<Shared>,
@@ -135,14 +143,22 @@ impl ClaimState {
     }
 }
 
-impl Inner {
+impl Claims {
+    pub(super) fn new(documents: Arc<Documents>, listener: Arc<Listener>) -> Self {
+        Self {
+            documents,
+            listener,
+            state: ClaimState::default(),
+        }
+    }
+
     /// Claims tasks for each demand of a request.
     pub(super) async fn claim(self: Arc<Self>, request: ClaimRequest) -> Result<ClaimResponse, Failure> {
-        let _looking = self.ears.look();
+        let _in_progress = self.listener.begin_claim();
         let _gate = self.claims.gate.lock().await;
         let ClaimRequest { owner, now, demands } = request;
-        self.held.forget_the_gone(now);
-        self.claims.shared().handoffs.record_demands(&owner, &demands);
+        self.documents.claim_cache.remove_expired(now);
+        self.state.shared().handoffs.record_demands(&owner, &demands);
         let shared_next = SharedNextDue::of(&demands);
         if let Some(response) = self.try_fast_path(&demands, &owner, now, &shared_next).await? {
             return Ok(response);
@@ -152,7 +168,7 @@ impl Inner {
         let mut drained = Vec::with_capacity(demands.len());
         for (index, demand) in demands.iter().enumerate() {
             if !demand.generators_only {
-                self.claims.shared().queue(&demand.kinds).took_fast_path = false;
+                self.state.shared().queue(&demand.kinds).took_fast_path = false;
             }
             let filled = self.fill_demand(index, demand, &owner, now, &shared_next).await;
             match filled.failure {
@@ -170,11 +186,11 @@ impl Inner {
             response.next_due.push(filled.next_due);
             drained.push(filled.drained);
         }
-        let contended = self.claims.shared().may_be_contended();
-        self.ears.claimed(&demands, &drained, contended);
+        let contended = self.state.shared().may_be_contended();
+        self.listener.record_claim(&demands, &drained, contended);
         // A task that was announced during this call was read by it, or else the announcement has notified the
         // caller, which claims again at once.
-        self.ears.take_heard();
+        self.listener.take_reported();
         Ok(response)
     }
 
@@ -206,8 +222,8 @@ impl Inner {
     /// windows that the task may belong to.
     pub(super) fn announce_due(&self, task: &Task) {
         if let Some(due) = task.state.due() {
-            self.claims.shared().discard_windows_over(task.kind(), due);
-            self.notifier.notify_due(task.kind());
+            self.state.shared().discard_windows_over(task.kind(), due);
+            self.documents.notifier.notify_due(task.kind());
         }
     }
 }

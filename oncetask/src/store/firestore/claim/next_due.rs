@@ -12,9 +12,10 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use crate::store::firestore::find::{Find, MAX_IN};
-use crate::store::firestore::inner::Inner;
+use super::Claims;
+use crate::store::firestore::listen::Next;
 use crate::store::firestore::queries;
+use crate::store::firestore::query::{DocumentQuery, MAX_IN};
 use crate::store::firestore::retry::Failure;
 use crate::task::transition;
 
@@ -30,20 +31,6 @@ pub(super) struct LeaseEnd {
     read: Instant,
 }
 
-/// The knowledge of the instant of the next event.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::store::firestore) enum Next {
-    At(DateTime<Utc>),
-    Never,
-    Unknown,
-}
-
-impl Next {
-    pub(in crate::store::firestore) fn known(at: Option<DateTime<Utc>>) -> Self {
-        at.map_or(Self::Never, Self::At)
-    }
-}
-
 /// Returns the earlier of two instants, of which each may be absent.
 pub(super) fn earliest(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
     match (a, b) {
@@ -52,7 +39,7 @@ pub(super) fn earliest(a: Option<DateTime<Utc>>, b: Option<DateTime<Utc>>) -> Op
     }
 }
 
-impl Inner {
+impl Claims {
     /// Returns the due time of the next task of these kinds that is not due now.
     ///
     /// The demands of a request may ask for all their kinds together, which saves two queries for each demand. The
@@ -76,11 +63,11 @@ impl Inner {
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, Failure> {
         let waiting = async {
-            match self.ears.head(self, kinds, now) {
+            match self.listener.next_due(kinds, now) {
                 Next::At(due) => Ok(Some(due)),
                 Next::Never => Ok(None),
                 Next::Unknown => {
-                    let waiting = queries::waiting(&self.env, kinds, now);
+                    let waiting = queries::waiting(&self.documents.env, kinds, now);
                     self.first_waiting(&waiting, now).await
                 }
             }
@@ -92,11 +79,11 @@ impl Inner {
     /// Reads the due time of the first task that this query finds, that is not due now and that has no lease.
     async fn first_waiting(
         &self,
-        waiting: &Find,
+        waiting: &DocumentQuery,
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, Failure> {
         for limit in WAITING_LIMITS {
-            let (found, read) = self.find(&waiting.clone().limit(limit)).await?;
+            let (found, read) = self.documents.query_tasks(&waiting.clone().limit(limit)).await?;
             let mut free = found.iter().filter(|stored| stored.task.state.lease.is_none());
             let first = free.find(|stored| !transition::is_due(&stored.task.state, now));
             if first.is_some() || read < limit {
@@ -125,27 +112,27 @@ impl Inner {
         kinds: &[String],
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, Failure> {
-        let find = queries::leased(&self.env, kinds, now).limit(1);
-        let (found, _) = self.find(&find).await?;
+        let query = queries::leased(&self.documents.env, kinds, now).limit(1);
+        let (found, _) = self.documents.query_tasks(&query).await?;
         let at = found.first().and_then(|stored| stored.task.state.due());
         let read = Instant::now();
         let lease_end = LeaseEnd { at, read };
-        self.claims.shared().lease_ends.insert(kinds.to_vec(), lease_end);
+        self.state.shared().lease_ends.insert(kinds.to_vec(), lease_end);
         Ok(at)
     }
 
     /// Returns the end of the lease that expires first if it was read within `poll_every`. The cache is used only
     /// while a listener follows the queue.
     fn cached_lease_end(&self, kinds: &[String], now: DateTime<Utc>) -> Next {
-        if !self.ears.are_open() {
+        if !self.listener.is_listening() {
             return Next::Unknown;
         }
-        let shared = self.claims.shared();
+        let shared = self.state.shared();
         let mut lease_ends = shared.lease_ends.iter();
         let covers = |of: &[String]| kinds.iter().all(|kind| of.contains(kind));
         let is_usable = |lease_end: &LeaseEnd| {
             let is_ahead = lease_end.at.is_none_or(|at| at > now);
-            is_ahead && lease_end.read.elapsed() < self.settings.poll_every
+            is_ahead && lease_end.read.elapsed() < self.documents.settings.poll_every
         };
         let cached = lease_ends.find(|(of, lease_end)| covers(of) && is_usable(lease_end));
         cached.map_or(Next::Unknown, |(_, lease_end)| Next::known(lease_end.at))

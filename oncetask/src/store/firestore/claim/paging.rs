@@ -13,14 +13,13 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use super::QueueState;
 use super::contention::Contention;
 use super::window::Window;
+use super::{Claims, QueueState};
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::find::Find;
-use crate::store::firestore::inner::Inner;
 use crate::store::firestore::proto::{Message, pb};
 use crate::store::firestore::queries;
+use crate::store::firestore::query::DocumentQuery;
 use crate::store::firestore::retry::Failure;
 
 /// The maximum number of tasks that a query reads.
@@ -122,7 +121,7 @@ impl PageSize {
     }
 }
 
-impl Inner {
+impl Claims {
     /// Appends the next page to a window: the page that is being read ahead, or else one that is read now.
     pub(super) async fn read_queue(
         &self,
@@ -132,7 +131,7 @@ impl Inner {
     ) -> Result<(), Failure> {
         if window.size > 0 {
             // The window was used up while it was fresh, so reading ahead pays again.
-            self.claims.shared().queue(kinds).page_size.no_read_ahead = false;
+            self.state.shared().queue(kinds).page_size.no_read_ahead = false;
         }
         let read_ahead = match window.read_ahead.take() {
             // A read that panicked or was stopped has no result.
@@ -142,8 +141,8 @@ impl Inner {
         let page = if let Some(page) = read_ahead {
             page
         } else {
-            let (find, limit) = self.next_page(window, kinds, slots);
-            self.read_page(kinds, find, limit).await
+            let (query, limit) = self.next_page(window, kinds, slots);
+            self.read_page(kinds, query, limit).await
         };
         window.append(page?);
         Ok(())
@@ -156,7 +155,7 @@ impl Inner {
             return;
         }
         {
-            let mut shared = self.claims.shared();
+            let mut shared = self.state.shared();
             let QueueState {
                 page_size,
                 contention,
@@ -166,15 +165,15 @@ impl Inner {
                 return;
             }
         }
-        let (find, limit) = self.next_page(window, kinds, slots);
-        let (inner, kinds) = (self.clone(), kinds.to_vec());
-        let reading = tokio::spawn(async move { inner.read_page(&kinds, find, limit).await });
+        let (query, limit) = self.next_page(window, kinds, slots);
+        let (claims, kinds) = (self.clone(), kinds.to_vec());
+        let reading = tokio::spawn(async move { claims.read_page(&kinds, query, limit).await });
         window.read_ahead = Some(reading);
     }
 
     /// Returns the query for the page that follows a window, with its limit.
-    fn next_page(&self, window: &Window, kinds: &[String], slots: usize) -> (Find, usize) {
-        let mut shared = self.claims.shared();
+    fn next_page(&self, window: &Window, kinds: &[String], slots: usize) -> (DocumentQuery, usize) {
+        let mut shared = self.state.shared();
         let QueueState {
             page_size,
             contention,
@@ -184,25 +183,30 @@ impl Inner {
             page_size.grow(window.size.saturating_sub(window.blocked));
         }
         let limit = page_size.limit(slots, contention);
-        let find = queries::due(&self.env, kinds, window.as_of);
-        (find.after(window.cursor.clone()).limit(limit), limit)
+        let query = queries::due(&self.documents.env, kinds, window.as_of);
+        (query.start_after(window.cursor.clone()).limit(limit), limit)
     }
 
-    async fn read_page(&self, kinds: &[String], find: Find, limit: usize) -> Result<QueuePage, Failure> {
+    async fn read_page(
+        &self,
+        kinds: &[String],
+        query: DocumentQuery,
+        limit: usize,
+    ) -> Result<QueuePage, Failure> {
         let began = Instant::now();
-        let documents = self.documents(&find).await?;
+        let documents = self.documents.query(&query).await?;
         {
-            let mut shared = self.claims.shared();
+            let mut shared = self.state.shared();
             let queue = shared.queue(kinds);
             queue.page_size.record_bytes(&documents);
             queue.contention.record_read(began.elapsed());
         }
         let read = documents.len();
         let last = documents.last().filter(|_| read == limit);
-        let cursor = last.map(|last| find.place_of(last));
+        let cursor = last.map(|last| query.position_of(last));
         let tasks = documents
             .into_iter()
-            .filter_map(|document| self.readable(document));
+            .filter_map(|document| self.documents.decode_or_warn(document));
         let mut tasks: Vec<_> = tasks.collect();
         tasks.sort_by_key(|stored| (stored.task.state.due(), stored.task.spec.created_at));
         Ok(QueuePage {

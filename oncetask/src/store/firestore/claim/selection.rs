@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::next_due::earliest;
 use super::window::Window;
+use crate::store::firestore::claim_cache::{Key, key_of};
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::held::{Key, key_of};
 use crate::task::transition::{self, Phase};
 
 /// A task, or several tasks of one key, that one claim shall take.

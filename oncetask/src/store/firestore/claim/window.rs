@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::Claims;
 use super::contention;
 use super::paging::{Consumption, MAX_PAGE, PageRead, QueuePage};
 use crate::store::Demand;
+use crate::store::firestore::claim_cache::{Key, key_of};
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::find::MAX_IN;
-use crate::store::firestore::held::{Key, key_of};
-use crate::store::firestore::inner::Inner;
-use crate::store::firestore::options::KeyClaims;
 use crate::store::firestore::proto::pb;
+use crate::store::firestore::query::MAX_IN;
 use crate::store::firestore::retry::Failure;
+use crate::store::firestore::settings::KeyClaims;
 
 /// The time for which a window is used. A task that another process makes due earlier waits behind the window for as
 /// long at most.
@@ -183,7 +183,7 @@ impl Window {
     }
 }
 
-impl Inner {
+impl Claims {
     /// Reads the queues of several demands together: one query for those that need a read.
     pub(super) async fn read_queues_together(
         &self,
@@ -212,7 +212,7 @@ impl Inner {
             .collect();
         let slots = demands.iter().map(|demand| demand.max_claims).sum();
         let all = self.read_window(&kinds, slots, now).await?;
-        let mut shared = self.claims.shared();
+        let mut shared = self.state.shared();
         for demand in demands {
             let of_demand = |stored: &&Stored| demand.kinds.iter().any(|kind| kind == stored.task.kind());
             let tasks: VecDeque<_> = all.tasks.iter().filter(of_demand).cloned().collect();
@@ -230,7 +230,7 @@ impl Inner {
 
     /// Returns whether the queue of these kinds need not be read now: its window is fresh, or a back-off is under way.
     fn needs_no_read(&self, kinds: &[String], now: DateTime<Utc>) -> bool {
-        let mut shared = self.claims.shared();
+        let mut shared = self.state.shared();
         let window = shared.windows.get(kinds);
         window.is_some_and(|window| window.is_fresh(now))
             || shared.queue(kinds).contention.back_off().is_some()
@@ -244,12 +244,12 @@ impl Inner {
         slots: usize,
         now: DateTime<Utc>,
     ) -> Result<Window, Failure> {
-        let kept = self.claims.shared().windows.remove(kinds);
+        let kept = self.state.shared().windows.remove(kinds);
         match kept {
             Some(window) if window.is_fresh(now) => return Ok(window),
             Some(mut stale) => {
                 let used = stale.used();
-                let mut shared = self.claims.shared();
+                let mut shared = self.state.shared();
                 let page_size = &mut shared.queue(kinds).page_size;
                 page_size.tasks = used;
                 // The page that was read ahead would not have been reached.
@@ -258,7 +258,7 @@ impl Inner {
             }
             None => {}
         }
-        if self.claims.shared().queue(kinds).contention.end_page().is_some() {
+        if self.state.shared().queue(kinds).contention.end_page().is_some() {
             return Ok(Window::unread());
         }
         self.read_window(kinds, slots, now).await
@@ -279,11 +279,11 @@ impl Inner {
     /// Brings a window into the order in which to claim its tasks: ring order while other processes claim from the
     /// same queue, and otherwise the order of the queue.
     pub(super) fn arrange(&self, kinds: &[String], window: &mut Window) {
-        if self.settings.keys != KeyClaims::Normal {
+        if self.documents.settings.key_claims != KeyClaims::Normal {
             fastrand::shuffle(window.tasks.make_contiguous());
             return;
         }
-        let mut shared = self.claims.shared();
+        let mut shared = self.state.shared();
         let contention = &shared.queue(kinds).contention;
         if contention.is_active() {
             window.rotate_to(contention.ring_position());
@@ -293,7 +293,7 @@ impl Inner {
     /// Keeps the rest of a window for the next claim.
     pub(super) fn keep_window(&self, kinds: &[String], window: Window) {
         if !window.is_spent() {
-            self.claims.shared().windows.insert(kinds.to_vec(), window);
+            self.state.shared().windows.insert(kinds.to_vec(), window);
         }
     }
 }

@@ -1,54 +1,52 @@
 //! What went wrong, in words that say what to do.
 
-use super::find::Find;
-use super::inner::Inner;
-use super::link::Broken;
 use super::proto::Code;
-use super::retry::{Failure, Remedy, remedy};
+use super::retry::{Failure, Recovery, recovery};
+use super::runtime_thread::ThreadError;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// Which database, for people.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct DatabaseAddress {
     pub(super) project: String,
     pub(super) database: String,
     pub(super) emulator: Option<String>,
 }
 
 /// What went wrong.
-pub(super) enum Trouble {
-    Wrong(String),
-    Thread(String),
-    Broken(Broken),
+pub(super) enum ErrorCause {
+    InvalidOption(String),
+    ThreadStart(String),
+    Thread(ThreadError),
     Credentials(String),
     Connect(String),
     Request(Failure),
 }
 
-impl Place {
+impl DatabaseAddress {
     /// The store's URL.
-    pub(super) fn address(&self) -> String {
+    pub(super) fn url(&self) -> String {
         match self.database.as_str() {
             "(default)" => format!("firestore://{}", self.project),
             database => format!("firestore://{}/{database}", self.project),
         }
     }
 
-    pub(super) fn error(&self, trouble: Trouble) -> StoreError {
+    pub(super) fn error(&self, trouble: ErrorCause) -> StoreError {
         let (kind, message) = match trouble {
-            Trouble::Wrong(what) => (StoreErrorKind::Unusable, what),
-            Trouble::Thread(why) => (
+            ErrorCause::InvalidOption(reason) => (StoreErrorKind::Unusable, reason),
+            ErrorCause::ThreadStart(why) => (
                 StoreErrorKind::Unusable,
                 format!("the store's thread cannot be started: {why}"),
             ),
-            Trouble::Broken(broken) => (StoreErrorKind::Unusable, broken.to_string()),
-            Trouble::Credentials(why) => (StoreErrorKind::Unusable, no_credentials(&why)),
-            Trouble::Connect(why) => self.cannot_connect(&why),
-            Trouble::Request(failure) => self.failed(&failure),
+            ErrorCause::Thread(error) => (StoreErrorKind::Unusable, error.to_string()),
+            ErrorCause::Credentials(why) => (StoreErrorKind::Unusable, no_credentials(&why)),
+            ErrorCause::Connect(why) => self.cannot_connect(&why),
+            ErrorCause::Request(failure) => self.failed(&failure),
         };
         StoreError {
             kind,
-            store: self.address(),
+            store: self.url(),
             message,
         }
     }
@@ -77,9 +75,9 @@ impl Place {
 
     fn failed(&self, failure: &Failure) -> (StoreErrorKind, String) {
         let Failure { code, message, .. } = failure;
-        let kind = match remedy(*code) {
-            Remedy::Repeat | Remedy::RepeatInDoubt => StoreErrorKind::Unavailable,
-            Remedy::Look | Remedy::Stop => StoreErrorKind::Unusable,
+        let kind = match recovery(*code) {
+            Recovery::Retry | Recovery::RetryAmbiguous => StoreErrorKind::Unavailable,
+            Recovery::Reread | Recovery::GiveUp => StoreErrorKind::Unusable,
         };
         let Self {
             project, database, ..
@@ -116,30 +114,12 @@ fn no_credentials(why: &str) -> String {
     )
 }
 
-impl Inner {
-    /// A query that failed because its index is missing says which, and how to get it.
-    pub(super) fn with_index(&self, mut failure: Failure, find: &Find) -> Failure {
-        let Some(index) = find.index().filter(|_| failure.code == Code::FailedPrecondition) else {
-            return failure;
-        };
-        let mut parts = self.rpc.database().split('/');
-        let (project, database) = (parts.nth(1).unwrap_or_default(), parts.nth(1).unwrap_or_default());
-        let command = index.command(&self.settings.collection, project, database);
-        failure.message = format!(
-            "an index is missing: {}; deploy all that oncetask needs with `firebase deploy --only \
-             firestore:indexes` and its file `firestore.indexes.json`, or this one with `{command}`",
-            failure.message
-        );
-        failure
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn message(emulator: Option<&str>, code: Code, kind: &StoreErrorKind) -> String {
-        let place = Place {
+        let address = DatabaseAddress {
             project: "p".into(),
             database: "d".into(),
             emulator: emulator.map(Into::into),
@@ -147,9 +127,9 @@ mod tests {
         let failure = Failure {
             code,
             message: "a query: why".into(),
-            doubtful: false,
+            ambiguous: false,
         };
-        let error = place.error(Trouble::Request(failure));
+        let error = address.error(ErrorCause::Request(failure));
         assert_eq!(error.kind, *kind);
         let text = error.to_string();
         assert!(
