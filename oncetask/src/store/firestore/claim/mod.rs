@@ -155,7 +155,7 @@ impl Claims {
     /// Claims tasks for each demand of a request.
     pub(super) async fn claim(self: Arc<Self>, request: ClaimRequest) -> Result<ClaimResponse, Failure> {
         let _in_progress = self.listener.begin_claim();
-        let _gate = self.claims.gate.lock().await;
+        let _gate = self.state.gate.lock().await;
         let ClaimRequest { owner, now, demands } = request;
         self.documents.claim_cache.remove_expired(now);
         self.state.shared().handoffs.record_demands(&owner, &demands);

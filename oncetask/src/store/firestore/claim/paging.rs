@@ -99,7 +99,7 @@ impl PageSize {
     /// any tasks are left.
     fn limit(self, slots: usize, contention: &Contention) -> usize {
         let wanted = match self.tasks {
-            // A larger first page saves queries if there is a backlog. Without one it reads no task in vain.
+            // A large first page saves queries if there is a backlog. Otherwise it reads too much only once.
             0 => FIRST_PAGE_PER_SLOT * (slots + 1),
             tasks => tasks.max(slots + 1),
         };
