@@ -7,6 +7,8 @@ mod id;
 mod json;
 mod record;
 mod serial;
+#[cfg(any(test, feature = "firestore"))]
+pub(crate) mod size_limit;
 mod status;
 pub mod transition;
 

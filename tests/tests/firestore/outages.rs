@@ -197,13 +197,19 @@ async fn a_database_is_named_as_it_must_be() {
     let options = || FirestoreStore::options("p").emulator("127.0.0.1:1");
     for (options, expected) in [
         (FirestoreStore::options(""), "the project is missing"),
-        (options().database("a/b"), "no `/`"),
-        (options().collection(""), "a collection has a name"),
+        (options().database("a/b"), "must not contain `/`"),
+        (
+            options().collection(""),
+            "the name of a collection must not be empty",
+        ),
     ] {
         let error = options.open("DEFAULT").await.expect_err("it is wrong");
         assert_eq!(error.kind, StoreErrorKind::Unusable);
         assert!(error.message.contains(expected), "{error}");
     }
     let error = options().open("").await.expect_err("it is wrong");
-    assert!(error.message.contains("the environment is empty"), "{error}");
+    assert!(
+        error.message.contains("the environment must not be empty"),
+        "{error}"
+    );
 }

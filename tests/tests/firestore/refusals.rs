@@ -120,7 +120,7 @@ async fn a_listener_without_its_index_says_how_to_get_it() {
     };
     until("it is told", async || told().is_some()).await;
     let line = told().expect("it was told");
-    assert!(line.contains("the listener for the queue is refused"), "{line}");
+    assert!(line.contains("the listener for the queue was refused"), "{line}");
     says_how_to_get_it(&line, "waitUntil,order=ascending");
     // It works all the same: other processes are heard of by polling.
     assert!(!store.is_listening());

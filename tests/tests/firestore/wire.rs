@@ -247,7 +247,7 @@ async fn what_is_no_task_stops_nothing() {
         .expect("answered")
         .remove(0);
     assert!(
-        matches!(&inserted, Insert::Refused(why) if why.contains("no instant")),
+        matches!(&inserted, Insert::Refused(why) if why.contains("not an instant")),
         "{inserted:?}"
     );
 }

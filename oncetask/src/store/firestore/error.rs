@@ -1,22 +1,25 @@
-//! What went wrong, in words that say what to do.
+//! Errors of a store, with the database and advice.
 
 use super::proto::Code;
 use super::retry::{Failure, Recovery, recovery};
 use super::runtime_thread::ThreadError;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// Which database, for people.
+/// The address of a database, for error messages.
 #[derive(Clone, Debug)]
 pub(super) struct DatabaseAddress {
     pub(super) project: String,
     pub(super) database: String,
+    /// The host of the emulator, if there is one.
     pub(super) emulator: Option<String>,
 }
 
-/// What went wrong.
+/// The cause of a [`StoreError`].
 pub(super) enum ErrorCause {
     InvalidOption(String),
+    /// The store's thread could not be started.
     ThreadStart(String),
+    /// The store's thread failed.
     Thread(ThreadError),
     Credentials(String),
     Connect(String),
@@ -24,7 +27,7 @@ pub(super) enum ErrorCause {
 }
 
 impl DatabaseAddress {
-    /// The store's URL.
+    /// Returns the store's URL.
     pub(super) fn url(&self) -> String {
         match self.database.as_str() {
             "(default)" => format!("firestore://{}", self.project),
@@ -32,17 +35,17 @@ impl DatabaseAddress {
         }
     }
 
-    pub(super) fn error(&self, trouble: ErrorCause) -> StoreError {
-        let (kind, message) = match trouble {
+    pub(super) fn error(&self, cause: ErrorCause) -> StoreError {
+        let (kind, message) = match cause {
             ErrorCause::InvalidOption(reason) => (StoreErrorKind::Unusable, reason),
-            ErrorCause::ThreadStart(why) => (
+            ErrorCause::ThreadStart(reason) => (
                 StoreErrorKind::Unusable,
-                format!("the store's thread cannot be started: {why}"),
+                format!("the store's thread cannot be started: {reason}"),
             ),
             ErrorCause::Thread(error) => (StoreErrorKind::Unusable, error.to_string()),
-            ErrorCause::Credentials(why) => (StoreErrorKind::Unusable, no_credentials(&why)),
-            ErrorCause::Connect(why) => self.cannot_connect(&why),
-            ErrorCause::Request(failure) => self.failed(&failure),
+            ErrorCause::Credentials(reason) => (StoreErrorKind::Unusable, no_credentials(&reason)),
+            ErrorCause::Connect(reason) => self.cannot_connect(&reason),
+            ErrorCause::Request(failure) => self.request_failed(&failure),
         };
         StoreError {
             kind,
@@ -51,16 +54,16 @@ impl DatabaseAddress {
         }
     }
 
-    fn cannot_connect(&self, why: &str) -> (StoreErrorKind, String) {
+    fn cannot_connect(&self, reason: &str) -> (StoreErrorKind, String) {
         match &self.emulator {
             Some(_) => (
                 StoreErrorKind::Unavailable,
-                format!("{}: {why}", self.no_emulator()),
+                format!("{}: {reason}", self.no_emulator()),
             ),
-            None if why.contains("redential") => (StoreErrorKind::Unusable, no_credentials(why)),
+            None if reason.contains("redential") => (StoreErrorKind::Unusable, no_credentials(reason)),
             None => (
                 StoreErrorKind::Unavailable,
-                format!("Firestore cannot be reached: {why}"),
+                format!("Firestore cannot be reached: {reason}"),
             ),
         }
     }
@@ -73,7 +76,7 @@ impl DatabaseAddress {
         )
     }
 
-    fn failed(&self, failure: &Failure) -> (StoreErrorKind, String) {
+    fn request_failed(&self, failure: &Failure) -> (StoreErrorKind, String) {
         let Failure { code, message, .. } = failure;
         let kind = match recovery(*code) {
             Recovery::Retry | Recovery::RetryAmbiguous => StoreErrorKind::Unavailable,
@@ -90,8 +93,8 @@ impl DatabaseAddress {
                  --role=roles/datastore.user`"
             ),
             Code::NotFound => format!(
-                "there is no database `{database}` in the project `{project}`: {message}; `gcloud firestore \
-                 databases create --project={project} --database='{database}' --location=LOCATION` creates it"
+                "database `{database}` not found in project `{project}`: {message}; create it with `gcloud \
+                 firestore databases create --project={project} --database='{database}' --location=LOCATION`"
             ),
             Code::Unavailable | Code::Unknown | Code::DeadlineExceeded if self.emulator.is_some() => {
                 format!("{}: {message}", self.no_emulator())
@@ -99,17 +102,17 @@ impl DatabaseAddress {
             Code::Unavailable | Code::Unknown | Code::DeadlineExceeded => {
                 format!("Firestore does not answer: {message}")
             }
-            Code::ResourceExhausted => format!("Firestore's limits are reached: {message}"),
+            Code::ResourceExhausted => format!("a limit of Firestore is reached: {message}"),
             _ => format!("{message} ({code:?})"),
         };
         (kind, message)
     }
 }
 
-fn no_credentials(why: &str) -> String {
+fn no_credentials(reason: &str) -> String {
     format!(
-        "no valid Google credentials: {why}; on a machine of yours run `gcloud auth application-default login`, \
-         on a server give it a service account or set GOOGLE_APPLICATION_CREDENTIALS to a key file, and for the \
+        "no valid Google credentials: {reason}; on your own machine run `gcloud auth application-default login`; \
+         on a server attach a service account or set GOOGLE_APPLICATION_CREDENTIALS to a key file; for the \
          emulator set FIRESTORE_EMULATOR_HOST"
     )
 }
@@ -140,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_says_what_to_do() {
+    fn each_error_message_contains_advice() {
         use StoreErrorKind::{Unavailable, Unusable};
         for (code, kind, advice) in [
             (
@@ -155,7 +158,11 @@ mod tests {
                 "gcloud firestore databases create --project=p --database='d'",
             ),
             (Code::Unavailable, Unavailable, "Firestore does not answer"),
-            (Code::ResourceExhausted, Unavailable, "limits are reached"),
+            (
+                Code::ResourceExhausted,
+                Unavailable,
+                "limit of Firestore is reached",
+            ),
             (Code::InvalidArgument, Unusable, "InvalidArgument"),
         ] {
             let text = message(None, code, &kind);

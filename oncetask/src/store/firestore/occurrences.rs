@@ -1,63 +1,60 @@
-//! A generator's occurrences and its own advance, in one atomic write.
+//! The occurrences of a generator, created in the same atomic write as the generator's advance.
 
 use super::codec::Marks;
 use super::operations::Operations;
-use super::proto::{Code, Message, Timestamp, pb, target};
+use super::proto::{Code, Message, pb, target};
 use super::retry::Failure;
 use super::writer::{MAX_REQUEST_BYTES, WriteOutcome};
 use crate::task::{LeaseToken, Task};
 
-/// How many writes one atomic request holds at the most.
-const MAX_WRITES: usize = 400;
-
-pub(super) enum Spawned {
-    Stored(Timestamp),
-    /// The generator was not in the state that the write demanded, unless it was this write that changed it.
-    Refused {
-        ambiguous: bool,
-    },
-}
+/// The maximum number of occurrences in one atomic request.
+const MAX_OCCURRENCES: usize = 400;
 
 impl Operations {
-    /// Writes the generator's advance and creates the occurrences that do not exist.
+    /// Writes a generator's advance, and creates the occurrences that do not exist.
     ///
-    /// More occurrences than one request holds are created before: if the worker dies then, the next one
-    /// finds them there.
-    pub(super) async fn spawn(&self, advance: pb::Write, spawn: &[Task]) -> Result<Spawned, Failure> {
-        let mut occurrences = self.occurrences(spawn);
-        let early = occurrences.len() - fitting(&advance, &occurrences);
-        for written in self
-            .documents
-            .writer
-            .write(occurrences.drain(..early).collect())
-            .await
-        {
-            if let WriteOutcome::Failed(failure) = written {
+    /// Occurrences that do not fit into one request are created before it. If the worker crashes then, the worker
+    /// that repeats the advance finds them.
+    pub(super) async fn write_with_occurrences(
+        &self,
+        advance: pb::Write,
+        occurrences: &[Task],
+    ) -> WriteOutcome {
+        let written = self.try_to_write(advance, occurrences).await;
+        written.unwrap_or_else(WriteOutcome::Failed)
+    }
+
+    async fn try_to_write(&self, advance: pb::Write, occurrences: &[Task]) -> Result<WriteOutcome, Failure> {
+        let mut creations = self.creations_of(occurrences);
+        let early = creations.len() - fitting(&advance, &creations);
+        let early = creations.drain(..early).collect();
+        for outcome in self.documents.writer.write(early).await {
+            if let WriteOutcome::Failed(failure) = outcome {
                 return Err(failure);
             }
         }
         let mut ambiguous = false;
         loop {
             let mut writes = vec![advance.clone()];
-            writes.extend_from_slice(&occurrences);
+            writes.extend_from_slice(&creations);
             match self.documents.rpc.commit(&writes).await {
-                Ok(reply) => {
+                Ok(response) => {
                     self.documents.rpc.meter.wrote(writes.len());
-                    let at = reply.value.into_iter().next().unwrap_or_default();
-                    return Ok(Spawned::Stored(at));
+                    let update_time = response.value.into_iter().next().unwrap_or_default();
+                    return Ok(WriteOutcome::Stored(update_time));
                 }
                 Err(failure) if failure.code == Code::AlreadyExists => {
                     ambiguous |= failure.ambiguous;
-                    if !self.drop_existing(&mut occurrences).await? {
-                        // Nothing of ours is in the way any more: it was deleted meanwhile, or the server
-                        // means the generator.
-                        return Ok(Spawned::Refused { ambiguous });
+                    if !self.remove_existing(&mut creations).await? {
+                        // No occurrence exists: it was deleted in the meantime, or the server means the
+                        // generator.
+                        return Ok(WriteOutcome::Refused { ambiguous });
                     }
                 }
                 Err(failure) if matches!(failure.code, Code::FailedPrecondition | Code::NotFound) => {
                     self.documents.rpc.meter.refused();
                     let ambiguous = ambiguous || failure.ambiguous;
-                    return Ok(Spawned::Refused { ambiguous });
+                    return Ok(WriteOutcome::Refused { ambiguous });
                 }
                 Err(mut failure) => {
                     failure.ambiguous |= ambiguous;
@@ -67,8 +64,9 @@ impl Operations {
         }
     }
 
-    /// The writes that create the occurrences. One that cannot be a document is left out, with a warning.
-    fn occurrences(&self, spawn: &[Task]) -> Vec<pb::Write> {
+    /// Returns the writes that create the occurrences. An occurrence whose id cannot name a document is left out,
+    /// and logged.
+    fn creations_of(&self, occurrences: &[Task]) -> Vec<pb::Write> {
         let creation = |task: &Task| match self.documents.name(task.id()) {
             Ok(name) => {
                 let marks = Marks {
@@ -82,25 +80,30 @@ impl Operations {
                 None
             }
         };
-        spawn.iter().filter_map(creation).collect()
+        occurrences.iter().filter_map(creation).collect()
     }
 
-    /// Takes out those that exist by now. Returns whether there were any.
-    async fn drop_existing(&self, occurrences: &mut Vec<pb::Write>) -> Result<bool, Failure> {
-        let names: Vec<_> = occurrences.iter().map(|write| target(write).to_owned()).collect();
+    /// Removes the writes whose documents exist by now. Returns whether there were any.
+    async fn remove_existing(&self, creations: &mut Vec<pb::Write>) -> Result<bool, Failure> {
+        let names: Vec<_> = creations.iter().map(|write| target(write).to_owned()).collect();
         let existing = self.documents.read(&names).await?;
-        let before = occurrences.len();
-        occurrences.retain(|write| !existing.contains_key(target(write)));
-        Ok(occurrences.len() < before)
+        let before = creations.len();
+        creations.retain(|write| !existing.contains_key(target(write)));
+        Ok(creations.len() < before)
     }
 }
 
-/// How many of the occurrences, from the last, one request holds beside the advance.
-fn fitting(advance: &pb::Write, occurrences: &[pb::Write]) -> usize {
+/// Returns the number of creations, counted from the last, that fit into one request with the advance.
+fn fitting(advance: &pb::Write, creations: &[pb::Write]) -> usize {
     let mut bytes = advance.encoded_len();
     let fits = |write: &&pb::Write| {
         bytes += write.encoded_len();
         bytes <= MAX_REQUEST_BYTES
     };
-    occurrences.iter().rev().take(MAX_WRITES).take_while(fits).count()
+    creations
+        .iter()
+        .rev()
+        .take(MAX_OCCURRENCES)
+        .take_while(fits)
+        .count()
 }

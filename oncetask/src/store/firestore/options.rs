@@ -1,11 +1,12 @@
-//! How a store is opened.
+//! The options with which a store is opened.
 
 use std::time::Duration;
 
 use super::retry::Deadlines;
 use super::settings::{KeyClaims, Settings};
 
-/// Which database, and how the store treats it. Made by [`FirestoreStore::options`](crate::store::FirestoreStore::options).
+/// The options with which a database is opened. Made by
+/// [`FirestoreStore::options`](crate::store::FirestoreStore::options).
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -50,52 +51,53 @@ impl FirestoreOptions {
         }
     }
 
-    /// The database; `(default)` unless it is set.
+    /// Sets the database. The default is `(default)`.
     pub fn database(mut self, database: impl Into<String>) -> Self {
         self.database = database.into();
         self
     }
 
-    /// The collection; `onceTasks`, which is the Go library's, unless it is set.
+    /// Sets the collection. The default is `onceTasks`, the collection of the Go library.
     pub fn collection(mut self, collection: impl Into<String>) -> Self {
         self.settings.collection = collection.into();
         self
     }
 
-    /// The address of an emulator, as in `127.0.0.1:8080`: no credentials are looked for then. Unless it is
-    /// set, that of `FIRESTORE_EMULATOR_HOST` if that is set.
+    /// Sets the address of an emulator, for example `127.0.0.1:8080`. An emulator needs no credentials. The default
+    /// is the value of the environment variable `FIRESTORE_EMULATOR_HOST`, if it is set.
     pub fn emulator(mut self, address: impl Into<String>) -> Self {
         self.emulator = Some(address.into());
         self
     }
 
-    /// Whether documents are named as the Go library names them: by the task's id as it is, in every
-    /// environment. For fleets where Go and Rust create tasks under the same ids. Two environments then share
-    /// the ids: a task whose id belongs to another environment is refused.
+    /// Sets whether documents are named as the Go library names them: by the task's id without encoding, in every
+    /// environment. This is for systems in which Go and Rust create tasks with the same ids. All environments then
+    /// share the ids, and a task whose id belongs to another environment is refused.
     ///
-    /// Off unless it is set: a document of an environment other than `DEFAULT` is named `ENV~id`, and `/`, `%`
-    /// and `~` in an id are percent-encoded. A database is opened in the same way by everybody.
+    /// The default is `false`: the name of a document in an environment other than `DEFAULT` is `ENV~id`, and `/`,
+    /// `%` and `~` in an id are percent-encoded. All programs must open a database in the same way.
     pub fn shared_ids(mut self, shared: bool) -> Self {
         self.settings.shared_ids = shared;
         self
     }
 
-    /// Whether to listen for what other processes do; on unless it is set. Off, a worker sees it when it
-    /// [polls](Self::poll_every), and a cancellation when it extends the lease.
+    /// Sets whether to listen for the changes of other processes. The default is `true`. Without listening, a
+    /// worker finds a new task when it [polls](Self::poll_every), and a cancellation when it extends the lease.
     pub fn listen(mut self, listen: bool) -> Self {
         self.settings.listen = listen;
         self
     }
 
-    /// How often a worker looks for itself, should the listener have missed something; a minute unless it is
-    /// set. Each look costs one read for each 30 kinds, and two or three more when something is due before the next one.
+    /// Sets the interval between two polls of the queue, which find the changes that the listener missed. The
+    /// default is one minute, the minimum ten milliseconds. A poll costs one read for each 30 kinds, and two or
+    /// three more if a task is due before the next poll.
     pub fn poll_every(mut self, interval: Duration) -> Self {
         self.settings.poll_every = interval.max(Duration::from_millis(10));
         self
     }
 
-    /// How long one request may take, and how long it may take with all of its repetitions, until an
-    /// operation fails; ten seconds and thirty unless it is set.
+    /// Sets the time limits of one attempt of a request, and of the request with all its retries, after which an
+    /// operation fails. The defaults are 10 and 30 seconds.
     pub fn timeouts(mut self, attempt: Duration, request: Duration) -> Self {
         self.deadlines = Deadlines { attempt, request };
         self

@@ -49,12 +49,12 @@ pub(super) fn reference(name: impl Into<String>) -> pb::Value {
     value(ValueType::ReferenceValue(name.into()))
 }
 
-/// What a write demands of the document that is stored.
+/// The state of the stored document that a write demands.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Precondition {
-    /// That there is none.
+    /// The document does not exist.
     Absent,
-    /// That nobody has written it since.
+    /// The document was not written after this update time.
     Unchanged(Timestamp),
 }
 
@@ -71,7 +71,7 @@ impl Precondition {
     }
 }
 
-/// Writes a whole document.
+/// Returns the write of a whole document.
 pub(super) fn put(name: String, fields: Fields, condition: Precondition) -> pb::Write {
     write(
         pb::write::Operation::Update(document(name, fields)),
@@ -80,7 +80,7 @@ pub(super) fn put(name: String, fields: Fields, condition: Precondition) -> pb::
     )
 }
 
-/// Writes the fields of the mask; those that are not given are removed.
+/// Returns the write of the fields in the mask. A field in the mask without a value is removed.
 pub(super) fn patch(name: String, fields: Fields, mask: Vec<String>, condition: Precondition) -> pb::Write {
     let mask = pb::DocumentMask { field_paths: mask };
     write(
@@ -90,7 +90,7 @@ pub(super) fn patch(name: String, fields: Fields, mask: Vec<String>, condition: 
     )
 }
 
-/// Removes a document.
+/// Returns the write that deletes a document.
 pub(super) fn remove(name: String, condition: Precondition) -> pb::Write {
     write(pb::write::Operation::Delete(name), None, condition)
 }
@@ -116,7 +116,7 @@ fn write(
     }
 }
 
-/// The document that a write is for.
+/// Returns the name of the document that a write changes.
 pub(super) fn target(write: &pb::Write) -> &str {
     match &write.operation {
         Some(pb::write::Operation::Update(document)) => &document.name,

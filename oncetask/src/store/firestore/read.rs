@@ -1,4 +1,4 @@
-//! Looking at tasks.
+//! Reading, listing and counting tasks.
 
 use chrono::{DateTime, Timelike, Utc};
 
@@ -11,16 +11,16 @@ use super::retry::Failure;
 use crate::store::{Cursor, Filter, Page, Query};
 use crate::task::{Task, TaskId};
 
-/// How many documents a count that must look at each reads at a time.
-const SCAN: usize = 300;
+/// The number of documents that one query of a count reads, if the count must read each document.
+const COUNT_PAGE: usize = 300;
 
 impl Operations {
     pub(super) async fn get(&self, ids: Vec<TaskId>) -> Result<Vec<Option<Task>>, Failure> {
         let names: Vec<_> = ids.iter().map(|id| self.documents.name(id).ok()).collect();
-        let mut wanted: Vec<_> = names.iter().flatten().cloned().collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let read = self.documents.read(&wanted).await?;
+        let mut distinct: Vec<_> = names.iter().flatten().cloned().collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let read = self.documents.read(&distinct).await?;
         let task = |(id, name): (&TaskId, &Option<String>)| {
             let name = name.as_ref()?;
             let stored = self.documents.in_this_env(name, read.get(name)?.clone())?;
@@ -37,18 +37,18 @@ impl Operations {
             now,
         } = query;
         let list = queries::list(&self.documents.env, &filter);
-        let mut place = match &after {
-            Some(cursor) => Some(self.place_of(cursor, &list).await?),
+        let mut position = match &after {
+            Some(cursor) => Some(self.position_of(cursor, &list).await?),
             None => None,
         };
         let mut tasks = Vec::new();
         loop {
-            // One more than the page has, to know whether another follows.
-            let wanted = limit + 1 - tasks.len();
-            let find = list.clone().start_after(place.take()).limit(wanted);
-            let documents = self.documents.query(&find).await?;
-            let is_last = documents.len() < wanted;
-            place = documents.last().map(|last| find.position_of(last));
+            // One more than the page has, to know whether another page follows.
+            let missing = limit + 1 - tasks.len();
+            let part = list.clone().start_after(position.take()).limit(missing);
+            let documents = self.documents.query(&part).await?;
+            let is_last = documents.len() < missing;
+            position = documents.last().map(|last| part.position_of(last));
             let found = documents
                 .into_iter()
                 .filter_map(|document| self.documents.decode_or_warn(document))
@@ -58,15 +58,15 @@ impl Operations {
                 break;
             }
         }
-        let more = tasks.len() > limit;
+        let has_more = tasks.len() > limit;
         tasks.truncate(limit);
-        let next = tasks.last().filter(|_| more).map(Cursor::of);
+        let next = tasks.last().filter(|_| has_more).map(Cursor::of);
         Ok(Page { tasks, next })
     }
 
-    /// The place of a cursor in the order of a list. A whole second may be spelled in two ways, of which only
-    /// the document knows the one that was used.
-    async fn place_of(&self, cursor: &Cursor, list: &DocumentQuery) -> Result<Vec<pb::Value>, Failure> {
+    /// Returns the position of a cursor in the order of a list. A whole second has two spellings, and only the
+    /// document shows which of them was used.
+    async fn position_of(&self, cursor: &Cursor, list: &DocumentQuery) -> Result<Vec<pb::Value>, Failure> {
         let name = self.documents.name(&cursor.id).unwrap_or_default();
         if cursor.created_at.nanosecond() == 0 && !name.is_empty() {
             let documents = self.documents.rpc.get(std::slice::from_ref(&name)).await?;
@@ -78,21 +78,17 @@ impl Operations {
     }
 
     pub(super) async fn count(&self, filter: Filter, now: DateTime<Utc>) -> Result<u64, Failure> {
+        let list = queries::list(&self.documents.env, &filter);
         if queries::is_exact(&filter) {
-            return self
-                .documents
-                .count(&queries::list(&self.documents.env, &filter))
-                .await;
+            return self.documents.count(&list).await;
         }
         let mut count = 0;
-        let mut place = None;
+        let mut position = None;
         loop {
-            let find = queries::list(&self.documents.env, &filter)
-                .start_after(place)
-                .limit(SCAN);
-            let documents = self.documents.query(&find).await?;
-            let is_last = documents.len() < SCAN;
-            place = documents.last().map(|last| find.position_of(last));
+            let part = list.clone().start_after(position).limit(COUNT_PAGE);
+            let documents = self.documents.query(&part).await?;
+            let is_last = documents.len() < COUNT_PAGE;
+            position = documents.last().map(|last| part.position_of(last));
             let found = documents
                 .into_iter()
                 .filter_map(|document| self.documents.decode_or_warn(document));
@@ -103,15 +99,13 @@ impl Operations {
         }
     }
 
-    /// The kinds that are stored: one read for each.
+    /// Returns the kinds of the stored tasks, at a cost of one read for each kind.
     pub(super) async fn kinds(&self) -> Result<Vec<String>, Failure> {
         let mut kinds: Vec<String> = Vec::new();
         loop {
-            let after = kinds.last().map_or("", String::as_str);
-            let found = self
-                .documents
-                .query(&queries::next_kind(&self.documents.env, after))
-                .await?;
+            let last = kinds.last().map_or("", String::as_str);
+            let next = queries::next_kind(&self.documents.env, last);
+            let found = self.documents.query(&next).await?;
             match found.first().and_then(|document| string(document, field::KIND)) {
                 Some(kind) => kinds.push(kind.to_owned()),
                 None => return Ok(kinds),

@@ -1,4 +1,4 @@
-//! Extending claims, and storing progress under them.
+//! Renewing claims, and storing progress under them.
 
 use std::sync::Arc;
 
@@ -12,6 +12,16 @@ use super::retry::Failure;
 use super::writer::WriteOutcome;
 use crate::store::{Renewal, Renewed};
 use crate::task::transition::{self, LeaseLost};
+
+/// The outcome of one write that renews a claim.
+enum Attempt {
+    /// The claim is renewed, with this document.
+    Renewed(Box<Stored>),
+    /// The task shows another lease, or is done.
+    Lost,
+    /// The document is not in the state in which it was last seen.
+    Refused,
+}
 
 impl Operations {
     pub(super) async fn renew(
@@ -30,72 +40,67 @@ impl Operations {
     }
 
     async fn renew_one(&self, renewal: &Renewal, now: DateTime<Utc>) -> Result<Renewed, Failure> {
-        let held = self
-            .documents
-            .claim_cache
-            .get(&renewal.id, renewal.token)
-            .map(|held| held.stored);
-        let mut found = match (held, self.documents.name(&renewal.id)) {
-            (Some(stored), _) => Some(stored),
-            (None, Ok(name)) => self.documents.read_one(&name).await?,
-            (None, Err(_)) => None,
-        };
+        let claim_cache = &self.documents.claim_cache;
+        let mut found = self.claim_to_renew(renewal).await?;
         loop {
             let Some(stored) = found else {
-                self.documents.claim_cache.remove(&renewal.id, renewal.token);
+                claim_cache.remove(&renewal.id, renewal.token);
                 return Ok(Renewed::Gone);
             };
-            match self.extend(&stored, renewal, now).await? {
-                Extended::Held(stored) => {
+            match self.try_to_renew(&stored, renewal, now).await? {
+                Attempt::Renewed(stored) => {
                     let is_cancelled = stored.task.state.cancelled_at.is_some();
-                    self.documents.claim_cache.put(*stored, false);
+                    claim_cache.put(*stored, false);
                     return Ok(if is_cancelled {
                         Renewed::Cancelled
                     } else {
                         Renewed::Held
                     });
                 }
-                Extended::Lost => {
-                    self.documents.claim_cache.remove(&renewal.id, renewal.token);
+                Attempt::Lost => {
+                    claim_cache.remove(&renewal.id, renewal.token);
                     return Ok(Renewed::Lost);
                 }
-                // Somebody else wrote the document, or it was us and the reply was lost: then this write
-                // changes nothing, and is made all the same.
-                Extended::Stale => found = self.documents.read_one(&stored.name).await?,
+                // Another program wrote the document, or this write was applied and its answer was lost. In the
+                // second case the next write changes nothing.
+                Attempt::Refused => found = self.documents.read_one(&stored.name).await?,
             }
         }
     }
 
-    async fn extend(
+    /// Returns the claim from the cache, or its document.
+    async fn claim_to_renew(&self, renewal: &Renewal) -> Result<Option<Stored>, Failure> {
+        if let Some(claim) = self.documents.claim_cache.get(&renewal.id, renewal.token) {
+            return Ok(Some(claim.stored));
+        }
+        match self.documents.name(&renewal.id) {
+            Ok(name) => self.documents.read_one(&name).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Makes the write that renews a claim, once.
+    async fn try_to_renew(
         &self,
         stored: &Stored,
         renewal: &Renewal,
         now: DateTime<Utc>,
-    ) -> Result<Extended, Failure> {
+    ) -> Result<Attempt, Failure> {
         let mut task = stored.task.clone();
         let progress = renewal.progress.clone();
-        let extended = transition::renew(&mut task.state, renewal.token, renewal.until, progress, now);
-        if let Err(LeaseLost) = extended {
-            return Ok(Extended::Lost);
+        let renewed = transition::renew(&mut task.state, renewal.token, renewal.until, progress, now);
+        if let Err(LeaseLost) = renewed {
+            return Ok(Attempt::Lost);
         }
-        match self
-            .documents
-            .write_one(update(stored, &task, &stored.marks))
-            .await
-        {
-            WriteOutcome::Stored(update_time) => Ok(Extended::Held(Box::new(Stored {
+        let write = update(stored, &task, &stored.marks);
+        match self.documents.write_one(write).await {
+            WriteOutcome::Stored(update_time) => Ok(Attempt::Renewed(Box::new(Stored {
                 task,
                 update_time,
                 ..stored.clone()
             }))),
-            WriteOutcome::Refused { .. } => Ok(Extended::Stale),
+            WriteOutcome::Refused { .. } => Ok(Attempt::Refused),
             WriteOutcome::Failed(failure) => Err(failure),
         }
     }
-}
-
-enum Extended {
-    Held(Box<Stored>),
-    Lost,
-    Stale,
 }

@@ -1,4 +1,4 @@
-//! What follows when Firestore answers a request with an error.
+//! The retry policy: the reaction to each error that Firestore answers.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,59 +7,60 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::proto::{Code, Status};
 
-/// How long requests may take.
+/// The time limits of requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadlines {
-    /// One attempt: the client itself would wait for minutes on a server that froze.
+    /// The limit of one attempt. Without it the client would wait for minutes for a frozen server.
     pub(super) attempt: Duration,
-    /// All attempts of one request.
+    /// The limit of all attempts of one request together.
     pub(super) request: Duration,
 }
 
-/// An answer, and whether an earlier attempt may have been carried out before the one that was answered.
+/// The response to a request.
 #[derive(Debug)]
 pub(super) struct Response<T> {
     pub(super) value: T,
+    /// Whether an earlier attempt, whose answer was lost, may have been carried out.
     pub(super) ambiguous: bool,
 }
 
-/// A request that failed for good.
+/// A request that failed and is not retried.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) code: Code,
-    /// What was asked for, and the server's words.
+    /// The name of the request and the server's message.
     pub(super) message: String,
-    /// Whether the server may have done it all the same.
+    /// Whether the request may have been carried out nevertheless.
     pub(super) ambiguous: bool,
 }
 
-/// What to do about an error.
+/// The reaction to an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recovery {
-    /// Ask again: it was not done.
+    /// Retry. The request was not carried out.
     Retry,
-    /// Ask again: it may have been done, and only the answer was lost.
+    /// Retry. The request may have been carried out and only its answer lost.
     RetryAmbiguous,
-    /// The document is not in the state that the write demanded. The caller looks.
+    /// The document is not in the state that the write demanded. The caller reads it.
     Reread,
-    /// It will not heal by itself.
+    /// Fail. A retry would fail in the same way.
     GiveUp,
 }
 
-/// The retry policy, for each code that the server or the connection may answer with.
-pub(super) const TABLE: [(Code, Recovery); 16] = [
+/// The retry policy for each error code of the server or the connection.
+const POLICY: [(Code, Recovery); 16] = [
     (Code::Cancelled, Recovery::RetryAmbiguous),
-    // What the client makes of a connection that broke under a request.
+    // The client reports a connection that broke during a request in this way.
     (Code::Unknown, Recovery::RetryAmbiguous),
     (Code::InvalidArgument, Recovery::GiveUp),
     (Code::DeadlineExceeded, Recovery::RetryAmbiguous),
     (Code::NotFound, Recovery::Reread),
     (Code::AlreadyExists, Recovery::Reread),
     (Code::PermissionDenied, Recovery::GiveUp),
-    // Too fast, or the quota of the day; the next attempt waits.
+    // Requests are too frequent, or the quota of the day is used up: the next attempt waits.
     (Code::ResourceExhausted, Recovery::Retry),
     (Code::FailedPrecondition, Recovery::Reread),
-    // Contention: the emulator says so when a transaction of somebody else holds a lock for two seconds.
+    // Contention: the emulator answers this if another transaction holds a lock for two seconds.
     (Code::Aborted, Recovery::Retry),
     (Code::OutOfRange, Recovery::GiveUp),
     (Code::Unimplemented, Recovery::GiveUp),
@@ -69,23 +70,26 @@ pub(super) const TABLE: [(Code, Recovery); 16] = [
     (Code::Unauthenticated, Recovery::GiveUp),
 ];
 
+/// Returns the reaction to an error code.
 pub(super) fn recovery(code: Code) -> Recovery {
-    let row = TABLE.iter().find(|(of, _)| *of == code);
+    let row = POLICY.iter().find(|(row, _)| *row == code);
     row.map_or(Recovery::GiveUp, |(_, recovery)| *recovery)
 }
 
-/// Whether the client itself says that the request was never sent, as it does when nobody listens.
-pub(super) fn was_not_sent(status: &Status) -> bool {
+/// Returns whether the request was never sent, because no server accepts connections.
+fn was_not_sent(status: &Status) -> bool {
     status.code() == Code::Unavailable && status.message().contains("tcp connect error")
 }
 
+/// Returns the error of an attempt that exceeded its time limit.
 pub(super) fn out_of_time() -> Status {
     Status::deadline_exceeded("no answer in time")
 }
 
-/// Sends a request until it is answered, or an answer says that it is no use, or deadlines is out.
-pub(super) async fn repeat<T, F>(
-    what: &str,
+/// Sends a request until it succeeds, its error rules out a retry, or the time is up. `name` names the request in
+/// error messages.
+pub(super) async fn send_with_retries<T, F>(
+    name: &str,
     deadlines: Deadlines,
     attempt: impl Fn() -> F,
 ) -> Result<Response<T>, Failure>
@@ -105,20 +109,16 @@ where
         ambiguous |= next == Recovery::RetryAmbiguous && !was_not_sent(&status);
         let wait = backoff(number);
         if matches!(next, Recovery::Reread | Recovery::GiveUp) || Instant::now() + wait >= give_up {
-            return Err(Failure::new(what, &status, ambiguous));
+            return Err(Failure::new(name, &status, ambiguous));
         }
         let (code, message) = (status.code(), status.message());
-        tracing::debug!(
-            attempt = number,
-            ?code,
-            "{what} failed and is repeated: {message}"
-        );
+        tracing::debug!(attempt = number, ?code, "{name} failed and is retried: {message}");
         sleep(wait).await;
         number += 1;
     }
 }
 
-/// How long to wait before the attempt of this number, counted from one.
+/// Returns the wait after the attempt with this number, counted from one.
 pub(super) fn backoff(attempt: u32) -> Duration {
     const FIRST: Duration = Duration::from_millis(50);
     const LONGEST: Duration = Duration::from_secs(2);
@@ -127,10 +127,10 @@ pub(super) fn backoff(attempt: u32) -> Duration {
 }
 
 impl Failure {
-    pub(super) fn new(what: &str, status: &Status, ambiguous: bool) -> Self {
+    pub(super) fn new(name: &str, status: &Status, ambiguous: bool) -> Self {
         Self {
             code: status.code(),
-            message: format!("{what}: {}", status.message()),
+            message: format!("{name}: {}", status.message()),
             ambiguous,
         }
     }
@@ -144,58 +144,59 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_its_row() {
+    fn every_code_has_a_row() {
         for number in 1..=16 {
             let code = Code::from(number);
-            assert!(TABLE.iter().any(|(of, _)| *of == code), "{code:?} has no row");
+            assert!(POLICY.iter().any(|(row, _)| *row == code), "{code:?} has no row");
         }
     }
 
-    const PATIENCE: Deadlines = Deadlines {
+    const DEADLINES: Deadlines = Deadlines {
         attempt: Duration::from_millis(20),
         request: Duration::from_secs(20),
     };
 
-    /// A server that answers its first request with this error, and the others well.
-    async fn after_one(status: Status) -> (Result<Response<()>, Failure>, u32) {
-        let asked = AtomicU32::new(0);
-        let answer = repeat("a test", PATIENCE, || async {
-            match asked.fetch_add(1, Relaxed) {
+    /// Sends a request to a server that answers the first attempt with this error and the others with success.
+    /// Returns the result and the number of attempts.
+    async fn after_one_error(status: Status) -> (Result<Response<()>, Failure>, u32) {
+        let attempts = AtomicU32::new(0);
+        let answer = send_with_retries("a test", DEADLINES, || async {
+            match attempts.fetch_add(1, Relaxed) {
                 0 => Err(status.clone()),
                 _ => Ok(()),
             }
         });
-        (answer.await, asked.into_inner())
+        (answer.await, attempts.into_inner())
     }
 
     #[tokio::test]
-    async fn each_row_is_followed() {
-        for (code, recovery) in TABLE {
-            let (answer, asked) = after_one(Status::new(code, "why")).await;
+    async fn each_row_of_the_policy_is_applied() {
+        for (code, recovery) in POLICY {
+            let (answer, attempts) = after_one_error(Status::new(code, "why")).await;
             match (recovery, answer) {
-                (Recovery::Retry, Ok(reply)) => assert!(!reply.ambiguous, "{code:?}"),
-                (Recovery::RetryAmbiguous, Ok(reply)) => assert!(reply.ambiguous, "{code:?}"),
+                (Recovery::Retry, Ok(response)) => assert!(!response.ambiguous, "{code:?}"),
+                (Recovery::RetryAmbiguous, Ok(response)) => assert!(response.ambiguous, "{code:?}"),
                 (Recovery::Reread | Recovery::GiveUp, Err(failure)) => {
-                    assert_eq!((failure.code, failure.ambiguous, asked), (code, false, 1));
+                    assert_eq!((failure.code, failure.ambiguous, attempts), (code, false, 1));
                     assert_eq!(failure.message, "a test: why");
                 }
-                (_, answer) => panic!("{code:?} led to {answer:?} after {asked} requests"),
+                (_, answer) => panic!("{code:?} led to {answer:?} after {attempts} attempts"),
             }
         }
     }
 
     #[tokio::test]
-    async fn what_was_never_sent_leaves_no_doubt() {
-        let (answer, asked) = after_one(Status::unavailable("tcp connect error")).await;
-        assert!(!answer.expect("repeated").ambiguous);
-        assert_eq!(asked, 2);
+    async fn a_request_that_was_never_sent_is_not_ambiguous() {
+        let (answer, attempts) = after_one_error(Status::unavailable("tcp connect error")).await;
+        assert!(!answer.expect("a response").ambiguous);
+        assert_eq!(attempts, 2);
     }
 
     #[tokio::test]
-    async fn a_doubt_outlives_a_clear_answer() {
-        let asked = AtomicU32::new(0);
-        let answer = repeat::<(), _>("a test", PATIENCE, || async {
-            match asked.fetch_add(1, Relaxed) {
+    async fn an_ambiguous_attempt_makes_the_whole_request_ambiguous() {
+        let attempts = AtomicU32::new(0);
+        let answer = send_with_retries::<(), _>("a test", DEADLINES, || async {
+            match attempts.fetch_add(1, Relaxed) {
                 0 => Err(Status::unavailable("broken pipe")),
                 _ => Err(Status::failed_precondition("the stored version does not match")),
             }
@@ -205,23 +206,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_never_answers_is_given_up() {
+    async fn a_server_that_never_answers_fails_the_request_in_time() {
         let deadlines = Deadlines {
             request: Duration::from_millis(200),
-            ..PATIENCE
+            ..DEADLINES
         };
-        let asked = AtomicU32::new(0);
-        let answer = repeat::<(), _>("a test", deadlines, || {
-            asked.fetch_add(1, Relaxed);
+        let attempts = AtomicU32::new(0);
+        let answer = send_with_retries::<(), _>("a test", deadlines, || {
+            attempts.fetch_add(1, Relaxed);
             pending()
         });
-        let failure = answer.await.expect_err("given up");
+        let failure = answer.await.expect_err("out of time");
         assert_eq!((failure.code, failure.ambiguous), (Code::DeadlineExceeded, true));
-        assert!(asked.into_inner() > 1, "it was tried again before");
+        assert!(attempts.into_inner() > 1, "it was retried before");
     }
 
     #[test]
-    fn waits_grow_to_a_limit() {
+    fn the_wait_grows_up_to_a_limit() {
         for attempt in 1..100 {
             let wait = backoff(attempt);
             assert!(wait >= Duration::from_millis(25) && wait <= Duration::from_secs(2));
