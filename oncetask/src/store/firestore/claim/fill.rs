@@ -19,7 +19,7 @@ use crate::store::{Claim, Demand};
 const MAX_ROUNDS: usize = 16;
 /// The number of due tasks from which on they are a backlog.
 const MIN_BACKLOG: usize = 8;
-/// If a task can be claimed within this time, the next due time is not read: the caller claims again soon anyhow.
+/// If a task can be claimed within this time, the next due time is not read: the caller claims again soon anyway.
 const SOON: TimeDelta = TimeDelta::milliseconds(50);
 
 /// The operation that fills one demand.

@@ -10,7 +10,7 @@ use crate::store::firestore::claim_cache::{Key, key_of};
 use crate::store::firestore::codec::Stored;
 use crate::task::transition::{self, Phase};
 
-/// A task, or several tasks of one key, that one claim shall take.
+/// The tasks of one intended claim: a single task, or several tasks of one key.
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) key: Option<Key>,
