@@ -1,3 +1,5 @@
+//! The clock of clients and workers.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -5,27 +7,36 @@ use chrono::{DateTime, Utc};
 
 use crate::task::whole_millis;
 
-/// What tells a program the time.
+/// The source of the current time.
 ///
-/// Leases are compared with the clocks of the workers, so these should agree to within a second or two; see
-/// the chapter on operating. Programs use [`Clock::system`], the default; a test may have its own.
+/// Workers compare leases with their own clocks, so these clocks should agree to within two seconds; see the
+/// chapter on [operating](crate::guide::operating). Programs use [`Clock::system`], the default. A test may use a
+/// clock of its own.
+///
+/// ```
+/// use chrono::DateTime;
+/// use oncetask::{Client, Clock};
+///
+/// let client = Client::in_memory().with_clock(Clock::new(|| DateTime::UNIX_EPOCH));
+/// assert_eq!(client.clock().now(), DateTime::UNIX_EPOCH);
+/// ```
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
 impl Clock {
-    /// The computer's clock.
+    /// Returns the computer's clock.
     #[must_use]
     pub fn system() -> Self {
         Self::new(Utc::now)
     }
 
-    /// A clock that a function reads.
+    /// Returns a clock that calls a function for the time.
     #[must_use]
     pub fn new(read: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
 
-    /// The time, in whole milliseconds as every instant of a task is.
+    /// Returns the time in whole milliseconds, the resolution of every instant of a task.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         whole_millis((self.0)())

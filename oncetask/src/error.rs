@@ -1,97 +1,136 @@
+//! The errors of the client, the stores and the start of a worker.
+
+use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::task::{AttemptError, Ending, TaskId};
 
-/// What went wrong outside of handlers: in the client, the store or at start-up.
-#[derive(Clone)]
+/// An error outside of handlers: of the client, of a store, or at the start of a worker.
+///
+/// A handler fails with a [`HandlerError`](crate::HandlerError) instead.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The id is no id. Nothing was written.
+    /// The text cannot be the id of a task. Nothing was written.
+    #[non_exhaustive]
     InvalidId {
-        /// The id, cut short if it is long.
+        /// The text, truncated to 60 characters.
         id: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The payload or the resource key is not what a task may have. Nothing was written.
+    /// The task cannot be stored. Nothing was written.
+    #[non_exhaustive]
     InvalidTask {
         /// The task.
         id: TaskId,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The id belongs to a task of another kind, so that the two would swallow each other. Nothing was written.
+    /// The id already belongs to a task of another kind. Nothing was written.
+    #[non_exhaustive]
     KindMismatch {
         /// The id.
         id: TaskId,
-        /// The kind of the task that was to be created.
+        /// The kind of the task that was not created.
         kind: String,
-        /// The kind of the task that has the id.
+        /// The kind of the stored task with this id.
         stored: String,
     },
-    /// There is no task with this id.
+    /// No task has this id.
+    #[non_exhaustive]
     NotFound {
         /// The id.
         id: TaskId,
     },
-    /// The task ended without a result: it failed, or was cancelled.
+    /// The task ended without a result: it failed or was cancelled.
+    #[non_exhaustive]
     Unsuccessful {
         /// The task.
         id: TaskId,
         /// How it ended.
         how: Ending,
-        /// What went wrong.
+        /// The errors of its attempts: the first one and the last 99.
         errors: Vec<AttemptError>,
     },
-    /// The store's URL, or another setting, means nothing.
+    /// A setting is invalid: a store URL, an environment variable or an argument.
+    #[non_exhaustive]
     Config {
-        /// What is wrong, and what to write.
+        /// The reason, and a valid setting.
         reason: String,
     },
-    /// The store could not do what it was asked to.
+    /// The store failed.
     Store(StoreError),
-    /// The runtime did not start.
+    /// The worker did not start.
     Start(StartError),
 }
 
-/// What went wrong in a store.
-#[derive(Clone)]
+/// The error of a store.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StoreError {
-    /// What sort of trouble it is.
+    /// The kind of the error.
     pub kind: StoreErrorKind,
-    /// Which store: its file or address.
+    /// The file or the address of the store.
     pub store: String,
-    /// What happened, and what to do about it.
+    /// What happened, and how to correct it.
     pub message: String,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
-/// What sort of trouble a store is in.
+/// The kind of a [`StoreError`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// It may pass: the store is busy, full, or cannot be reached. The same call may succeed later.
+    /// The store is busy, full or unreachable. The same call may succeed later.
     Unavailable,
-    /// It will not pass by itself: no permission, not a store, a missing index.
+    /// The error is permanent: no permission, not a store, a missing index.
     Unusable,
     /// The file was written by a newer version of this library.
+    #[non_exhaustive]
     NewerSchema {
         /// The file.
         file: PathBuf,
         /// The version of its schema.
         found: u32,
-        /// The newest version that this program knows.
+        /// The newest version that this program supports.
         known: u32,
     },
-    /// What is stored there cannot be read as a task.
+    /// The stored data cannot be read as a task.
     Corrupt,
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later.
+    /// Returns an error of the store at an address. The message says what happened, and how to correct it.
+    ///
+    /// ```
+    /// use oncetask::{StoreError, StoreErrorKind};
+    ///
+    /// let error = StoreError::new(StoreErrorKind::Unavailable, "redis://cache", "connection refused");
+    /// assert!(error.is_transient());
+    /// assert_eq!(error.to_string(), "redis://cache: connection refused");
+    /// ```
+    pub fn new(kind: StoreErrorKind, store: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            store: store.into(),
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// Adds the underlying error, which [`source`](std::error::Error::source) returns.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// Returns whether the same call may succeed later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
         self.kind == StoreErrorKind::Unavailable
     }
 }
@@ -99,14 +138,14 @@ impl StoreError {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InvalidId { id, reason } => write!(f, "`{id}` cannot be the id of a task: {reason}"),
-            Self::InvalidTask { id, reason } => write!(f, "the task `{id}` cannot be stored: {reason}"),
+            Self::InvalidId { id, reason } => write!(f, "invalid task id `{id}`: {reason}"),
+            Self::InvalidTask { id, reason } => write!(f, "task `{id}` cannot be stored: {reason}"),
             Self::KindMismatch { id, kind, stored } => write!(
                 f,
-                "the id `{id}` of this `{kind}` belongs to a task of the kind `{stored}`; \
-                 begin the ids of each kind with text of its own"
+                "the id `{id}` of this `{kind}` already belongs to a task of kind `{stored}`; \
+                 start the ids of each kind with a prefix of their own"
             ),
-            Self::NotFound { id } => write!(f, "there is no task `{id}` in this environment"),
+            Self::NotFound { id } => write!(f, "task `{id}` does not exist in this environment"),
             Self::Unsuccessful { id, how, errors } => unsuccessful(f, id, *how, errors),
             Self::Config { reason } => f.write_str(reason),
             Self::Store(error) => fmt::Display::fmt(error, f),
@@ -126,21 +165,24 @@ fn unsuccessful(
     } else {
         "failed"
     };
-    write!(f, "the task `{id}` {how}")?;
-    match errors.last() {
-        Some(last) => write!(f, " after {} errors, the last: {}", errors.len(), last.error),
-        None => Ok(()),
+    write!(f, "task `{id}` {how}")?;
+    match (errors.len(), errors.last()) {
+        (_, None) => Ok(()),
+        (1, Some(only)) => write!(f, ": {}", only.error),
+        (count, Some(last)) => write!(f, " after {count} errors; the last one: {}", last.error),
     }
 }
 
-// `main` prints errors with `Debug`.
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // Their texts are the text of this error.
+            Self::Store(error) => error.source(),
+            Self::Start(error) => error.source(),
+            _ => None,
+        }
     }
 }
-
-impl std::error::Error for Error {}
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
@@ -154,28 +196,34 @@ impl From<StartError> for Error {
     }
 }
 
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.store, self.message)
     }
 }
 
-impl fmt::Debug for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source
+            .as_ref()
+            .map(|source| source.as_ref() as &(dyn std::error::Error + 'static))
     }
 }
 
-impl std::error::Error for StoreError {}
-
-/// Everything that is wrong with the task types of this program, at once.
+/// Every mistake in the task types and handlers of a program, reported at once when a worker starts.
 #[derive(Clone)]
 pub struct StartError {
     pub(crate) problems: Vec<String>,
 }
 
 impl StartError {
-    /// The problems, a sentence each.
+    /// Returns the mistakes, one sentence each.
     #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems
@@ -192,6 +240,7 @@ impl fmt::Display for StartError {
     }
 }
 
+// A `main` that returns this error prints it with `Debug`: its sentences have to stay readable.
 impl fmt::Debug for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -199,3 +248,40 @@ impl fmt::Debug for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn the_underlying_error_is_the_source() {
+        let disk = std::io::Error::other("disk I/O error");
+        let error =
+            StoreError::new(StoreErrorKind::Unavailable, "sqlite:a.db", "cannot write").with_source(disk);
+        let source = Error::from(error.clone()).source().map(ToString::to_string);
+        assert_eq!(source.as_deref(), Some("disk I/O error"));
+        assert!(format!("{error:?}").contains("kind: Unavailable"), "{error:?}");
+    }
+
+    #[test]
+    fn a_failed_task_shows_its_last_error() {
+        let error =
+            |attempt| AttemptError::new(chrono::DateTime::UNIX_EPOCH, attempt, format!("error {attempt}"));
+        let unsuccessful = |errors| Error::Unsuccessful {
+            id: "a".into(),
+            how: Ending::Failed,
+            errors,
+        };
+        assert_eq!(unsuccessful(Vec::new()).to_string(), "task `a` failed");
+        assert_eq!(
+            unsuccessful(vec![error(1)]).to_string(),
+            "task `a` failed: error 1"
+        );
+        assert_eq!(
+            unsuccessful(vec![error(1), error(2)]).to_string(),
+            "task `a` failed after 2 errors; the last one: error 2"
+        );
+    }
+}

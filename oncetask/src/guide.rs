@@ -1,4 +1,4 @@
-//! Chapters, from the first retry to the worst day.
+//! The chapters of the guide.
 
 #[doc = include_str!("../docs/retries.md")]
 pub mod retries {}
@@ -22,9 +22,6 @@ pub mod sqlite {}
 #[cfg(feature = "firestore")]
 #[doc = include_str!("../docs/firestore.md")]
 pub mod firestore {}
-
-#[doc = include_str!("../docs/promises.md")]
-pub mod promises {}
 
 #[doc = include_str!("../docs/reading-our-errors.md")]
 pub mod errors {}

@@ -1,10 +1,10 @@
-//! What every store of oncetask must keep true, and the integration tests of the library.
+//! The conformance suite for stores, the simulation, the chaos runs, and the harness of the integration tests.
 
 pub mod chaos;
 pub mod conformance;
 pub mod emulator;
+pub mod harness;
 pub mod journal;
 pub mod process;
 pub mod proxy;
 pub mod simulation;
-pub mod wait;

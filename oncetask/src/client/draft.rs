@@ -1,20 +1,22 @@
+//! A new task before it is stored, and the checks of it.
+
 use chrono::{DateTime, Utc};
 
 use crate::error::Error;
 use crate::schedule::{Recurrence, Schedule};
 use crate::task::{Json, OnceTask, ResourceKey, Task, TaskId, TaskSpec};
 
-/// How large a payload or a result may be, in bytes of JSON: what a Firestore document holds, less what else
-/// is in it.
+/// The maximum size of a payload or a result, in bytes of JSON. A Firestore document holds about 1 MiB, and the
+/// limit is the same in every store.
 pub(crate) const MAX_JSON_BYTES: usize = 1024 * 1024;
 
-/// What the id of an occurrence has after that of its generator.
+/// The suffix that the id of an occurrence adds to the id of its generator.
 const OCCURRENCE: &str = "_occ_2026-01-05T09:00:00Z";
 
-/// How much of a wrong id an error shows.
+/// The number of characters of an invalid id that an error shows.
 const SHOWN_CHARACTERS: usize = 60;
 
-/// A task before it is created, its type erased.
+/// A task before it is stored, with its type erased.
 #[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct Draft {
@@ -26,16 +28,16 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// What is to be stored for a task.
+    /// Serialises a task, and checks its id, payload and resource key.
     ///
     /// # Errors
     ///
-    /// When it cannot be stored.
+    /// Returns [`Error::InvalidId`] or [`Error::InvalidTask`] if the task cannot be stored.
     pub fn of<T: OnceTask>(task: &T) -> Result<Self, Error> {
-        // First, for the id may be a digest of what cannot be written.
+        // The payload comes first, because the id may be a digest of a field that serde cannot write.
         let payload = Json::payload_of(task).map_err(|error| Error::InvalidTask {
-            id: TaskId::new(format!("a new {}", T::KIND)),
-            reason: format!("its payload cannot be written as JSON: {error}"),
+            id: TaskId::new(format!("new {}", T::KIND)),
+            reason: format!("the payload cannot be written as JSON: {error}"),
         })?;
         let (id, schedule) = (task.id(), task.schedule());
         let room = match schedule {
@@ -49,13 +51,13 @@ impl Draft {
         };
         if !payload.is_object() {
             return Err(refuse(
-                "its payload is not a JSON object: give the struct named fields".into(),
+                "the payload is not a JSON object; give the struct named fields".into(),
             ));
         }
         let bytes = payload.as_str().len();
         if bytes > MAX_JSON_BYTES {
             return Err(refuse(format!(
-                "its payload has {bytes} bytes, and {MAX_JSON_BYTES} is the limit; store the data elsewhere and its address here"
+                "the payload has {bytes} bytes and the limit is {MAX_JSON_BYTES}; store the data elsewhere and its address in the task"
             )));
         }
         let resource_key = task.resource_key();
@@ -65,7 +67,7 @@ impl Draft {
         {
             let (bytes, limit) = (key.as_str().len(), ResourceKey::MAX_BYTES);
             return Err(refuse(format!(
-                "its resource key has {bytes} bytes, and {limit} is the limit"
+                "the resource key has {bytes} bytes and the limit is {limit}; use a digest of the long part instead: `{{field:hash}}`"
             )));
         }
         Ok(Self {
@@ -77,7 +79,7 @@ impl Draft {
         })
     }
 
-    /// The rule of a generator.
+    /// Returns the rule of a generator.
     pub(crate) fn rule(&self) -> Option<&Recurrence> {
         match &self.schedule {
             Schedule::Recurring(rule) => Some(rule),
@@ -85,7 +87,7 @@ impl Draft {
         }
     }
 
-    /// The task, created at this instant.
+    /// Returns the task with this instant of creation.
     pub(crate) fn into_task(self, now: DateTime<Utc>) -> Result<Task, Error> {
         let (wait_until, recurrence) = match self.schedule {
             Schedule::Now => (now, None),
@@ -97,9 +99,9 @@ impl Draft {
                     reason,
                 };
                 rule.validate()
-                    .map_err(|error| refuse(format!("its recurrence is wrong: {error}")))?;
+                    .map_err(|error| refuse(format!("its recurrence is invalid: {error}")))?;
                 let first = rule.first();
-                let first = first.ok_or_else(|| refuse(format!("its rule `{rule}` never occurs")))?;
+                let first = first.ok_or_else(|| refuse(format!("its rule `{rule}` has no occurrence")))?;
                 (first, Some(rule))
             }
         };
@@ -119,9 +121,9 @@ impl Draft {
 fn check_id(id: &TaskId, limit: usize) -> Result<(), Error> {
     let text = id.as_str();
     let reason = match text.len() {
-        0 => "it is empty".to_owned(),
+        0 => "the id is empty".to_owned(),
         bytes if bytes > limit => format!(
-            "it has {bytes} bytes, and {limit} is the limit; write a digest of the long part instead: `{{field:hash}}`"
+            "the id has {bytes} bytes and the limit is {limit}; use a digest of the long part instead: `{{field:hash}}`"
         ),
         _ => return Ok(()),
     };
@@ -155,12 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_write_is_refused_even_if_the_id_digests_it() {
+    fn a_field_that_json_cannot_write_is_refused_even_if_the_id_is_its_digest() {
         let cells = HashMap::from([((0, 0), 1)]);
         let error = Draft::of(&Grid { cells }).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the task `a new grid` cannot be stored: its payload cannot be written as JSON: key must be a string"
+            "task `new grid` cannot be stored: the payload cannot be written as JSON: key must be a string"
         );
     }
 }

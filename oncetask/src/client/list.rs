@@ -1,3 +1,5 @@
+//! The stream of the tasks that match a filter.
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
@@ -8,18 +10,18 @@ use futures_core::Stream;
 
 use super::Client;
 use crate::error::{Error, StoreError};
-use crate::store::{Filter, Page, Query};
+use crate::store::{Cursor, Filter, Page, Query};
 use crate::task::Task;
 
-/// How many tasks a page has.
-const PAGE: usize = 200;
+/// The maximum number of tasks that one request fetches.
+const MAX_PAGE: usize = 200;
 
 type Fetch = Pin<Box<dyn Future<Output = Result<Page, StoreError>> + Send>>;
 
-/// Tasks, page after page: what [`Client::list`] returns.
+/// A stream of tasks, fetched one page after the other: the result of [`Client::list`].
 ///
-/// A `Stream` of `Result<Task, Error>`; [`next`](Self::next) and [`all`](Self::all) do without one. It ends
-/// after an error.
+/// It is a `Stream` of `Result<Task, Error>`, and ends after an error. [`next`](Self::next) and [`all`](Self::all)
+/// need no crate for streams.
 ///
 /// ```
 /// # use oncetask::{Client, Filter, Status};
@@ -31,45 +33,89 @@ type Fetch = Pin<Box<dyn Future<Output = Result<Page, StoreError>> + Send>>;
 /// }
 /// # Ok(()) }
 /// ```
+///
+/// A page of a user interface has a limit, and starts at the cursor of the page before it:
+///
+/// ```
+/// # use oncetask::{Client, Filter};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+/// # let client = Client::in_memory();
+/// let mut page = client.list(Filter::new()).limit(50);
+/// while let Some(task) = page.next().await {
+///     println!("{}", task?.id());
+/// }
+/// let next_page = client.list(Filter::new()).limit(50).after(page.cursor());
+/// # let _ = next_page; Ok(()) }
+/// ```
 #[must_use = "nothing is fetched before the first `next`"]
 pub struct Tasks {
     client: Client,
-    /// The next page, until there is none.
+    /// The request for the next page; `None` after the last page.
     query: Option<Query>,
     fetch: Option<Fetch>,
     fetched: VecDeque<Task>,
+    /// The number of tasks that may still be returned.
+    remaining: usize,
+    cursor: Option<Cursor>,
 }
 
 impl Tasks {
     pub(super) fn new(client: Client, filter: Filter) -> Self {
-        let query = Query {
-            filter,
-            after: None,
-            limit: PAGE,
-            now: client.now(),
-        };
+        let query = Query::new(filter, MAX_PAGE, client.now());
         Self {
             client,
             query: Some(query),
             fetch: None,
             fetched: VecDeque::new(),
+            remaining: usize::MAX,
+            cursor: None,
         }
     }
 
-    /// The next task; `None` after the last.
+    /// Sets the maximum number of tasks.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.remaining = limit;
+        self
+    }
+
+    /// Starts after a position: the [`cursor`](Self::cursor) of another listing with the same filter. `None` starts
+    /// at the first task.
+    pub fn after(mut self, cursor: Option<Cursor>) -> Self {
+        self.cursor.clone_from(&cursor);
+        if let Some(query) = &mut self.query {
+            query.after = cursor;
+        }
+        self
+    }
+
+    /// Returns the position after the last task that was returned; `None` at the start of the list.
+    #[must_use]
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.cursor.clone()
+    }
+
+    /// Returns the next task; `None` after the last one.
+    ///
+    /// # Errors
+    ///
+    /// The item is [`Error::Store`] if the store fails. It is the last item then.
     ///
     /// # Cancel safety
     ///
-    /// No task is lost when the future is dropped.
+    /// Dropping the future loses no task.
     pub async fn next(&mut self) -> Option<Result<Task, Error>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// All of them that are left.
+    /// Returns all remaining tasks.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`].
+    /// Returns [`Error::Store`] if the store fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect on the stored tasks.
     pub async fn all(mut self) -> Result<Vec<Task>, Error> {
         let mut tasks = Vec::new();
         while let Some(task) = self.next().await {
@@ -80,7 +126,8 @@ impl Tasks {
 
     fn fetching(&mut self) -> Option<&mut Fetch> {
         if self.fetch.is_none() {
-            let query = self.query.clone()?;
+            let mut query = self.query.clone()?;
+            query.limit = query.limit.min(self.remaining);
             let store = self.client.store.clone();
             self.fetch = Some(Box::pin(async move { store.query(query).await }));
         }
@@ -93,7 +140,12 @@ impl Stream for Tasks {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
+            if self.remaining == 0 {
+                return Poll::Ready(None);
+            }
             if let Some(task) = self.fetched.pop_front() {
+                self.remaining -= 1;
+                self.cursor = Some(Cursor::of(&task));
                 return Poll::Ready(Some(Ok(task)));
             }
             let Some(fetch) = self.fetching() else {

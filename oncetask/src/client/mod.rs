@@ -1,6 +1,8 @@
-//! What a program calls to create tasks and to look after them.
+//! The functions that programs call: to create tasks, to find them and to change them.
 
+mod change;
 mod draft;
+mod find;
 mod list;
 
 use std::fmt;
@@ -13,11 +15,10 @@ pub(crate) use self::draft::MAX_JSON_BYTES;
 pub use self::list::Tasks;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::store::{self, Action, Filter, Insert, MemoryStore, Store, StoreUrl, Topic};
-use crate::task::transition::Change;
-use crate::task::{Ending, OnceTask, ResourceKey, Status, Task, TaskId};
+use crate::store::{self, Insert, MemoryStore, Store, StoreUrl};
+use crate::task::{OnceTask, Task, TaskId};
 
-/// Creates tasks, finds them, and cancels, resets and deletes them. Cheap to clone.
+/// A connection to a store: creates tasks, finds them, and cancels, resets and deletes them. Cheap to clone.
 ///
 /// ```
 /// use oncetask::{Client, OnceTask};
@@ -63,33 +64,89 @@ impl Enqueued {
 }
 
 impl Client {
-    /// Connects to the store that `ONCETASK_STORE` names, as [`run`](crate::run) does, in the environment
-    /// that `ONCE_TASK_ENV` names.
+    /// Connects to the store that `ONCETASK_STORE` names, in the environment that `ONCE_TASK_ENV` names, as
+    /// [`run`](crate::run) does.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] when the URL means nothing, [`Error::Store`] when the store cannot be opened.
+    /// Returns [`Error::Config`] if a variable is invalid, and [`Error::Store`] if the store cannot be opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens no store, but the file of a SQLite store may have been created.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), oncetask::Error> {
+    /// let client = oncetask::Client::connect().await?;
+    /// println!("{} failed tasks", client.count(oncetask::Filter::new().status(oncetask::Status::Failed)).await?);
+    /// # Ok(()) }
+    /// ```
     pub async fn connect() -> Result<Self, Error> {
-        Self::open(&StoreUrl::from_environment()?, store::env_from_environment()?).await
+        Self::open(StoreUrl::from_environment()?).await
     }
 
-    /// Connects to a store, in an environment.
+    /// Connects to the store at a URL, in the environment that `ONCE_TASK_ENV` names. [`StoreUrl`] lists the forms
+    /// of a URL.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`] when the store cannot be opened.
-    pub async fn open(url: &StoreUrl, env: impl Into<String>) -> Result<Self, Error> {
-        let env = env.into();
-        let client = match url {
-            StoreUrl::Memory => Self::new(MemoryStore::new(env)),
+    /// Returns [`Error::Config`] if the URL is invalid, and [`Error::Store`] if the store cannot be opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens no store, but the file of a SQLite store may have been created.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// let client = oncetask::Client::open("memory:").await?;
+    /// # let _ = client; Ok(()) }
+    /// ```
+    pub async fn open<U>(url: U) -> Result<Self, Error>
+    where
+        U: TryInto<StoreUrl>,
+        Error: From<U::Error>,
+    {
+        Self::open_in(url, store::env_from_environment()?).await
+    }
+
+    /// Connects to the store at a URL, in this environment.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::Config`] if the URL is invalid, and [`Error::Store`] if the store cannot be opened.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens no store, but the file of a SQLite store may have been created.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// let client = oncetask::Client::open_in("memory:", "STAGING").await?;
+    /// assert_eq!(client.store().env(), "STAGING");
+    /// # Ok(()) }
+    /// ```
+    pub async fn open_in<U>(url: U, env: impl Into<String>) -> Result<Self, Error>
+    where
+        U: TryInto<StoreUrl>,
+        Error: From<U::Error>,
+    {
+        let client = Self::open_store(url.try_into()?, env.into()).await?;
+        let (store, env) = (client.store.address(), client.store.env());
+        tracing::debug!(store, env, "connected");
+        Ok(client)
+    }
+
+    async fn open_store(url: StoreUrl, env: String) -> Result<Self, Error> {
+        match url {
+            StoreUrl::Memory => Ok(Self::new(MemoryStore::new(env))),
             #[cfg(feature = "sqlite")]
-            StoreUrl::Sqlite(file) => Self::new(store::SqliteStore::open(file, env).await?),
-            #[cfg(not(feature = "sqlite"))]
-            StoreUrl::Sqlite(_) => {
-                return Err(Error::Config {
-                    reason: format!("`{url}` needs the feature `sqlite` of oncetask"),
-                });
-            }
+            StoreUrl::Sqlite(file) => Ok(Self::new(store::SqliteStore::open(file, env).await?)),
             #[cfg(feature = "firestore")]
             StoreUrl::Firestore { project, database } => {
                 let options = store::FirestoreStore::options(project);
@@ -97,24 +154,16 @@ impl Client {
                     Some(database) => options.database(database),
                     None => options,
                 };
-                Self::new(options.open(env).await?)
+                Ok(Self::new(options.open(env).await?))
             }
+            #[cfg(not(feature = "sqlite"))]
+            StoreUrl::Sqlite(_) => Err(missing_feature(&url, "sqlite")),
             #[cfg(not(feature = "firestore"))]
-            StoreUrl::Firestore { .. } => {
-                return Err(Error::Config {
-                    reason: format!("`{url}` needs the feature `firestore` of oncetask"),
-                });
-            }
-        };
-        tracing::debug!(
-            store = client.store.address(),
-            env = client.store.env(),
-            "connected"
-        );
-        Ok(client)
+            StoreUrl::Firestore { .. } => Err(missing_feature(&url, "firestore")),
+        }
     }
 
-    /// A client of this store.
+    /// Returns a client of this store.
     #[must_use]
     pub fn new(store: impl Store) -> Self {
         Self {
@@ -123,26 +172,26 @@ impl Client {
         }
     }
 
-    /// A client whose store is this process's memory: for tests.
+    /// Returns a client whose store is the memory of this process, for tests.
     #[must_use]
     pub fn in_memory() -> Self {
         Self::new(MemoryStore::new(store::DEFAULT_ENV))
     }
 
-    /// Reads the time from another clock than the computer's.
+    /// Replaces the computer's clock.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// The store.
+    /// Returns the store.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// The clock.
+    /// Returns the clock.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -152,18 +201,19 @@ impl Client {
         self.clock.now()
     }
 
-    /// Stores a task unless a task with the same id is stored already.
+    /// Stores a task unless a task with the same id already exists.
     ///
-    /// When this returns, the task is on disk.
+    /// The task is on disk when this function returns.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidId`] and [`Error::InvalidTask`] before anything is written; [`Error::KindMismatch`]
-    /// when the id belongs to a task of another kind; [`Error::Store`].
+    /// Returns [`Error::InvalidId`] or [`Error::InvalidTask`] if the task cannot be stored, and
+    /// [`Error::KindMismatch`] if its id belongs to a task of another kind; nothing is written then. Returns
+    /// [`Error::Store`] if the store fails.
     ///
     /// # Cancel safety
     ///
-    /// The task is created or not. Creating it again tells which.
+    /// If the future is dropped, the task is either stored or not. Creating it again tells which.
     pub async fn create<T: OnceTask>(&self, task: T) -> Result<Enqueued, Error> {
         let draft = Draft::of(&task)?;
         self.create_draft(draft).await
@@ -172,19 +222,39 @@ impl Client {
     pub(crate) async fn create_draft(&self, draft: Draft) -> Result<Enqueued, Error> {
         let task = draft.into_task(self.now())?;
         let inserts = self.store.create(vec![task.clone()]).await?;
-        creation(task, answer(inserts.into_iter().next()))
+        enqueued(task, one_result(inserts))
     }
 
-    /// Stores tasks, any number, each as [`create`](Self::create) does: one outcome for each, in order. One
-    /// that cannot be stored does not keep the others from it.
+    /// Stores any number of tasks, each as [`create`](Self::create) does. Returns one result for each, in order. A
+    /// task that cannot be stored does not affect the others.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`]: some of the tasks may be stored then. Calling it again does no harm.
+    /// Returns [`Error::Store`] if the store fails. Some of the tasks may be stored then; calling this function
+    /// again is safe.
     ///
     /// # Cancel safety
     ///
-    /// Each task is created or not. Creating them again tells which.
+    /// If the future is dropped, each task is either stored or not. Creating them again tells which.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Client, OnceTask};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize, OnceTask)]
+    /// # #[id("greet:{name}")]
+    /// # struct Greet { name: String }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// let greetings = ["Ada", "Grace", "Ada"].map(|name| Greet { name: name.into() });
+    /// let mut new = 0;
+    /// for enqueued in client.create_many(greetings).await? {
+    ///     new += u32::from(enqueued?.is_new);
+    /// }
+    /// assert_eq!(new, 2);
+    /// # Ok(()) }
+    /// ```
     pub async fn create_many<T: OnceTask>(
         &self,
         tasks: impl IntoIterator<Item = T>,
@@ -199,243 +269,51 @@ impl Client {
             .filter_map(|task| task.as_ref().ok().cloned())
             .collect();
         let mut inserts = self.store.create(valid).await?.into_iter();
-        let mut outcome = |task| creation(task, answer(inserts.next()));
         Ok(tasks
             .into_iter()
-            .map(|task| task.and_then(&mut outcome))
+            .map(|task| enqueued(task?, one_result(inserts.next())))
             .collect())
     }
+}
 
-    /// The task with this id, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`].
-    pub async fn get(&self, id: &TaskId) -> Result<Option<Task>, Error> {
-        Ok(self.store.get(vec![id.clone()]).await?.pop().flatten())
-    }
-
-    /// The tasks with these ids, in order; `None` where there is none.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`].
-    pub async fn get_many<'a>(
-        &self,
-        ids: impl IntoIterator<Item = &'a TaskId>,
-    ) -> Result<Vec<Option<Task>>, Error> {
-        Ok(self.store.get(ids.into_iter().cloned().collect()).await?)
-    }
-
-    /// The tasks of a resource key, of every kind, done or not, by creation.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`].
-    pub async fn by_resource_key(&self, key: &str) -> Result<Vec<Task>, Error> {
-        if key.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.list(Filter::new().resource_key(key)).all().await
-    }
-
-    /// The tasks that a filter lets through: a stream, which fetches page after page.
-    pub fn list(&self, filter: Filter) -> Tasks {
-        Tasks::new(self.clone(), filter)
-    }
-
-    /// How many tasks a filter lets through.
-    ///
-    /// On Firestore a count by status reads, and is billed for, every task that the rest of the filter lets
-    /// through; one by kind, resource key or generator alone costs a read for a thousand tasks.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`].
-    pub async fn count(&self, filter: Filter) -> Result<u64, Error> {
-        Ok(self.store.count(filter, self.now()).await?)
-    }
-
-    /// How many tasks of a kind may run now and wait for a worker.
-    ///
-    /// On Firestore this reads, and is billed for, every task of the kind that is not done.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`].
-    pub async fn pending_count(&self, kind: &str) -> Result<u64, Error> {
-        self.count(Filter::new().kind(kind).status(Status::Pending)).await
-    }
-
-    /// The kinds of the tasks that are stored, in alphabetical order.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`].
-    pub async fn kinds(&self) -> Result<Vec<String>, Error> {
-        Ok(self.store.kinds().await?)
-    }
-
-    /// Cancels a task: what has not run does not run, what runs is told, and the cleanup handler of its type,
-    /// if there is one, runs until it succeeds or its retries are used up.
-    ///
-    /// Cancelling twice does no harm.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`].
-    pub async fn cancel(&self, id: &TaskId) -> Result<Change, Error> {
-        self.change_one(id, Action::Cancel).await
-    }
-
-    /// Cancels tasks: one outcome for each, in order.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`]: some may be cancelled then. Calling it again does no harm.
-    pub async fn cancel_many(&self, ids: impl IntoIterator<Item = TaskId>) -> Result<Vec<Change>, Error> {
-        self.change(ids, Action::Cancel).await
-    }
-
-    /// Cancels every task of a kind and resource key that is not done. Returns the ids of those for which
-    /// that made a difference.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`]: some may be cancelled then. Calling it again does no harm.
-    pub async fn cancel_by_resource_key(&self, kind: &str, key: &str) -> Result<Vec<TaskId>, Error> {
-        let Some(key) = ResourceKey::new(key) else {
-            return Ok(Vec::new());
-        };
-        let filter = Filter {
-            resource_key: Some(key),
-            ..Filter::new().kind(kind)
-        };
-        let tasks = self.list(filter).all().await?;
-        let ids: Vec<_> = tasks
-            .into_iter()
-            .filter(|task| !task.is_done())
-            .map(|task| task.spec.id)
-            .collect();
-        let changes = self.cancel_many(ids.clone()).await?;
-        let changed = ids
-            .into_iter()
-            .zip(changes)
-            .filter(|(_, change)| *change == Change::Applied);
-        Ok(changed.map(|(id, _)| id).collect())
-    }
-
-    /// Takes a task that is done back to its beginning: its attempts, errors, result and cancellation are
-    /// cleared, and it is due at once. A generator goes on from now.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`].
-    pub async fn reset(&self, id: &TaskId) -> Result<Change, Error> {
-        self.change_one(id, Action::Reset).await
-    }
-
-    /// Resets tasks: one outcome for each, in order.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`]: some may be reset then.
-    pub async fn reset_many(&self, ids: impl IntoIterator<Item = TaskId>) -> Result<Vec<Change>, Error> {
-        self.change(ids, Action::Reset).await
-    }
-
-    /// Deletes a task, whatever it is doing. A handler that runs is told, and what it returns is dropped.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`].
-    pub async fn delete(&self, id: &TaskId) -> Result<Change, Error> {
-        self.change_one(id, Action::Delete).await
-    }
-
-    /// Deletes tasks: one outcome for each, in order.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Store`]: some may be deleted then. Calling it again does no harm.
-    pub async fn delete_many(&self, ids: impl IntoIterator<Item = TaskId>) -> Result<Vec<Change>, Error> {
-        self.change(ids, Action::Delete).await
-    }
-
-    async fn change_one(&self, id: &TaskId, action: Action) -> Result<Change, Error> {
-        let changes = self.change([id.clone()], action).await?;
-        Ok(answer(changes.into_iter().next()))
-    }
-
-    async fn change(
-        &self,
-        ids: impl IntoIterator<Item = TaskId>,
-        action: Action,
-    ) -> Result<Vec<Change>, Error> {
-        Ok(self
-            .store
-            .change(ids.into_iter().collect(), action, self.now())
-            .await?)
-    }
-
-    /// Waits until a task is done, and returns it if it completed.
-    ///
-    /// Woken, not polled. How long to wait is yours to say: put it into `tokio::time::timeout`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unsuccessful`], with its errors, when it failed or was cancelled; [`Error::NotFound`] when
-    /// there is no such task, or no longer; [`Error::Store`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future changes nothing.
-    pub async fn wait(&self, id: &TaskId) -> Result<Task, Error> {
-        let mut subscription = self.store.subscribe(Topic::Task(id.clone()));
-        loop {
-            let task = self
-                .get(id)
-                .await?
-                .ok_or_else(|| Error::NotFound { id: id.clone() })?;
-            match task.state.done.map(|done| done.how) {
-                None => subscription.notified().await,
-                Some(Ending::Completed) => return Ok(task),
-                Some(how) => {
-                    return Err(Error::Unsuccessful {
-                        id: id.clone(),
-                        how,
-                        errors: task.state.errors,
-                    });
-                }
-            };
-        }
+#[cfg(not(all(feature = "sqlite", feature = "firestore")))]
+fn missing_feature(url: &StoreUrl, feature: &str) -> Error {
+    Error::Config {
+        reason: format!(
+            "store URL `{url}` needs the feature `{feature}` of the crate oncetask: enable it in Cargo.toml"
+        ),
     }
 }
 
-/// What a store says of one of those that it was asked for.
-fn answer<T>(answer: Option<T>) -> T {
-    answer.expect("a store answers for each that it is asked for")
+/// Returns the first of the results of a store.
+///
+/// # Panics
+///
+/// Panics if the store breaks its contract and returns fewer results than it was given items.
+fn one_result<T>(results: impl IntoIterator<Item = T>) -> T {
+    results
+        .into_iter()
+        .next()
+        .expect("a store returns one result for each item")
 }
 
-fn creation(task: Task, insert: Insert) -> Result<Enqueued, Error> {
-    let (is_new, task) = match insert {
-        Insert::New => (true, task),
-        Insert::Existing(stored) if stored.spec.kind == task.spec.kind => (false, *stored),
-        Insert::Existing(stored) => {
-            return Err(Error::KindMismatch {
-                kind: task.kind().to_owned(),
-                id: task.spec.id,
-                stored: stored.kind().to_owned(),
-            });
-        }
-        Insert::Refused(reason) => {
-            return Err(Error::InvalidTask {
-                id: task.spec.id,
-                reason,
-            });
-        }
-    };
-    Ok(Enqueued { task, is_new })
+fn enqueued(task: Task, insert: Insert) -> Result<Enqueued, Error> {
+    match insert {
+        Insert::New => Ok(Enqueued { task, is_new: true }),
+        Insert::Existing(stored) if stored.spec.kind == task.spec.kind => Ok(Enqueued {
+            task: *stored,
+            is_new: false,
+        }),
+        Insert::Existing(stored) => Err(Error::KindMismatch {
+            kind: task.kind().to_owned(),
+            id: task.spec.id,
+            stored: stored.kind().to_owned(),
+        }),
+        Insert::Refused(reason) => Err(Error::InvalidTask {
+            id: task.spec.id,
+            reason,
+        }),
+    }
 }
 
 impl fmt::Debug for Client {

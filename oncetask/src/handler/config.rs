@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use oncetask_recurrence::limits;
+
 use crate::schedule::Retry;
 
 /// How the runtime drives the handler of a task type.
@@ -64,9 +66,12 @@ impl HandlerConfig {
     #[must_use]
     #[track_caller]
     pub const fn lease(mut self, lease: Duration) -> Self {
-        assert!(lease.as_secs() > 0, "the lease must last at least a second");
         assert!(
-            lease.as_secs() <= 24 * 60 * 60,
+            lease.as_nanos() >= limits::MIN_LEASE.as_nanos(),
+            "the lease must last at least a second"
+        );
+        assert!(
+            lease.as_nanos() <= limits::MAX_LEASE.as_nanos(),
             "the lease must last at most a day"
         );
         self.lease = lease;

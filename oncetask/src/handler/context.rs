@@ -187,8 +187,8 @@ impl FromContext for Client {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the state of a handler",
     label = "this handler takes `State<{Self}>`",
-    note = "state is cloned for each call and used by many threads at once: it must be `Clone + Send + Sync + 'static`",
-    note = "derive `Clone` for it if copies are cheap, or take `State<Arc<{Self}>>` and give an `Arc` to `.state(..)`"
+    note = "each call gets a clone of the state, and many threads use it at once, so it must be `Clone + Send + Sync + 'static`",
+    note = "derive `Clone` for it if copies are cheap, or take `State<Arc<{Self}>>` and pass an `Arc` to `.state(..)`"
 )]
 pub trait AppState: Clone + Send + Sync + 'static {}
 

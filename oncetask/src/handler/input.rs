@@ -26,7 +26,7 @@ impl<T> Deref for Attempt<T> {
     message = "a handler of `{T}` cannot take `{Self}` as its first parameter",
     label = "the first parameter of this handler is `{Self}`",
     note = "the first parameter is the task by value: `{T}` (`self`, not `&self`) or `Attempt<{T}>`",
-    note = "or every pending task of a resource key: `Vec<{T}>` or `Vec<Attempt<{T}>>`"
+    note = "or all pending tasks of one resource key: `Vec<{T}>` or `Vec<Attempt<{T}>>`"
 )]
 pub trait TaskInput<T>: Sized + Send + 'static {
     /// Whether the handler takes every pending task of a resource key.
@@ -76,7 +76,7 @@ impl<T: OnceTask> TaskInput<T> for Vec<Attempt<T>> {
 #[diagnostic::on_unimplemented(
     message = "a cleanup handler of `{T}` cannot take `{Self}` as its first parameter",
     label = "the first parameter of this handler is `{Self}`",
-    note = "a cleanup handler takes one task, by value: `{T}` (`self`, not `&self`) or `Attempt<{T}>`"
+    note = "a cleanup handler takes one task by value: `{T}` (`self`, not `&self`) or `Attempt<{T}>`"
 )]
 pub trait CleanupInput<T>: TaskInput<T> {}
 

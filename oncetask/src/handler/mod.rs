@@ -19,5 +19,5 @@ pub use self::deliver::{Delivery, Handler, clean_up, deliver, is_grouped, needs}
 pub(crate) use self::deliver::{HandlerFn, Taken};
 pub use self::error::{HandlerError, Result, ResultExt, Signal};
 pub use self::input::{Attempt, CleanupInput, TaskInput};
-pub use self::missing::{HasCancel, HasRun, NoOnCancel, NoRun};
+pub use self::missing::{HasOnCancel, HasRun, NoOnCancel, NoRun};
 pub use self::output::{HandlerFailure, HandlerOutcome, HandlerOutput, Outcome};

@@ -102,9 +102,9 @@ fn stored<T: Serialize + ?Sized>(output: &T) -> Result<Option<Json>, HandlerErro
 
 /// The error of a handler.
 #[diagnostic::on_unimplemented(
-    message = "a handler cannot fail with `{Self}`",
+    message = "a handler cannot return the error type `{Self}`",
     label = "this handler returns an error of type `{Self}`",
-    note = "implement `std::error::Error` for it, or return `oncetask::Result`, into which `?` converts every error"
+    note = "implement `std::error::Error` for `{Self}`, or return `oncetask::Result` with a `HandlerError`"
 )]
 pub trait HandlerFailure {
     #[doc(hidden)]

@@ -120,7 +120,7 @@ impl Desk {
                 .await
             {
                 Ok(answers) => break answers,
-                Err(error) if error.may_pass() => {
+                Err(error) if error.is_transient() => {
                     tracing::warn!(%error, tasks, "outcomes could not be stored; trying again");
                 }
                 // One that cannot be stored must not take the others with it.

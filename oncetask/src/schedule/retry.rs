@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use oncetask_recurrence::limits;
+
 use crate::handler::HandlerError;
 
 /// How often, and after how long, a failed task runs again.
@@ -50,9 +52,9 @@ impl Retry {
     #[must_use]
     pub const fn exponential() -> Self {
         Self::new(Backoff::Exponential {
-            base: Duration::from_secs(1),
-            max: Duration::from_mins(5),
-            factor: 2.0,
+            base: limits::RETRY_BASE,
+            max: limits::RETRY_MAX,
+            factor: limits::RETRY_FACTOR,
         })
     }
 
@@ -77,7 +79,7 @@ impl Retry {
 
     const fn new(backoff: Backoff) -> Self {
         Self {
-            max_attempts: Some(3),
+            max_attempts: Some(limits::RETRY_ATTEMPTS),
             backoff,
             full_jitter: false,
         }

@@ -1,11 +1,15 @@
+//! Which tasks a listing or a count includes, and the pages of a listing.
+
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 
+use crate::error::Error;
 use crate::task::{ResourceKey, Status, Task, TaskId};
 
-/// Which tasks: those that meet all of what is set.
+/// The conditions that a task must meet to be listed or counted. A task matches if it meets every condition that is
+/// set; an empty filter matches every task.
 ///
 /// ```
 /// use oncetask::{Filter, Status};
@@ -16,128 +20,129 @@ use crate::task::{ResourceKey, Status, Task, TaskId};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Filter {
-    /// Of this kind.
+    /// The kind.
     pub kind: Option<String>,
-    /// Of this status, at the instant of the question.
+    /// The status at the instant of the query.
     pub status: Option<Status>,
-    /// Of this resource key.
+    /// The resource key.
     pub resource_key: Option<ResourceKey>,
-    /// Occurrences of this generator.
+    /// The generator whose occurrences match.
     pub generator: Option<TaskId>,
-    /// Created at this instant or later.
+    /// The earliest instant of creation.
     pub created_from: Option<DateTime<Utc>>,
-    /// Created before this instant.
+    /// The instant before which a task was created.
     pub created_before: Option<DateTime<Utc>>,
-    /// Ended at this instant or later.
+    /// The earliest instant of the end.
     pub done_from: Option<DateTime<Utc>>,
-    /// Ended before this instant.
+    /// The instant before which a task ended.
     pub done_before: Option<DateTime<Utc>>,
-    /// In which order.
+    /// The order of a listing.
     pub order: Order,
 }
 
-/// The order in which tasks are listed.
+/// The order of a listing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Order {
-    /// By creation, the oldest first.
+    /// By the instant of creation, the oldest task first.
     #[default]
     OldestFirst,
-    /// By creation, the newest first.
+    /// By the instant of creation, the newest task first.
     NewestFirst,
 }
 
-/// A page's worth of a question.
+/// A request for one page of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Query {
-    /// Which tasks.
+    /// The conditions.
     pub filter: Filter,
-    /// Go on behind this place.
+    /// The position after which the page starts; `None` for the first page.
     pub after: Option<Cursor>,
-    /// How many tasks at the most.
+    /// The maximum number of tasks on the page.
     pub limit: usize,
-    /// The instant of the question.
+    /// The instant at which statuses are computed.
     pub now: DateTime<Utc>,
 }
 
-/// A page of tasks.
+/// One page of a listing.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Page {
     /// The tasks.
     pub tasks: Vec<Task>,
-    /// Where the next page begins; `None` on the last.
+    /// The position after which the next page starts; `None` on the last page.
     pub next: Option<Cursor>,
 }
 
-/// A place in a list: a task's creation and id. As text it can be handed to a browser and taken back.
+/// A position in a listing: the instant of creation and the id of a task. Its text form can be sent to a browser
+/// and parsed again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Cursor {
-    /// When the last task of the page was created.
+    /// The instant of creation of the last task before the position.
     pub created_at: DateTime<Utc>,
-    /// Its id.
+    /// The id of that task.
     pub id: TaskId,
 }
 
 impl Filter {
-    /// Every task.
+    /// Returns a filter that matches every task.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Those of this kind.
+    /// Matches tasks of this kind.
     #[must_use]
     pub fn kind(mut self, kind: impl Into<String>) -> Self {
         self.kind = Some(kind.into());
         self
     }
 
-    /// Those of this status.
+    /// Matches tasks of this status.
     #[must_use]
     pub fn status(mut self, status: Status) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Those of this resource key. The empty text is no key and sets nothing.
+    /// Matches tasks of this resource key. An empty text is not a key and sets no condition.
     #[must_use]
     pub fn resource_key(mut self, key: impl Into<String>) -> Self {
         self.resource_key = ResourceKey::new(key);
         self
     }
 
-    /// The occurrences of this generator.
+    /// Matches occurrences of this generator.
     #[must_use]
     pub fn generator(mut self, id: impl Into<TaskId>) -> Self {
         self.generator = Some(id.into());
         self
     }
 
-    /// Those created from the first instant on and before the second.
+    /// Matches tasks that were created at `from` or later, and before `before`.
     #[must_use]
     pub fn created(mut self, from: Option<DateTime<Utc>>, before: Option<DateTime<Utc>>) -> Self {
         (self.created_from, self.created_before) = (from, before);
         self
     }
 
-    /// Those that ended from the first instant on and before the second.
+    /// Matches tasks that ended at `from` or later, and before `before`.
     #[must_use]
     pub fn done(mut self, from: Option<DateTime<Utc>>, before: Option<DateTime<Utc>>) -> Self {
         (self.done_from, self.done_before) = (from, before);
         self
     }
 
-    /// The newest first.
+    /// Lists the newest task first.
     #[must_use]
     pub fn newest_first(mut self) -> Self {
         self.order = Order::NewestFirst;
         self
     }
 
-    /// Whether a task is let through at this instant.
+    /// Returns whether a task matches at this instant.
     #[must_use]
     pub fn matches(&self, task: &Task, now: DateTime<Utc>) -> bool {
         let generator = task
@@ -170,8 +175,36 @@ fn within(at: Option<DateTime<Utc>>, from: Option<DateTime<Utc>>, before: Option
         && before.is_none_or(|before| at.is_some_and(|at| at < before))
 }
 
+impl Query {
+    /// Returns a request for the first page.
+    #[must_use]
+    pub fn new(filter: Filter, limit: usize, now: DateTime<Utc>) -> Self {
+        Self {
+            filter,
+            after: None,
+            limit,
+            now,
+        }
+    }
+
+    /// Sets the position after which the page starts.
+    #[must_use]
+    pub fn after(mut self, after: Option<Cursor>) -> Self {
+        self.after = after;
+        self
+    }
+}
+
+impl Page {
+    /// Returns a page of these tasks, and the position after which the next page starts.
+    #[must_use]
+    pub fn new(tasks: Vec<Task>, next: Option<Cursor>) -> Self {
+        Self { tasks, next }
+    }
+}
+
 impl Cursor {
-    /// The place of a task.
+    /// Returns the position directly after a task.
     #[must_use]
     pub fn of(task: &Task) -> Self {
         Self {
@@ -188,16 +221,18 @@ impl fmt::Display for Cursor {
 }
 
 impl FromStr for Cursor {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let place = text.split_once('.').and_then(|(millis, id)| {
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let cursor = text.split_once('.').and_then(|(millis, id)| {
             let created_at = DateTime::from_timestamp_millis(millis.parse().ok()?)?;
             Some(Self {
                 created_at,
                 id: TaskId::new(id),
             })
         });
-        place.ok_or_else(|| format!("`{text}` is no place in a list of tasks"))
+        cursor.ok_or_else(|| Error::Config {
+            reason: format!("invalid cursor `{text}`: expected the text form of a `Cursor`"),
+        })
     }
 }

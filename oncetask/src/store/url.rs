@@ -1,3 +1,5 @@
+//! The choice of a store and an environment by environment variables.
+
 use std::env;
 use std::fmt;
 use std::path::PathBuf;
@@ -5,25 +7,27 @@ use std::str::FromStr;
 
 use crate::error::Error;
 
-/// The environment of a program that names none in `ONCE_TASK_ENV`.
+/// The environment of a program that sets neither `ONCE_TASK_ENV` nor `ONCETASK_ENV`.
 pub const DEFAULT_ENV: &str = "DEFAULT";
 
 const STORE: &str = "ONCETASK_STORE";
+/// The name that the Go library uses.
 const ENV: &str = "ONCE_TASK_ENV";
+const ENV_ALIAS: &str = "ONCETASK_ENV";
 const PROJECT: &str = "GOOGLE_CLOUD_PROJECT";
 const EMULATOR: &str = "FIRESTORE_EMULATOR_HOST";
-/// The project in an emulator of a program that names none.
+/// The project that is used with an emulator if the program names none.
 const EMULATED_PROJECT: &str = "demo-oncetask";
-const CAN_FIRESTORE: bool = cfg!(feature = "firestore");
+const HAS_FIRESTORE: bool = cfg!(feature = "firestore");
 
-/// Which store: what `ONCETASK_STORE` says.
+/// The URL of a store, as in `ONCETASK_STORE`.
 ///
 /// | URL | store |
 /// | --- | --- |
-/// | `memory:` | this process's memory: for tests |
-/// | `sqlite:path/to/file.db` | one SQLite file, made if it is not there |
+/// | `memory:` | the memory of this process, for tests |
+/// | `sqlite:path/to/file.db` | a SQLite file, which is created if it does not exist |
 /// | `firestore://PROJECT` | the default Firestore database of a Google Cloud project |
-/// | `firestore://PROJECT/DATABASE` | another database of it |
+/// | `firestore://PROJECT/DATABASE` | another Firestore database of the project |
 ///
 /// ```
 /// use oncetask::store::StoreUrl;
@@ -35,7 +39,7 @@ const CAN_FIRESTORE: bool = cfg!(feature = "firestore");
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreUrl {
-    /// This process's memory.
+    /// The memory of this process.
     Memory,
     /// A SQLite file.
     Sqlite(PathBuf),
@@ -49,13 +53,13 @@ pub enum StoreUrl {
 }
 
 impl StoreUrl {
-    /// What the environment says: `ONCETASK_STORE`. When that is not set: Firestore, if this program can use it
-    /// and `GOOGLE_CLOUD_PROJECT` or `FIRESTORE_EMULATOR_HOST` is set, else `sqlite:oncetask.db`. The choice is
-    /// logged.
+    /// Returns the URL in `ONCETASK_STORE`. If that variable is not set, returns Firestore if this program has the
+    /// feature `firestore` and `GOOGLE_CLOUD_PROJECT` or `FIRESTORE_EMULATOR_HOST` is set, and `sqlite:oncetask.db`
+    /// otherwise. The choice is logged.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] when `ONCETASK_STORE` is no URL of a store.
+    /// Returns [`Error::Config`] if `ONCETASK_STORE` is not a valid store URL.
     pub fn from_environment() -> Result<Self, Error> {
         Self::from_variables(variable)
     }
@@ -66,12 +70,12 @@ impl StoreUrl {
         }
         let (project, emulator) = (variable(PROJECT)?, variable(EMULATOR)?);
         let (url, reason) = match (project, emulator) {
-            (Some(project), _) if CAN_FIRESTORE => (Self::firestore(project), PROJECT),
-            // Any name is a project of the emulator.
-            (None, Some(_)) if CAN_FIRESTORE => (Self::firestore(EMULATED_PROJECT.to_owned()), EMULATOR),
-            _ => (Self::Sqlite("oncetask.db".into()), "no other store is named"),
+            (Some(project), _) if HAS_FIRESTORE => (Self::firestore(project), PROJECT),
+            // An emulator accepts any project name.
+            (None, Some(_)) if HAS_FIRESTORE => (Self::firestore(EMULATED_PROJECT.to_owned()), EMULATOR),
+            _ => (Self::Sqlite("oncetask.db".into()), "no variable names a store"),
         };
-        tracing::info!(store = %url, because = reason, "`{STORE}` is not set");
+        tracing::info!(store = %url, reason, "`{STORE}` is not set");
         Ok(url)
     }
 
@@ -83,22 +87,34 @@ impl StoreUrl {
     }
 }
 
-/// The environment that `ONCE_TASK_ENV` names, or [`DEFAULT_ENV`].
+/// Returns the environment in `ONCE_TASK_ENV` or `ONCETASK_ENV`, or [`DEFAULT_ENV`] if neither is set.
 ///
 /// # Errors
 ///
-/// [`Error::Config`] when the variable is not text.
+/// Returns [`Error::Config`] if both variables are set and differ, or if one of them is not valid UTF-8.
 pub fn env_from_environment() -> Result<String, Error> {
-    Ok(variable(ENV)?.unwrap_or_else(|| DEFAULT_ENV.to_owned()))
+    env_from_variables(variable)
 }
 
-/// An environment variable; `None` when it is not set or empty.
+fn env_from_variables(variable: impl Fn(&str) -> Result<Option<String>, Error>) -> Result<String, Error> {
+    match (variable(ENV)?, variable(ENV_ALIAS)?) {
+        (Some(env), Some(alias)) if env != alias => Err(Error::Config {
+            reason: format!(
+                "`{ENV}` is `{env}`, but `{ENV_ALIAS}` is `{alias}`: both name the environment, so unset one of them"
+            ),
+        }),
+        (Some(env), _) | (None, Some(env)) => Ok(env),
+        (None, None) => Ok(DEFAULT_ENV.to_owned()),
+    }
+}
+
+/// Reads an environment variable; `None` if it is not set or empty.
 fn variable(name: &str) -> Result<Option<String>, Error> {
     match env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
         Err(env::VarError::NotPresent) => Ok(None),
         Err(env::VarError::NotUnicode(_)) => Err(Error::Config {
-            reason: format!("`{name}` is not text"),
+            reason: format!("the value of `{name}` is not valid UTF-8"),
         }),
     }
 }
@@ -107,37 +123,64 @@ impl FromStr for StoreUrl {
     type Err = Error;
 
     fn from_str(url: &str) -> Result<Self, Error> {
-        let wrong = |what: &str| Error::Config {
+        let invalid = |reason: &str| Error::Config {
             reason: format!(
-                "`{url}` is no store: {what}; {STORE} is `memory:`, `sqlite:path/to/file.db` or `firestore://PROJECT`"
+                "invalid store URL `{url}`: {reason}; valid URLs are `memory:`, `sqlite:path/to/file.db` and \
+                 `firestore://PROJECT`"
             ),
         };
-        let (scheme, rest) = url.split_once(':').ok_or_else(|| wrong("it has no `:`"))?;
+        let (scheme, rest) = url
+            .split_once(':')
+            .ok_or_else(|| invalid("the scheme, as in `sqlite:`, is missing"))?;
         match scheme {
             "memory" if rest.is_empty() => Ok(Self::Memory),
-            "memory" => Err(wrong("nothing follows `memory:`")),
-            "sqlite" if rest.is_empty() => Err(wrong("the file is missing")),
+            "memory" => Err(invalid("nothing may follow `memory:`")),
+            "sqlite" if rest.is_empty() => Err(invalid("the path of the file is missing")),
             "sqlite" => Ok(Self::Sqlite(rest.into())),
             "firestore" => {
-                let place = rest.strip_prefix("//").ok_or_else(|| wrong("`//` is missing"))?;
-                let (project, database) = match place.split_once('/') {
-                    None => (place, None),
+                let path = rest
+                    .strip_prefix("//")
+                    .ok_or_else(|| invalid("`//` is missing"))?;
+                let (project, database) = match path.split_once('/') {
+                    None => (path, None),
                     Some((project, "")) => (project, None),
                     Some((project, database)) => (project, Some(database)),
                 };
                 if project.is_empty() {
-                    return Err(wrong("the project is missing"));
+                    return Err(invalid("the project is missing"));
                 }
                 if database.is_some_and(|database| database.contains('/')) {
-                    return Err(wrong("nothing follows the database"));
+                    return Err(invalid("nothing may follow the database"));
                 }
                 Ok(Self::Firestore {
                     project: project.to_owned(),
                     database: database.map(ToOwned::to_owned),
                 })
             }
-            _ => Err(wrong(&format!("there is no store `{scheme}`"))),
+            _ => Err(invalid(&format!("the scheme `{scheme}` is unknown"))),
         }
+    }
+}
+
+impl TryFrom<&str> for StoreUrl {
+    type Error = Error;
+
+    fn try_from(url: &str) -> Result<Self, Error> {
+        url.parse()
+    }
+}
+
+impl TryFrom<String> for StoreUrl {
+    type Error = Error;
+
+    fn try_from(url: String) -> Result<Self, Error> {
+        url.parse()
+    }
+}
+
+impl From<&StoreUrl> for StoreUrl {
+    fn from(url: &StoreUrl) -> Self {
+        url.clone()
     }
 }
 
@@ -163,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_read_as_it_is_written() {
+    fn a_url_parses_to_what_it_displays() {
         for url in ["memory:", "sqlite:a/b.db", "firestore://p", "firestore://p/d"] {
             let read: StoreUrl = url.parse().expect("a URL");
             assert_eq!(read.to_string(), url);
@@ -173,14 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_url_is_said() {
+    fn an_invalid_url_names_the_reason_and_valid_ones() {
         for (url, reason) in [
             ("firestore:p", "`//` is missing"),
             ("firestore://", "the project is missing"),
-            ("firestore://p/d/x", "nothing follows the database"),
-            ("mysql://p", "there is no store `mysql`"),
+            ("firestore://p/d/x", "nothing may follow the database"),
+            ("mysql://p", "the scheme `mysql` is unknown"),
         ] {
-            let error = url.parse::<StoreUrl>().expect_err("no URL").to_string();
+            let error = url.parse::<StoreUrl>().expect_err("an invalid URL").to_string();
             assert!(
                 error.contains(reason) && error.contains("firestore://PROJECT"),
                 "{error}"
@@ -189,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_says_which_store() {
+    fn environment_variables_choose_the_store() {
         let chosen = |set: &[(&str, &str)]| {
             let variable = |name: &str| {
                 let found = set.iter().find(|(of, _)| *of == name);
@@ -205,7 +248,7 @@ mod tests {
             "memory:"
         );
         let expected = |firestore: &'static str| {
-            if CAN_FIRESTORE {
+            if HAS_FIRESTORE {
                 firestore
             } else {
                 "sqlite:oncetask.db"
@@ -213,5 +256,27 @@ mod tests {
         };
         assert_eq!(chosen(&[project, emulator]), expected("firestore://p"));
         assert_eq!(chosen(&[emulator]), expected("firestore://demo-oncetask"));
+    }
+
+    #[test]
+    fn either_variable_names_the_environment() {
+        let chosen = |set: &[(&str, &str)]| {
+            env_from_variables(|name| {
+                let found = set.iter().find(|(of, _)| *of == name);
+                Ok(found.map(|(_, value)| (*value).to_owned()))
+            })
+        };
+        assert_eq!(chosen(&[]).unwrap(), DEFAULT_ENV);
+        assert_eq!(chosen(&[("ONCE_TASK_ENV", "A")]).unwrap(), "A");
+        assert_eq!(chosen(&[("ONCETASK_ENV", "B")]).unwrap(), "B");
+        assert_eq!(
+            chosen(&[("ONCE_TASK_ENV", "A"), ("ONCETASK_ENV", "A")]).unwrap(),
+            "A"
+        );
+        let error = chosen(&[("ONCE_TASK_ENV", "A"), ("ONCETASK_ENV", "B")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`ONCE_TASK_ENV` is `A`, but `ONCETASK_ENV` is `B`: both name the environment, so unset one of them"
+        );
     }
 }

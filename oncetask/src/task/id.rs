@@ -1,11 +1,17 @@
+//! Ids and resource keys, and the builder of both.
+
+use std::borrow::Borrow;
+use std::convert::Infallible;
 use std::fmt::{self, Display, Write};
+use std::str::FromStr;
 use std::sync::Arc;
 
+use oncetask_recurrence::limits;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// What makes a task one task: a second task with the same id is the same task.
+/// The idempotency key of a task: a second task with the same id is the same task.
 ///
 /// ```
 /// use oncetask::TaskId;
@@ -18,66 +24,133 @@ use sha2::{Digest, Sha256};
 pub struct TaskId(Arc<str>);
 
 impl TaskId {
-    /// How long an id may be, in bytes.
-    pub const MAX_BYTES: usize = 1500;
+    /// The maximum length of an id, in bytes.
+    pub const MAX_BYTES: usize = limits::MAX_ID_BYTES;
 
-    /// The id with this text. What cannot be an id is refused where a task is created.
+    /// Returns the id with this text. An invalid id, which is empty or too long, is refused when a task is created.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into().into())
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+/// Implements the conversions and comparisons with text for an id or a key.
+macro_rules! text {
+    ($name:ident) => {
+        impl Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        // Its `Eq`, `Ord` and `Hash` are those of the text.
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, text: &str) -> bool {
+                *self.0 == *text
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, text: &&str) -> bool {
+                *self.0 == **text
+            }
+        }
+    };
 }
+
+text!(TaskId);
+text!(ResourceKey);
 
 impl From<&str> for TaskId {
     fn from(text: &str) -> Self {
-        Self::new(text)
+        Self(text.into())
     }
 }
 
 impl From<String> for TaskId {
     fn from(text: String) -> Self {
-        Self::new(text)
+        Self(text.into())
     }
 }
 
-/// The resource that a task works on: tasks of one kind and key never run at the same time.
+impl From<&String> for TaskId {
+    fn from(text: &String) -> Self {
+        Self(text.as_str().into())
+    }
+}
+
+impl From<&TaskId> for TaskId {
+    fn from(id: &TaskId) -> Self {
+        id.clone()
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.into())
+    }
+}
+
+impl FromStr for ResourceKey {
+    type Err = EmptyResourceKey;
+
+    fn from_str(text: &str) -> Result<Self, EmptyResourceKey> {
+        Self::new(text).ok_or(EmptyResourceKey)
+    }
+}
+
+/// The error of parsing an empty text as a [`ResourceKey`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmptyResourceKey;
+
+impl Display for EmptyResourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid resource key: the text is empty")
+    }
+}
+
+impl std::error::Error for EmptyResourceKey {}
+
+/// The key of the resource that a task works on: tasks of one kind and key never run at the same time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ResourceKey(Arc<str>);
 
 impl ResourceKey {
-    /// How long a key may be, in bytes.
-    pub const MAX_BYTES: usize = 1500;
+    /// The maximum length of a key, in bytes.
+    pub const MAX_BYTES: usize = limits::MAX_KEY_BYTES;
 
-    /// The key with this text; `None` for the empty text, which is no key.
+    /// Returns the key with this text; `None` if the text is empty.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         (!text.is_empty()).then(|| Self(text.into()))
     }
 
-    /// The key as text.
+    /// Returns the key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl Display for ResourceKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -85,7 +158,7 @@ impl Display for ResourceKey {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written into a task id or resource key",
     label = "does not implement `Display`",
-    note = "implement `Display` for it, or write a digest of the field instead: `{{field:hash}}`"
+    note = "implement `Display` for it, or use a digest of the field: `{{field:hash}}`"
 )]
 pub trait IdPart {
     #[doc(hidden)]
@@ -99,10 +172,10 @@ impl<T: Display + ?Sized> IdPart for T {
     }
 }
 
-/// Builds an id or a key so that distinct values never yield the same text.
+/// Builds an id or a key so that distinct values never give the same text.
 ///
-/// A value ends at a character it cannot contain: inside the value that
-/// character is percent-encoded, as are `%` and `/`.
+/// A value ends at a character that it cannot contain, because that character is percent-encoded inside the value.
+/// `%` and `/` are percent-encoded too.
 #[derive(Debug)]
 pub struct IdBuilder {
     text: String,
@@ -110,7 +183,7 @@ pub struct IdBuilder {
 }
 
 impl IdBuilder {
-    /// Starts the id of a task whose template begins with text of its own.
+    /// Starts the id of a task whose template begins with a literal prefix.
     #[must_use]
     pub fn task() -> Self {
         Self {
@@ -119,7 +192,7 @@ impl IdBuilder {
         }
     }
 
-    /// Starts the id of a task without a template: the kind keeps it apart from those of other types.
+    /// Starts the id of a task without a template. The kind is the prefix, so that the ids of two types differ.
     #[must_use]
     pub fn of_kind(kind: &str) -> Self {
         Self {
@@ -128,8 +201,8 @@ impl IdBuilder {
         }
     }
 
-    /// Starts a resource key, which tasks of different kinds may share.
-    /// It is compared with keys that people write: nothing in it is encoded.
+    /// Starts a resource key. Tasks of different kinds may share it, and people write such keys by hand, so nothing in
+    /// it is percent-encoded.
     #[must_use]
     pub fn resource() -> Self {
         Self {
@@ -138,7 +211,7 @@ impl IdBuilder {
         }
     }
 
-    /// Appends fixed text.
+    /// Appends literal text.
     #[must_use]
     pub fn literal(mut self, text: &'static str) -> Self {
         self.text.push_str(text);
@@ -151,13 +224,13 @@ impl IdBuilder {
         self.escaped(value, None)
     }
 
-    /// Appends a value that ends where `until` follows.
+    /// Appends a value that the character `until` follows.
     #[must_use]
     pub fn part_until<T: IdPart + ?Sized>(self, value: &T, until: char) -> Self {
         self.escaped(value, Some(until))
     }
 
-    /// Appends a value, or nothing.
+    /// Appends a value if there is one.
     #[must_use]
     pub fn optional<T: IdPart + ?Sized>(self, value: Option<&T>) -> Self {
         match value {
@@ -166,43 +239,43 @@ impl IdBuilder {
         }
     }
 
-    /// Appends a value as it is.
+    /// Appends a value without percent-encoding.
     ///
     /// # Panics
     ///
-    /// When the `Display` implementation of the value fails, which it must not.
+    /// Panics if the `Display` implementation of the value returns an error, which it must not do.
     #[must_use]
     pub fn raw<T: IdPart + ?Sized>(mut self, value: &T) -> Self {
         value
             .write(&mut self.text)
-            .expect("a `Display` implementation failed");
+            .expect("an implementation of `Display` returned an error");
         self
     }
 
-    /// Appends a digest of the value: 128 bits of the SHA-256 of its JSON, keys sorted.
+    /// Appends a digest of the value: 128 bits of the SHA-256 of its JSON with sorted keys.
     ///
     /// # Panics
     ///
-    /// When the value cannot be written as JSON. A task with such a field cannot be stored either, and is
-    /// refused before its id is asked for.
+    /// Panics if the value cannot be written as JSON. A task with such a field is refused before its id is computed,
+    /// because its payload cannot be written either.
     #[must_use]
     pub fn hash<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
-        let json = serde_json::to_value(value).expect("a hashed value must serialize to JSON");
+        let json = serde_json::to_value(value).expect("the value of a digest can be written as JSON");
         let mut canonical = String::new();
         write_canonical(&json, &mut canonical);
         for byte in &Sha256::digest(canonical)[..16] {
-            write!(self.text, "{byte:02x}").expect("a string takes what is written to it");
+            write!(self.text, "{byte:02x}").expect("writing to a string never fails");
         }
         self
     }
 
-    /// The finished task id.
+    /// Returns the task id.
     #[must_use]
     pub fn id(self) -> TaskId {
         TaskId::new(self.text)
     }
 
-    /// The finished resource key. An empty one is none.
+    /// Returns the resource key; `None` if its text is empty.
     #[must_use]
     pub fn key(self) -> Option<ResourceKey> {
         ResourceKey::new(self.text)
@@ -217,12 +290,12 @@ impl IdBuilder {
                 text: &mut self.text,
                 until,
             })
-            .expect("a `Display` implementation failed");
+            .expect("an implementation of `Display` returned an error");
         self
     }
 }
 
-/// JSON whose objects have their keys in order, whatever the map type.
+/// Writes JSON with sorted keys, so that the digest does not depend on the type of a map.
 fn write_canonical(json: &Value, out: &mut String) {
     match json {
         Value::Array(items) => {
@@ -289,6 +362,18 @@ mod tests {
         assert_eq!(pair("a:b", "c"), "K:a%3Ab:c");
         assert_eq!(pair("a%3Ab", "c"), "K:a%253Ab:c");
         assert_eq!(pair("a/b", ""), "K:a%2Fb:");
+    }
+
+    #[test]
+    fn ids_and_keys_compare_with_text() {
+        let id = TaskId::new("a");
+        assert_eq!(id, "a");
+        assert_eq!(id, "a".parse::<TaskId>().unwrap());
+        assert_eq!(format!("{id:>3}"), "  a");
+        let map = std::collections::HashMap::from([(id, 1)]);
+        assert_eq!(map.get("a"), Some(&1));
+        assert_eq!("k".parse::<ResourceKey>().unwrap(), "k");
+        assert_eq!("".parse::<ResourceKey>(), Err(EmptyResourceKey));
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! JSON values as text.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -5,9 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A JSON value, kept as its text: what tasks carry and handlers return.
+/// A JSON value as text: the form of payloads and results.
 ///
-/// Text travels from the caller to the file and to the handler without being taken apart on the way.
+/// The text goes from the caller to the store and to the handler without being parsed in between.
 ///
 /// ```
 /// use oncetask::task::Json;
@@ -23,39 +25,39 @@ pub struct Json(Arc<str>);
 const EMPTY: &str = "{}";
 
 impl Json {
-    /// The JSON of a value.
+    /// Returns the JSON of a value.
     ///
     /// # Errors
     ///
-    /// When the value cannot be written as JSON: a map whose keys are not strings, or a `Serialize` that fails.
+    /// Returns serde's error if the value cannot be written as JSON, for example a map whose keys are not strings.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         serde_json::to_string(value).map(|text| Self(text.into()))
     }
 
-    /// Takes text that must be JSON.
+    /// Checks that a text is JSON, and returns it.
     ///
     /// # Errors
     ///
-    /// When it is not.
+    /// Returns serde's error if the text is not JSON.
     pub fn parse(text: impl Into<String>) -> Result<Self, serde_json::Error> {
         let text = text.into();
         serde_json::from_str::<serde::de::IgnoredAny>(&text)?;
         Ok(Self(text.into()))
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The value as a type of yours.
+    /// Decodes the value.
     ///
     /// # Errors
     ///
-    /// When the JSON is not what the type expects; the error names the path to the place.
+    /// Returns serde's error, with the path of the field, if the value does not have the shape of the type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        // To keep track of the path costs more than to read.
+        // Tracking the path is slow, so a second pass does it, and only after an error.
         serde_json::from_str(&self.0).or_else(|_| self.read_with_path())
     }
 
@@ -72,15 +74,15 @@ impl Json {
         })
     }
 
-    /// The value, taken apart. What another program damaged in a store, so that it is no JSON any more, is a
-    /// string.
+    /// Parses the value. If another program damaged the stored text, so that it is not JSON, the text is returned as
+    /// a string.
     #[must_use]
     pub fn value(&self) -> Value {
         serde_json::from_str(&self.0).unwrap_or_else(|_| Value::String(self.0.to_string()))
     }
 
-    /// The payload of a task. A struct without fields, which JSON writes as `null`, is an empty object like
-    /// every other struct that has nothing in it.
+    /// Returns the payload of a task. A unit struct, which serde writes as `null`, becomes an empty object, because a
+    /// payload is always an object.
     pub(crate) fn payload_of<T: Serialize + ?Sized>(task: &T) -> Result<Self, serde_json::Error> {
         let json = Self::of(task)?;
         Ok(if json.as_str() == "null" {
@@ -90,7 +92,7 @@ impl Json {
         })
     }
 
-    /// Reads what [`payload_of`](Self::payload_of) wrote.
+    /// Decodes a payload that [`payload_of`](Self::payload_of) made.
     pub(crate) fn read_payload<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         self.read().or_else(|error| {
             let unit = if self.as_str() == EMPTY {
@@ -106,7 +108,7 @@ impl Json {
         self.0.trim_start().starts_with('{')
     }
 
-    /// Text from a store of ours, which wrote it as JSON.
+    /// Returns JSON with a text that one of our stores wrote, without checking it.
     #[cfg(any(test, feature = "sqlite"))]
     pub(crate) fn trusted(text: &str) -> Self {
         Self(text.into())

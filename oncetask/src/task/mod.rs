@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::attempt::{AttemptError, Done, Ending, Lease, LeaseToken, Progress};
-pub use self::id::{IdBuilder, IdPart, ResourceKey, TaskId};
+pub use self::id::{EmptyResourceKey, IdBuilder, IdPart, ResourceKey, TaskId};
 pub use self::json::Json;
 pub use self::record::{Occurrence, QueueOrder, Task, TaskSpec, TaskState, whole_millis, whole_millis_up};
 pub use self::status::Status;

@@ -98,7 +98,7 @@ fn shrink_errors(task: &mut Task, fits: impl Fn(&Task) -> bool) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use chrono::TimeDelta;
 
     use super::*;
     use crate::task::transition::Phase;
@@ -110,7 +110,7 @@ mod tests {
         let payload = Json::parse("null").expect("JSON");
         let mut task = Task::new(TaskSpec::new("a".into(), "K", payload, NOW), NOW);
         let token = LeaseToken::random();
-        let lease = Lease::new(token, NOW + Duration::from_secs(60), "w", Phase::Run);
+        let lease = Lease::new(token, NOW + TimeDelta::seconds(60), "w", Phase::Run);
         transition::claim(&mut task, lease, NOW);
         let error = |attempt| AttemptError::new(NOW, attempt, "e".repeat(error_bytes));
         task.state.errors = (0..errors)

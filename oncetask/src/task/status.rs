@@ -1,31 +1,34 @@
+//! The status of a task, computed from its state.
+
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 
 use super::{Ending, TaskState};
 
-/// Where a task stands. Derived from what is stored and the time, never stored itself.
+/// The status of a task at an instant. It is computed from the task's state and the time, and never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Status {
-    /// It may run now, as soon as a worker has room.
+    /// The task is due: it runs as soon as a worker has a free slot.
     Pending,
-    /// It runs later: a schedule, a backoff or a snooze has not ended.
+    /// The task is not due yet: a schedule, a backoff or a snooze has not ended.
     Waiting,
-    /// A worker holds it.
+    /// A worker has a lease on the task and runs it.
     Leased,
-    /// Its cancellation was accepted, and its cleanup is not over.
+    /// The cancellation was accepted, and the task has not ended: its handler still runs, or its cleanup handler has
+    /// not completed.
     CancellationPending,
     /// The handler returned `Ok`.
     Completed,
-    /// It will not be tried again.
+    /// The last attempt failed. No other one follows.
     Failed,
-    /// It was cancelled.
+    /// The task was cancelled.
     Cancelled,
 }
 
 impl Status {
-    /// Every status, in the order of a task's life.
+    /// Every status, in the order in which a task can reach them.
     pub const ALL: [Self; 7] = [
         Self::Pending,
         Self::Waiting,
@@ -48,7 +51,7 @@ impl Status {
         }
     }
 
-    /// Whether a task of this status has ended.
+    /// Returns whether a task of this status has ended.
     #[must_use]
     pub const fn is_done(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)

@@ -1,18 +1,20 @@
 //! Every change of a task's state, as a pure function of the state, the event and an instant.
 //!
-//! No I/O and no clock: the stores call these inside their atomic writes, the tests call them directly.
+//! These functions do no I/O and read no clock. The stores call them inside their atomic writes, and the tests
+//! call them directly.
 //!
 //! ```text
 //!             claim                    finish: Complete, Fail, Cancel
 //!  waiting ─────────▶ leased(token) ─────────────────────────────────▶ done
 //!     ▲                 │      │                                         │
-//!     │   Retry, Snooze,│      │ the lease ends: claim, which notes      │ reset
-//!     └─ Release, Defer ┘      └─ the attempt that ended without a word  ▼
+//!     │   Retry, Snooze,│      │ the lease expires: claim, which records │ reset
+//!     └─ Release, Defer ┘      └─ the orphaned attempt as an error       ▼
 //!                                                                     waiting
 //! ```
 //!
-//! A claim carries a token, and whatever is written under it is refused with [`LeaseLost`] when the task
-//! shows another one: so at most one completion is accepted, whatever a worker that was away believes.
+//! A claim has a token, and every write under the claim carries it. If the task has another token, the write is
+//! refused with [`LeaseLost`]. Therefore at most one completion is accepted, even if a worker that was suspended
+//! still takes its claim for valid.
 
 use std::time::Duration;
 
@@ -22,93 +24,94 @@ use super::record::{whole_millis, whole_millis_up};
 use super::{AttemptError, Done, Ending, Json, Lease, LeaseToken, Progress, Task, TaskState};
 use crate::schedule::Recurrence;
 
-/// How many errors a task keeps.
+/// The maximum number of errors that a task keeps.
 pub const MAX_ERRORS: usize = 100;
-/// How much of an error a task keeps, in bytes; and of what its handler says of its progress.
+/// The maximum length, in bytes, of a stored error and of a stored progress message.
 pub const MAX_ERROR_BYTES: usize = 4096;
 
-/// The task is no longer held under this token: another claim took it, or it has ended.
+/// The refusal of a write: the task's lease no longer has the token of the write, because another claim took the
+/// task or because it has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseLost;
 
-/// What a claim is for.
+/// The handler that a claim is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// The handler.
     Run,
-    /// The cleanup handler: the task's cancellation was accepted.
+    /// The cleanup handler, because the task's cancellation was accepted.
     Cleanup,
 }
 
-/// What a worker says when it lets go of a task.
+/// The outcome that a worker reports at the end of a claim.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The handler returned this.
+    /// The handler returned `Ok` with this result.
     Complete(Option<Json>),
-    /// The attempt failed; the next one begins at this instant.
+    /// The attempt failed, and another one follows.
     Retry {
-        /// When.
+        /// The due time of the next attempt.
         at: DateTime<Utc>,
-        /// What went wrong.
+        /// The error of this attempt.
         error: String,
     },
-    /// The attempt failed, and none follows.
+    /// The attempt failed, and no other one follows.
     Fail {
-        /// What went wrong.
+        /// The error of this attempt.
         error: String,
     },
-    /// Workers that fell silent used up the attempts: this claim ran nothing.
+    /// Orphaned attempts used up all attempts. This claim called no handler.
     Exhausted,
-    /// The handler cancels its own task.
+    /// The handler cancelled its own task.
     Cancel {
-        /// Why.
+        /// The handler's reason.
         reason: String,
     },
-    /// Later; the attempt does not count.
+    /// The handler put the task off. The attempt does not count.
     Snooze {
-        /// When.
+        /// The new due time.
         at: DateTime<Utc>,
     },
-    /// The worker shuts down; the attempt does not count.
+    /// The claim was not used, or the worker shuts down. The attempt does not count.
     Release,
-    /// This worker cannot read the payload, a newer one may; the attempt does not count.
+    /// This worker cannot decode the payload, but a newer one may. The attempt does not count.
     Defer {
-        /// When to try again.
+        /// The new due time.
         at: DateTime<Utc>,
     },
-    /// A generator's occurrences are created; it goes on at this instant, or has none left.
+    /// The generator's occurrences are created in the same write.
     Advance {
         /// The instant of the next occurrence.
         next: Option<DateTime<Utc>>,
     },
 }
 
-/// What a change that was asked for from outside did to a task.
+/// The result of a change that a program asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Change {
-    /// It was made.
+    /// The change was made.
     Applied,
-    /// The task has ended, so there is nothing to cancel.
+    /// The task has ended, so it cannot be cancelled.
     AlreadyDone,
-    /// Its cancellation was accepted before.
+    /// The task's cancellation was accepted earlier.
     AlreadyCancelled,
-    /// The task has not ended, so there is nothing to reset; or its rule never occurs again.
+    /// The task has not ended, so it cannot be reset; or it is a generator whose rule never occurs again.
     NotDone,
-    /// There is no such task.
+    /// No task has this id.
     NotFound,
-    /// The id belongs to a task of another environment, which was left alone.
+    /// The id belongs to a task of another environment, which was not changed.
     OtherEnvironment,
 }
 
-/// Whether the task may be claimed at this instant.
+/// Returns whether the task may be claimed at this instant.
 #[must_use]
 pub fn is_due(state: &TaskState, now: DateTime<Utc>) -> bool {
     state.due().is_some_and(|due| due <= now)
 }
 
-/// What a claim of this task would be for.
+/// Returns the phase of the next claim of the task.
 #[must_use]
 pub fn next_phase(state: &TaskState) -> Phase {
     if state.cancelled_at.is_some() {
@@ -118,11 +121,11 @@ pub fn next_phase(state: &TaskState) -> Phase {
     }
 }
 
-/// Takes a task that [is due](is_due). Returns whether the attempt before fell silent.
+/// Claims a task that [is due](is_due). Returns whether the previous attempt was orphaned.
 ///
-/// An attempt that ended without a word leaves an entry in the errors, for the attempts and the errors must
-/// add up: that is how a reader tells a task that failed from one that completed. The claims of a generator
-/// are no attempts.
+/// An orphaned attempt is one whose lease expired without a report. It leaves an entry in the errors, because the
+/// numbers of attempts and errors must add up: readers of a stored task distinguish a failed task from a
+/// completed one by them. A claim of a generator is not an attempt.
 pub fn claim(task: &mut Task, lease: Lease, now: DateTime<Utc>) -> bool {
     let now = whole_millis(now);
     let until = whole_millis(lease.until);
@@ -134,9 +137,8 @@ pub fn claim(task: &mut Task, lease: Lease, now: DateTime<Utc>) -> bool {
     }) = &orphan
     {
         let until = until.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let error = format!(
-            "the attempt ended without a word: the worker {owner} held the lease until {until} and was not heard of again"
-        );
+        let error =
+            format!("lease expired at {until}: worker {owner} stopped renewing it and reported no outcome");
         push_error(state, *phase, error, now);
     }
     if counts {
@@ -147,15 +149,15 @@ pub fn claim(task: &mut Task, lease: Lease, now: DateTime<Utc>) -> bool {
     orphan.is_some()
 }
 
-/// Extends a claim, or stores progress under it, or both.
+/// Extends a lease, stores progress, or both.
 ///
-/// A lease is never set back: an extension that was on its way for long, or is sent once more, may come after a
-/// later one, and the worker holds on to the latest end that it was told.
+/// A lease is never shortened. A renewal that was delayed or repeated may arrive after a later one, and the worker
+/// relies on the latest end that was confirmed.
 ///
 /// # Errors
 ///
-/// [`LeaseLost`] when the task is held under another token or is done, or when the lease has already ended:
-/// who was silent for so long may have been replaced, and must not come back.
+/// Returns [`LeaseLost`] if the task has another token or is done, or if the lease has expired: another worker may
+/// have claimed the task since then.
 pub fn renew(
     state: &mut TaskState,
     token: LeaseToken,
@@ -171,12 +173,12 @@ pub fn renew(
     set_progress(state, token, progress)
 }
 
-/// Stores progress under a claim, also when its lease has ended: a store calls this before [`finish`], so that what a
-/// handler said last is stored with its end.
+/// Stores the progress of a claim, even if its lease has expired. A store calls this before [`finish`], so that the
+/// handler's last progress is stored together with the verdict.
 ///
 /// # Errors
 ///
-/// [`LeaseLost`] when the task is held under another token or is done: nothing is changed.
+/// Returns [`LeaseLost`] if the task has another token or is done. Nothing is changed then.
 pub fn set_progress(
     state: &mut TaskState,
     token: LeaseToken,
@@ -198,14 +200,14 @@ pub fn set_progress(
     Ok(())
 }
 
-/// Ends a claim. `cleanup` tells whether a cancelled task of this type has a cleanup handler to run.
+/// Ends a claim with a verdict. `cleanup` tells whether the task's type has a cleanup handler.
 ///
-/// Cancellation wins over what has not been accepted yet: a task that was cancelled while its handler ran
-/// ends as cancelled, whatever the handler says, after its cleanup handler if there is one.
+/// A cancellation wins over a verdict that was not stored before it. A task that was cancelled while its handler
+/// ran ends as cancelled, whatever the verdict is; if its type has a cleanup handler, that handler runs first.
 ///
 /// # Errors
 ///
-/// [`LeaseLost`] when the task is held under another token or is done: nothing is changed.
+/// Returns [`LeaseLost`] if the task has another token or is done. Nothing is changed then.
 pub fn finish(
     state: &mut TaskState,
     token: LeaseToken,
@@ -230,14 +232,14 @@ pub fn finish(
     Ok(())
 }
 
-/// What a verdict does to the state, and how it would end the task.
+/// Applies a verdict to the state. Returns the ending of the task, unless the task goes on.
 fn apply(state: &mut TaskState, phase: Phase, verdict: Verdict, now: DateTime<Utc>) -> Option<Ending> {
     if !matches!(verdict, Verdict::Defer { .. }) {
         state.deferrals = 0;
     }
     match verdict {
         Verdict::Complete(result) => {
-            // What the handler returned before the task was cancelled outlives what its cleanup returns.
+            // The result of the handler is kept when the cleanup handler returns one too.
             state.result = state.result.take().or(result);
             Some(Ending::Completed)
         }
@@ -282,8 +284,8 @@ fn apply(state: &mut TaskState, phase: Phase, verdict: Verdict, now: DateTime<Ut
     }
 }
 
-/// Accepts a cancellation. A task that waits becomes due at once, for its cleanup; a task that runs is left
-/// to its worker; a generator has nothing to clean up and ends here.
+/// Accepts a cancellation. A waiting task becomes due at once, for its cleanup. A running task keeps its lease, and
+/// its worker ends it. A generator has nothing to clean up and ends here.
 pub fn cancel(task: &mut Task, now: DateTime<Utc>) -> Change {
     let now = whole_millis(now);
     let state = &mut task.state;
@@ -305,8 +307,8 @@ pub fn cancel(task: &mut Task, now: DateTime<Utc>) -> Change {
     Change::Applied
 }
 
-/// Takes a task that has ended back to its beginning; it is due at once. A generator goes on with the
-/// occurrences from now on.
+/// Resets a task that has ended to the state of a new one that is due now. A generator continues with its next
+/// occurrence after now.
 pub fn reset(task: &mut Task, now: DateTime<Utc>) -> Change {
     if task.state.done.is_none() {
         return Change::NotDone;
@@ -320,19 +322,20 @@ pub fn reset(task: &mut Task, now: DateTime<Utc>) -> Change {
     Change::Applied
 }
 
-/// Gives a generator that has not ended another rule, and its next occurrence.
+/// Replaces the rule and the next occurrence of a generator that has not ended.
 pub fn replace_rule(task: &mut Task, rule: &Recurrence, next: DateTime<Utc>) -> Change {
     if task.state.done.is_some() {
         return Change::AlreadyDone;
     }
     task.spec.recurrence = Some(rule.clone());
     task.state.wait_until = whole_millis_up(next);
-    // A worker that is about to advance it by the old rule is refused.
+    // A worker that is about to advance the generator by the old rule loses its lease.
     task.state.lease = None;
     Change::Applied
 }
 
-/// How long a task waits whose payload no worker could read `deferrals` times before.
+/// Returns the delay before the next claim of a task whose payload no worker could decode `deferrals` times before:
+/// a minute at first, doubled each time, an hour at most.
 #[must_use]
 pub fn deferral(deferrals: u32) -> Duration {
     const MINUTE: Duration = Duration::from_mins(1);
@@ -360,10 +363,11 @@ fn refund_attempt(state: &mut TaskState, phase: Phase) {
     *attempts = attempts.saturating_sub(1);
 }
 
-/// Keeps an error: the first for what began it, and the newest.
+/// Adds an error. If there are too many, the oldest but the first is dropped, because the first error often shows
+/// the cause.
 fn push_error(state: &mut TaskState, phase: Phase, error: String, at: DateTime<Utc>) {
     if state.errors.len() >= MAX_ERRORS {
-        // One that another program filled beyond our measure shrinks to it.
+        // Another program may have stored more errors than the limit.
         state.errors.drain(1..state.errors.len() + 2 - MAX_ERRORS);
     }
     let attempt = *attempts(state, phase);
@@ -375,10 +379,10 @@ fn push_error(state: &mut TaskState, phase: Phase, error: String, at: DateTime<U
     });
 }
 
-/// As much of a text as a task keeps.
+/// Truncates a text to [`MAX_ERROR_BYTES`], with a mark at the end.
 fn truncate(mut text: String) -> String {
     if text.len() > MAX_ERROR_BYTES {
-        const MARK: &str = " [cut]";
+        const MARK: &str = " [truncated]";
         text.truncate(text.floor_char_boundary(MAX_ERROR_BYTES - MARK.len()));
         text.push_str(MARK);
     }

@@ -22,7 +22,7 @@ async fn main() -> Result {
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
-    let client = Client::open(&StoreUrl::Sqlite(PathBuf::from(file)), "TEST").await?;
+    let client = Client::open_in(StoreUrl::Sqlite(PathBuf::from(file)), "TEST").await?;
     let journal = Journal::new(PathBuf::from(journal));
     let handlers = [
         oncetask::Handler::new(ticking),

@@ -223,6 +223,7 @@ fn ending(task: &Task, how: Ending, calls: &[&Ran]) -> Vec<String> {
         // A claim that found the attempts used up, and fell silent in turn, was counted too. It ran nothing.
         Ending::Failed => is_doomed && task.attempts() >= DOOMED_ATTEMPTS,
         Ending::Cancelled => task.state.cancelled_at.is_some(),
+        other => unreachable!("unknown ending: {other:?}"),
     };
     if !is_right {
         violations.push(broken("ending", format!("{how:?}: {task:?}")));

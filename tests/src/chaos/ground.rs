@@ -81,7 +81,7 @@ impl Ground {
     /// A store that goes through all that goes wrong.
     pub(crate) async fn client(&self) -> Result<Client, Error> {
         match &self.store {
-            Store::Sqlite { .. } => Client::open(&self.url(), ENV).await,
+            Store::Sqlite { .. } => Client::open_in(self.url(), ENV).await,
             Store::Firestore { project, proxy, .. } => firestore(project, proxy.host()).await,
         }
     }

@@ -35,8 +35,8 @@ use self::records::{Records, have_ended};
 pub use self::report::Report;
 pub use self::work::worker;
 use crate::emulator::Emulator;
+use crate::harness::wait;
 use crate::journal::Journal;
-use crate::wait;
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -189,7 +189,7 @@ impl Episode<'_> {
             Ok(producing.is_empty() && have_ended(&direct, &ledger, &children).await?)
         };
         // If it never does, the history tells what is left.
-        wait::until(LOOK, TO_SETTLE, async || {
+        wait::poll(LOOK, TO_SETTLE, async || {
             settled().await.map(|settled| settled.then_some(())).transpose()
         })
         .await

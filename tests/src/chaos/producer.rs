@@ -101,7 +101,7 @@ impl Ledger {
         loop {
             match call().await {
                 Ok(done) => return done,
-                Err(Error::Store(error)) if error.may_pass() => {}
+                Err(Error::Store(error)) if error.is_transient() => {}
                 Err(error) => self.hopeless().push(error.to_string()),
             }
             // An outage tells nobody when it ends.
@@ -209,7 +209,7 @@ impl Life {
         changes: bool,
     ) -> TaskId {
         let created = self.ledger.insist(|| self.client.create(task.clone()));
-        let id = created.await.id;
+        let id = created.await.id().clone();
         self.ledger.acknowledge(id.clone(), T::KIND, not_before, changes);
         id
     }
@@ -220,7 +220,8 @@ impl Life {
             async { creating.await?.into_iter().collect::<Result<Vec<_>, _>>() }
         });
         for created in created.await {
-            self.ledger.acknowledge(created.id, T::KIND, None, false);
+            self.ledger
+                .acknowledge(created.id().clone(), T::KIND, None, false);
         }
     }
 

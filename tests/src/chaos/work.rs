@@ -111,7 +111,7 @@ pub async fn worker(store: &StoreUrl, journal: &Path) -> Result<(), oncetask::Er
         StoreUrl::Firestore { .. } => Kind::Firestore,
         _ => Kind::Sqlite,
     };
-    let client = Client::open(store, ENV).await?;
+    let client = Client::open_in(store.clone(), ENV).await?;
     let again = Retry::fixed(Duration::from_millis(50)).unlimited();
     let config = HandlerConfig::DEFAULT
         .concurrency(6)
@@ -233,7 +233,7 @@ async fn parent(job: Attempt<Parent>, client: Client, journal: State<Journal>) -
         millis: 5,
     };
     let created = client.create(child).await?;
-    call.created(&created.id);
+    call.created(created.id());
     Ok(call.end())
 }
 

@@ -62,10 +62,7 @@ async fn a_generator_ends(scene: Scene) {
         .create([task("daily").recurring("FREQ=DAILY").due(at(500))])
         .await;
     assert_eq!(queue.cancel("daily", at(5)).await, Change::Applied);
-    let expected = Done {
-        at: at(5),
-        how: Ending::Cancelled,
-    };
+    let expected = Done::new(at(5), Ending::Cancelled);
     assert_eq!(queue.task("daily").await.state.done, Some(expected));
     queue.assert_idle(at(1000)).await;
 }

@@ -106,10 +106,7 @@ async fn each_want_gets_its_own(scene: Scene) {
             task("b2").kind("Other").created(at(1)),
         ])
         .await;
-    let other = Demand {
-        max_claims: 5,
-        ..demand("Other")
-    };
+    let other = demand("Other").max_claims(5);
     let claims = queue
         .claim_all(vec![other, demand("None"), demand(KIND)], at(9))
         .await
@@ -134,10 +131,7 @@ async fn a_want_of_several_kinds_takes_them_in_one_order(scene: Scene) {
         .zip(1..)
         .map(|(kind, n)| task(n.to_string()).kind(kind).due(at(n)));
     queue.create(drafts).await;
-    let aliases = Demand {
-        kinds: vec!["New".into(), "Old".into(), "Oldest".into()],
-        ..room(4)
-    };
+    let aliases = Demand::new(["New", "Old", "Oldest"], LEASE).max_claims(4);
     assert_eq!(ids(&queue.claim(aliases, at(9)).await), ["1", "2", "3", "4"]);
 }
 
@@ -147,10 +141,7 @@ async fn other_kinds_are_left(scene: Scene) {
         .create([task("a").kind("Other"), task("b").kind("work")])
         .await;
     queue.assert_idle(at(9)).await;
-    let nothing = Demand {
-        kinds: Vec::new(),
-        ..room(5)
-    };
+    let nothing = Demand::new([] as [&str; 0], LEASE).max_claims(5);
     assert!(queue.claim(nothing, at(9)).await.is_empty());
 }
 
@@ -181,10 +172,7 @@ async fn a_generator_is_claimed_without_an_attempt(scene: Scene) {
 
 /// Room for generators only.
 fn generators(claims: usize) -> Demand {
-    Demand {
-        generators_only: true,
-        ..room(claims)
-    }
+    room(claims).generators_only()
 }
 
 async fn a_want_of_generators_gets_them_and_leaves_the_rest(scene: Scene) {
@@ -237,10 +225,7 @@ async fn each_claim_has_a_token_of_its_own(scene: Scene) {
 async fn the_lease_lasts_as_long_as_wanted(scene: Scene) {
     let queue = scene.queue().await;
     queue.create([task("a")]).await;
-    let short = Demand {
-        lease: chrono::TimeDelta::seconds(2),
-        ..demand(KIND)
-    };
+    let short = Demand::new([KIND], chrono::TimeDelta::seconds(2));
     queue.claim(short, at(0)).await;
     queue.assert_idle(at(1)).await;
     queue.take(at(2)).await;

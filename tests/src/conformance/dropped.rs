@@ -47,11 +47,7 @@ async fn a_create_is_made_or_not_for_each_task(scene: Scene) {
 async fn what_a_claim_took_is_free_when_its_lease_ends(scene: Scene) {
     let queue = scene.queue().await;
     queue.create(tasks(names())).await;
-    let request = ClaimRequest {
-        owner: "gone".into(),
-        now: at(1),
-        demands: vec![room(99)],
-    };
+    let request = ClaimRequest::new("gone", at(1), vec![room(99)]);
     begin(queue.0.claim(request)).await;
     let claims = queue.claim(room(99), at(61)).await;
     assert_eq!(claims.len(), names().len());

@@ -1,5 +1,5 @@
 use oncetask::Status;
-use oncetask::store::{Finish, Renewal, Renewed};
+use oncetask::store::{Finish, Renewed};
 use oncetask::task::transition::{LeaseLost, Phase, Verdict};
 use oncetask::task::{Done, Ending, Json, LeaseToken, Progress};
 
@@ -41,7 +41,7 @@ async fn verdict(queue: &Queue, verdict: Verdict, seconds: i64) -> oncetask::Tas
 }
 
 fn done(seconds: i64, how: Ending) -> Done {
-    Done { at: at(seconds), how }
+    Done::new(at(seconds), how)
 }
 
 async fn complete_stores_the_result(scene: Scene) {
@@ -130,10 +130,7 @@ async fn cancel_goes_to_cleanup_if_there_is_one(scene: Scene) {
 }
 
 fn with_cleanup(finish: Finish) -> Finish {
-    Finish {
-        cleanup: true,
-        ..finish
-    }
+    finish.cleanup(true)
 }
 
 async fn snooze_waits_without_an_attempt(scene: Scene) {
@@ -187,18 +184,11 @@ async fn exhausted_fails_after_silence(scene: Scene) {
 }
 
 fn progress(fraction: f64) -> Progress {
-    Progress {
-        fraction,
-        message: "so far".into(),
-        at: at(1),
-    }
+    Progress::new(fraction, "so far", at(1))
 }
 
 fn saying(finish: Finish, fraction: f64) -> Finish {
-    Finish {
-        progress: Some(progress(fraction)),
-        ..finish
-    }
+    finish.progress(Some(progress(fraction)))
 }
 
 async fn progress_is_stored_with_the_end_of_a_claim(scene: Scene) {
@@ -233,10 +223,7 @@ async fn also_when_its_lease_has_ended(scene: Scene) {
 async fn who_says_nothing_of_progress_leaves_it(scene: Scene) {
     let queue = scene.queue().await;
     let held = queue.start(task("a"), at(0)).await;
-    let renewal = Renewal {
-        progress: Some(progress(0.5)),
-        ..extension(&held, at(90))
-    };
+    let renewal = extension(&held, at(90)).progress(Some(progress(0.5)));
     assert_eq!(queue.renew(renewal, at(2)).await, Renewed::Held);
     assert_eq!(queue.finish(&held, Verdict::Release, at(3)).await, Ok(()));
     assert_eq!(queue.task("a").await.state.progress, Some(progress(0.5)));
@@ -245,10 +232,8 @@ async fn who_says_nothing_of_progress_leaves_it(scene: Scene) {
 async fn a_foreign_token_is_refused(scene: Scene) {
     let queue = scene.queue().await;
     let held = queue.start(task("a"), at(0)).await;
-    let foreign = Finish {
-        token: LeaseToken::random(),
-        ..saying(complete(&held), 0.5)
-    };
+    let mut foreign = saying(complete(&held), 0.5);
+    foreign.token = LeaseToken::random();
     assert_eq!(queue.finish_one(foreign, at(1)).await, Err(LeaseLost));
     assert_eq!(queue.task("a").await, held.task, "nothing was changed");
 }
@@ -282,10 +267,8 @@ async fn of_a_deleted_task_it_is_refused(scene: Scene) {
 async fn of_an_unknown_task_it_is_refused(scene: Scene) {
     let queue = scene.queue().await;
     let held = queue.start(task("a"), at(0)).await;
-    let unknown = Finish {
-        id: "b".into(),
-        ..complete(&held)
-    };
+    let mut unknown = complete(&held);
+    unknown.id = "b".into();
     assert_eq!(queue.finish_one(unknown, at(1)).await, Err(LeaseLost));
     assert_eq!(queue.find("b").await, None);
 }

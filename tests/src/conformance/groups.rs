@@ -4,7 +4,7 @@ use oncetask::store::{Claim, Demand};
 use oncetask::task::transition::{Phase, Verdict};
 
 use super::rules;
-use super::scene::{Queue, Scene, at, complete, group, ids, room, task, token};
+use super::scene::{LEASE, Queue, Scene, at, complete, group, ids, room, task, token};
 
 rules!("groups":
     a_group_is_all_that_is_due_of_a_key_in_due_order,
@@ -89,11 +89,7 @@ async fn a_group_has_one_kind(scene: Scene) {
     queue
         .create([task("a").key("k"), task("b").key("k").kind("Other").due(at(1))])
         .await;
-    let demand = Demand {
-        kinds: vec!["Work".into(), "Other".into()],
-        max_claims: 5,
-        ..group(100)
-    };
+    let demand = Demand::new(["Work", "Other"], LEASE).max_claims(5).max_group(100);
     let claims = queue.claim(demand, at(9)).await;
     assert_eq!(claims.len(), 2);
     assert_eq!(ids(&claims), ["a", "b"]);
@@ -114,10 +110,7 @@ async fn each_task_of_a_group_is_claimed_by_itself(scene: Scene) {
 async fn tasks_without_a_key_come_alone(scene: Scene) {
     let queue = scene.queue().await;
     queue.create(["a", "b", "c"].map(task)).await;
-    let demand = Demand {
-        max_claims: 2,
-        ..group(100)
-    };
+    let demand = group(100).max_claims(2);
     let claims = queue.claim(demand, at(1)).await;
     let sizes: Vec<_> = claims.iter().map(|claim| claim.tasks.len()).collect();
     assert_eq!(sizes, [1, 1]);
@@ -202,10 +195,7 @@ async fn several_groups_fit_into_one_claim(scene: Scene) {
         .zip(0..)
         .map(|((id, key), n)| task(id).key(key).due(at(n)));
     queue.create(drafts).await;
-    let demand = Demand {
-        max_claims: 2,
-        ..group(2)
-    };
+    let demand = group(2).max_claims(2);
     let claims = queue.claim(demand, at(9)).await;
     let groups: Vec<_> = claims
         .iter()

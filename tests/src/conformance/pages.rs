@@ -18,12 +18,7 @@ rules!("pages":
 );
 
 async fn page(queue: &Queue, filter: Filter, after: Option<Cursor>) -> Page {
-    let query = Query {
-        filter,
-        after,
-        limit: 3,
-        now: at(50),
-    };
+    let query = Query::new(filter, 3, at(50)).after(after);
     queue.page(query).await
 }
 

@@ -230,12 +230,7 @@ async fn what_is_listed_is_what_is_stored(scene: Scene) {
         error: "again".into(),
     };
     assert_eq!(queue.finish(&held, retry, at(2)).await, Ok(()));
-    let query = oncetask::store::Query {
-        filter: Filter::new(),
-        after: None,
-        limit: 10,
-        now: at(3),
-    };
+    let query = oncetask::store::Query::new(Filter::new(), 10, at(3));
     let listed = queue.page(query).await.tasks;
     let stored: Vec<Task> = queue.get(["a", "b"]).await.into_iter().flatten().collect();
     assert_eq!(listed, stored);

@@ -23,11 +23,7 @@ rules!("renew":
 );
 
 fn progress(fraction: f64, message: &str) -> Progress {
-    Progress {
-        fraction,
-        message: message.into(),
-        at: millis(10_250),
-    }
+    Progress::new(fraction, message, millis(10_250))
 }
 
 async fn a_lease_is_extended(scene: Scene) {
@@ -72,10 +68,8 @@ async fn again_and_again(scene: Scene) {
 async fn a_foreign_token_is_refused(scene: Scene) {
     let queue = scene.queue().await;
     let held = queue.start(task("a"), at(0)).await;
-    let foreign = Renewal {
-        token: LeaseToken::random(),
-        ..extension(&held, at(90))
-    };
+    let mut foreign = extension(&held, at(90));
+    foreign.token = LeaseToken::random();
     assert_eq!(queue.renew(foreign, at(30)).await, Renewed::Lost);
     assert_eq!(queue.task("a").await, held.task);
 }
@@ -113,10 +107,8 @@ async fn of_a_deleted_task_it_is_gone(scene: Scene) {
 async fn of_an_unknown_task_it_is_gone(scene: Scene) {
     let queue = scene.queue().await;
     let held = queue.start(task("a"), at(0)).await;
-    let unknown = Renewal {
-        id: "b".into(),
-        ..extension(&held, at(90))
-    };
+    let mut unknown = extension(&held, at(90));
+    unknown.id = "b".into();
     assert_eq!(queue.renew(unknown, at(2)).await, Renewed::Gone);
     assert_eq!(queue.find("b").await, None);
 }
@@ -133,10 +125,7 @@ async fn progress_is_stored(scene: Scene) {
     let queue = scene.queue().await;
     let held = queue.start(task("a"), at(0)).await;
     for said in [progress(0.25, "a quarter"), progress(1.0, "")] {
-        let renewal = Renewal {
-            progress: Some(said.clone()),
-            ..extension(&held, at(90))
-        };
+        let renewal = extension(&held, at(90)).progress(Some(said.clone()));
         assert_eq!(queue.renew(renewal, at(30)).await, Renewed::Held);
         assert_eq!(queue.task("a").await.state.progress, Some(said));
     }
@@ -151,12 +140,7 @@ async fn progress_is_stored(scene: Scene) {
 async fn progress_alone_extends_nothing(scene: Scene) {
     let queue = scene.queue().await;
     let held = queue.start(task("a"), at(0)).await;
-    let renewal = Renewal {
-        id: "a".into(),
-        token: token(&held),
-        until: None,
-        progress: Some(progress(0.5, "half")),
-    };
+    let renewal = Renewal::new("a".into(), token(&held), None).progress(Some(progress(0.5, "half")));
     assert_eq!(queue.renew(renewal, at(30)).await, Renewed::Held);
     let task = queue.task("a").await;
     assert_eq!(leased_until(&task), Some(at(60)));
@@ -166,12 +150,7 @@ async fn progress_alone_extends_nothing(scene: Scene) {
 async fn progress_under_a_foreign_token_is_refused(scene: Scene) {
     let queue = scene.queue().await;
     let held = queue.start(task("a"), at(0)).await;
-    let renewal = Renewal {
-        id: "a".into(),
-        token: LeaseToken::random(),
-        until: None,
-        progress: Some(progress(0.5, "half")),
-    };
+    let renewal = Renewal::new("a".into(), LeaseToken::random(), None).progress(Some(progress(0.5, "half")));
     assert_eq!(queue.renew(renewal, at(30)).await, Renewed::Lost);
     assert_eq!(queue.task("a").await, held.task);
 }

@@ -1,4 +1,4 @@
-use oncetask::schedule::{Gap, Missed, Moment, Overlap, parse_tz};
+use oncetask::schedule::{Gap, Missed, Moment, Overlap};
 use oncetask::store::Filter;
 use oncetask::task::transition::{MAX_ERROR_BYTES, Verdict};
 use oncetask::task::{Json, Progress};
@@ -357,11 +357,7 @@ async fn progress(scene: Scene) {
     let queue = scene.queue().await;
     let held = queue.start(task("a"), at(1)).await;
     for (text, n) in TEXTS.iter().zip(0_u32..) {
-        let said = Progress {
-            fraction: f64::from(n) / 1024.0,
-            message: (*text).into(),
-            at: millis(1000 + i64::from(n)),
-        };
+        let said = Progress::new(f64::from(n) / 1024.0, *text, millis(1000 + i64::from(n)));
         let mut renewal = extension(&held, at(90));
         renewal.progress = Some(said.clone());
         queue.renew(renewal, at(2)).await;
@@ -377,7 +373,7 @@ async fn recurrences(scene: Scene) {
         rule("FREQ=YEARLY;UNTIL=20300101T000000Z").missed(Missed::All { max: 7 }),
         Recurrence::new("FREQ=WEEKLY;BYDAY=MO,WE;INTERVAL=2")
             .expect("a rule")
-            .tz(parse_tz("Europe/Berlin").expect("a zone"))
+            .tz("Europe/Berlin".parse().expect("a zone"))
             .starting_at("2024-03-30T02:30:00".parse().expect("a local time"))
             .exdates(["2024-04-01T02:30:00", "2024-04-15T00:30:00Z"].map(moment))
             .rdates(["2024-03-31T02:30:00", "2024-12-24T18:00:00+01:00"].map(moment))

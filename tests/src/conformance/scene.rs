@@ -58,15 +58,7 @@ pub(super) struct Draft {
 /// A task that is created at the beginning of the story and due at once.
 pub(super) fn task(id: impl AsRef<str>) -> Draft {
     Draft {
-        spec: TaskSpec {
-            id: id.as_ref().into(),
-            kind: KIND.into(),
-            payload: Json::parse("{}").expect("JSON"),
-            resource_key: None,
-            created_at: at(0),
-            recurrence: None,
-            occurrence: None,
-        },
+        spec: TaskSpec::new(id.as_ref().into(), KIND, Json::parse("{}").expect("JSON"), at(0)),
         wait_until: at(0),
     }
 }
@@ -121,8 +113,7 @@ impl Draft {
     }
 
     pub(super) fn occurrence_of(mut self, generator: &str, at: DateTime<Utc>) -> Self {
-        let generator = generator.into();
-        self.spec.occurrence = Some(Occurrence { generator, at });
+        self.spec.occurrence = Some(Occurrence::new(generator.into(), at));
         self
     }
 }
@@ -135,29 +126,17 @@ impl From<Draft> for Task {
 
 /// Room for one task of this kind.
 pub(super) fn demand(kind: &str) -> Demand {
-    Demand {
-        kinds: vec![kind.into()],
-        max_claims: 1,
-        max_group: 1,
-        lease: LEASE,
-        generators_only: false,
-    }
+    Demand::new([kind], LEASE)
 }
 
 /// Room for so many claims of one task.
 pub(super) fn room(claims: usize) -> Demand {
-    Demand {
-        max_claims: claims,
-        ..demand(KIND)
-    }
+    demand(KIND).max_claims(claims)
 }
 
 /// Room for one claim of so many tasks of a key.
 pub(super) fn group(group: usize) -> Demand {
-    Demand {
-        max_group: group,
-        ..demand(KIND)
-    }
+    demand(KIND).max_group(group)
 }
 
 /// A handle on one environment.
@@ -214,8 +193,8 @@ impl Queue {
 
     pub(super) async fn claim_all(&self, demands: Vec<Demand>, now: DateTime<Utc>) -> ClaimResponse {
         let asked = demands.len();
-        let owner = "worker".into();
-        let claimed = answered(self.0.claim(ClaimRequest { owner, now, demands }).await);
+        let request = ClaimRequest::new("worker", now, demands);
+        let claimed = answered(self.0.claim(request).await);
         assert_eq!(claimed.next_due.len(), asked, "one next instant for each demand");
         for claim in &claimed.claims {
             assert!(!claim.tasks.is_empty(), "a claim of nothing");
@@ -332,12 +311,7 @@ impl Queue {
         let mut listed = Vec::new();
         let mut after = None;
         loop {
-            let query = Query {
-                filter: filter.clone(),
-                after,
-                limit: 100,
-                now,
-            };
+            let query = Query::new(filter.clone(), 100, now).after(after);
             let page = self.page(query).await;
             listed.extend(page.tasks.iter().map(|task| task.id().to_string()));
             after = page.next;
@@ -371,14 +345,7 @@ pub(super) fn ids(claims: &[Claim]) -> Vec<&str> {
 }
 
 pub(super) fn finish(held: &ClaimedTask, verdict: Verdict) -> Finish {
-    Finish {
-        id: held.task.id().clone(),
-        token: token(held),
-        verdict,
-        cleanup: false,
-        spawn: Vec::new(),
-        progress: None,
-    }
+    Finish::new(held.task.id().clone(), token(held), verdict)
 }
 
 pub(super) fn complete(held: &ClaimedTask) -> Finish {
@@ -386,12 +353,7 @@ pub(super) fn complete(held: &ClaimedTask) -> Finish {
 }
 
 pub(super) fn extension(held: &ClaimedTask, until: DateTime<Utc>) -> Renewal {
-    Renewal {
-        id: held.task.id().clone(),
-        token: token(held),
-        until: Some(until),
-        progress: None,
-    }
+    Renewal::new(held.task.id().clone(), token(held), Some(until))
 }
 
 /// What the claim shows when it writes.

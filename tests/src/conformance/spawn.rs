@@ -31,10 +31,8 @@ fn occurrence(seconds: i64) -> Draft {
 
 fn advance(held: &ClaimedTask, spawned: &[i64], next: Option<i64>) -> Finish {
     let next = next.map(at);
-    Finish {
-        spawn: spawned.iter().map(|at| occurrence(*at).into()).collect(),
-        ..finish(held, Verdict::Advance { next })
-    }
+    let spawn = spawned.iter().map(|at| occurrence(*at).into()).collect();
+    finish(held, Verdict::Advance { next }).spawn(spawn)
 }
 
 async fn a_generator_advances_and_its_occurrence_is_created(scene: Scene) {
@@ -105,10 +103,8 @@ async fn an_occurrence_that_exists_is_left_alone(scene: Scene) {
 async fn a_refused_advance_spawns_nothing(scene: Scene) {
     let queue = scene.queue().await;
     let held = generator(&queue, 10).await;
-    let foreign = Finish {
-        token: LeaseToken::random(),
-        ..advance(&held, &[10], Some(20))
-    };
+    let mut foreign = advance(&held, &[10], Some(20));
+    foreign.token = LeaseToken::random();
     assert_eq!(queue.finish_one(foreign, at(11)).await, Err(LeaseLost));
     assert_eq!(queue.find("daily_10").await, None);
     assert_eq!(queue.task("daily").await, held.task);

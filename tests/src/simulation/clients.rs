@@ -136,5 +136,5 @@ async fn create(client: &Client, task: &TaskPlan) -> Result<TaskId, Error> {
                 .await
         }
     };
-    creation.map(|creation| creation.id)
+    creation.map(|created| created.id().clone())
 }

@@ -141,11 +141,11 @@ async fn pause(millis: u64) {
 }
 
 fn unavailable() -> StoreError {
-    StoreError {
-        kind: StoreErrorKind::Unavailable,
-        store: "simulation".into(),
-        message: "the store cannot be reached".into(),
-    }
+    StoreError::new(
+        StoreErrorKind::Unavailable,
+        "simulation",
+        "the store cannot be reached",
+    )
 }
 
 impl Store for Front {

@@ -248,6 +248,7 @@ fn name(verdict: &Verdict) -> &'static str {
         Verdict::Release => "give back",
         Verdict::Defer { .. } => "defer",
         Verdict::Advance { .. } => "advance",
+        other => unreachable!("unknown verdict: {other:?}"),
     }
 }
 

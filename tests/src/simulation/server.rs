@@ -79,12 +79,7 @@ impl Server {
 
     /// Everything that is stored.
     pub(crate) fn everything(&self) -> Vec<Task> {
-        let query = Query {
-            filter: Filter::new(),
-            after: None,
-            limit: usize::MAX,
-            now: DateTime::<Utc>::MAX_UTC,
-        };
+        let query = Query::new(Filter::new(), usize::MAX, DateTime::<Utc>::MAX_UTC);
         at_once(self.store.query(query)).tasks
     }
 
@@ -168,7 +163,8 @@ impl Server {
                 Action::Cancel => (Op::Cancel(change), true),
                 Action::Reset => (Op::Reset(change), false),
                 Action::Delete => (Op::Delete(change), true),
-                Action::ReplaceRule { .. } => unreachable!("no rule changes in a simulation"),
+                Action::ReplaceRule { .. } => unreachable!("a simulation replaces no rule"),
+                other => unreachable!("unknown action: {other:?}"),
             };
             self.note(caller, id, now, op);
             let stopped = (stops && change == Change::Applied).then(|| id.clone());

@@ -65,7 +65,7 @@ async fn a_frozen_server_loses_nothing() {
                 true
             }
             Err(error) => {
-                assert!(error.may_pass(), "{error}");
+                assert!(error.is_transient(), "{error}");
                 false
             }
         }
@@ -104,7 +104,7 @@ async fn a_server_that_comes_back_is_found() {
     drop(emulator);
     until("it is gone", async || {
         let answer = store.get(vec!["a".into()]).await;
-        answer.is_err_and(|error| error.may_pass())
+        answer.is_err_and(|error| error.is_transient())
     })
     .await;
     let emulator = tokio::task::spawn_blocking(move || Emulator::start_at(port)).await;

@@ -290,8 +290,8 @@ impl Story {
                 Some(said) => {
                     let kept = stored
                         .error
-                        .strip_suffix(" [cut]")
-                        .expect("it says that it is cut");
+                        .strip_suffix(" [truncated]")
+                        .expect("a truncated text ends with the mark");
                     assert!(said.starts_with(kept) && kept.len() > MAX_ERROR_BYTES - 16);
                 }
                 None => assert!(stored.error.contains("without a word")),

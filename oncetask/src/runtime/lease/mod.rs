@@ -201,7 +201,7 @@ async fn renew(table: Arc<Table>, renewals: Vec<(Arc<Held>, Renewal)>, sent: Ins
         }
         Err(error) => {
             // One that cannot be stored must not take the others with it: the half without it goes on.
-            if let Some(middle) = middle(&held).filter(|_| !error.may_pass()) {
+            if let Some(middle) = middle(&held).filter(|_| !error.is_transient()) {
                 let mut renewals: Vec<_> = held.into_iter().zip(renewals).collect();
                 let rest = renewals.split_off(middle);
                 Box::pin(renew(table.clone(), renewals, sent)).await;

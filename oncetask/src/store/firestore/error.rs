@@ -47,11 +47,7 @@ impl DatabaseAddress {
             ErrorCause::Connect(reason) => self.cannot_connect(&reason),
             ErrorCause::Request(failure) => self.request_failed(&failure),
         };
-        StoreError {
-            kind,
-            store: self.url(),
-            message,
-        }
+        StoreError::new(kind, self.url(), message)
     }
 
     fn cannot_connect(&self, reason: &str) -> (StoreErrorKind, String) {

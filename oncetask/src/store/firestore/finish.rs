@@ -36,7 +36,7 @@ struct EndingClaim {
 /// The outcome of one write that ends a claim.
 enum Attempt {
     /// The end is stored, with this task.
-    Stored(Task),
+    Stored(Box<Task>),
     /// The task shows another lease, or is done.
     Lost,
     /// The document is not in the state in which it was last seen.
@@ -66,19 +66,15 @@ impl Operations {
     ) -> Result<Result<(), LeaseLost>, Failure> {
         let ended = self.end_claim(finish, now).await?;
         self.documents.claim_cache.remove(&finish.id, finish.token);
-        match ended {
-            Some(task) => {
-                self.notify_finished(&task, finish);
-                Ok(Ok(()))
-            }
-            None => {
-                tracing::debug!(
-                    task = %finish.id, token = ?finish.token,
-                    "the end of a claim was refused, because the claim is lost"
-                );
-                Ok(Err(LeaseLost))
-            }
-        }
+        let Some(task) = ended else {
+            tracing::debug!(
+                task = %finish.id, token = ?finish.token,
+                "the end of a claim was refused, because the claim is lost"
+            );
+            return Ok(Err(LeaseLost));
+        };
+        self.notify_finished(&task, finish);
+        Ok(Ok(()))
     }
 
     /// Ends a claim. Returns the task as it is stored, or `None` if the claim is lost.
@@ -88,7 +84,7 @@ impl Operations {
         };
         loop {
             match self.try_to_end(&mut claim, finish, now).await? {
-                Attempt::Stored(task) => return Ok(Some(task)),
+                Attempt::Stored(task) => return Ok(Some(*task)),
                 Attempt::Lost => return Ok(None),
                 Attempt::Refused => {}
             }
@@ -138,7 +134,7 @@ impl Operations {
         if task.is_done() {
             match self.claims.hand_over_key(&claim.stored, &write, now).await {
                 None => {}
-                Some(Ok(())) => return Ok(Attempt::Stored(task)),
+                Some(Ok(())) => return Ok(Attempt::Stored(Box::new(task))),
                 // The write below, which ends the claim only, shows whether this one was applied.
                 Some(Err(status)) => {
                     claim.ambiguous |= recovery(status.code()) == Recovery::RetryAmbiguous;
@@ -146,7 +142,7 @@ impl Operations {
             }
         }
         match self.write_end(write, &finish.spawn).await {
-            WriteOutcome::Stored(_) => Ok(Attempt::Stored(task)),
+            WriteOutcome::Stored(_) => Ok(Attempt::Stored(Box::new(task))),
             WriteOutcome::Refused { ambiguous } => {
                 claim.ambiguous |= ambiguous;
                 Ok(Attempt::Refused)

@@ -9,7 +9,7 @@ use crate::task::{Json, Task, TaskSpec};
 
 const FILE: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../docs/firestore/firestore.indexes.json"
+    "/docs/firestore/firestore.indexes.json"
 ));
 
 /// Returns the fields of each index in the file, and whether each field is descending.

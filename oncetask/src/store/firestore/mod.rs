@@ -6,13 +6,14 @@
 //!
 //! | files | content |
 //! | --- | --- |
-//! | `proto`, `query`, `queries`, `codec` | the wire format: messages, queries, tasks as documents |
+//! | `runtime_thread`, `join_all` | the store's thread, on which everything runs |
+//! | `proto`, `query`, `codec`, `queries` | the wire format: messages, queries, tasks as documents |
 //! | `connection`, `rpc`, `retry`, `writer`, `usage` | requests: deadlines, retries, batches of writes, costs |
 //! | `documents`, `claim_cache`, `settings` | the documents of one environment |
 //! | `listen` | streams that report the changes of other processes |
 //! | `claim` | claiming: windows of the queue, resource keys, contention |
 //! | `operations`, `create`, `change`, `read`, `renew`, `finish`, `occurrences` | the store's operations |
-//! | `options`, `connect`, `error`, `runtime_thread` | opening a store, and its thread |
+//! | `options`, `error`, `connect` | opening a store |
 
 mod change;
 mod claim;
@@ -122,14 +123,14 @@ impl FirestoreStore {
         }
     }
 
-    /// Returns what was requested of Firestore over this connection so far: the costs.
+    /// Returns the documents and requests that were used over this connection so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.operations.documents.rpc.meter.usage()
     }
 
-    /// Returns whether a stream currently reports what other processes do with the queue. This is false while
-    /// there are no subscribers, while a backlog is worked off, and while the stream is being opened again.
+    /// Returns whether a stream currently reports the changes that other processes make to the queue. This is false
+    /// while there are no subscribers, while a backlog is worked off, and while the stream is being opened again.
     #[must_use]
     pub fn is_listening(&self) -> bool {
         self.operations.listener.is_listening()

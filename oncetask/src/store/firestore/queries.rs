@@ -1,4 +1,6 @@
-//! The queries of the store. Each has an index in `docs/firestore/firestore.indexes.json`.
+//! The queries of the store. Each function returns the query that finds the documents it describes.
+//!
+//! Each query has an index in `docs/firestore/firestore.indexes.json`.
 
 use chrono::{DateTime, Utc};
 
@@ -98,7 +100,7 @@ pub(super) fn head(env: &str, kinds: &[String]) -> DocumentQuery {
 pub(super) fn cancelled(env: &str) -> DocumentQuery {
     DocumentQuery::new()
         .equals(field::ENV, env)
-        .is_true(field::IS_CANCELLED)
+        .flag_set(field::IS_CANCELLED)
         .equals(field::DONE_AT, "")
 }
 

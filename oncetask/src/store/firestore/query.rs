@@ -29,7 +29,7 @@ impl DocumentQuery {
         self
     }
 
-    pub(super) fn is_true(mut self, field: &'static str) -> Self {
+    pub(super) fn flag_set(mut self, field: &'static str) -> Self {
         self.equals.push((field, boolean(true)));
         self
     }

@@ -50,7 +50,7 @@ pub(super) enum Recovery {
 /// The retry policy for each error code of the server or the connection.
 const POLICY: [(Code, Recovery); 16] = [
     (Code::Cancelled, Recovery::RetryAmbiguous),
-    // The client reports a connection that broke during a request in this way.
+    // The client's code for a connection that broke during a request.
     (Code::Unknown, Recovery::RetryAmbiguous),
     (Code::InvalidArgument, Recovery::GiveUp),
     (Code::DeadlineExceeded, Recovery::RetryAmbiguous),

@@ -202,8 +202,8 @@ impl Rpc {
         &self.database
     }
 
-    /// Sends a request, and retries it by the retry policy.
-    async fn send<T, F>(&self, what: &str, attempt: impl Fn(Client) -> F) -> Result<Response<T>, Failure>
+    /// Sends a request, and retries it by the retry policy. `name` names the request in error messages.
+    async fn send<T, F>(&self, name: &str, attempt: impl Fn(Client) -> F) -> Result<Response<T>, Failure>
     where
         F: Future<Output = Result<T, Status>>,
     {
@@ -213,7 +213,7 @@ impl Rpc {
             self.receive(Box::pin(attempt(self.connection.client().await)))
                 .await
         };
-        retry::send_with_retries(what, self.deadlines, counted).await
+        retry::send_with_retries(name, self.deadlines, counted).await
     }
 
     /// Awaits an answer, and notes that the connection is alive.

@@ -65,11 +65,7 @@ impl Trouble {
 
 /// An error of the store in this file.
 pub(super) fn at(file: &Path, kind: StoreErrorKind, message: impl Into<String>) -> StoreError {
-    StoreError {
-        kind,
-        store: file.display().to_string(),
-        message: message.into(),
-    }
+    StoreError::new(kind, file.display().to_string(), message)
 }
 
 /// The store in this file has ended.

@@ -156,10 +156,8 @@ impl BrokenStore {
             let mut task = before.task.clone();
             task.state.lease = Some(another(request, demand, lease.phase));
             self.put(task.clone());
-            claimed.claims.push(Claim {
-                demand: place,
-                tasks: vec![ClaimedTask { task, ..before }],
-            });
+            let again = ClaimedTask::new(task, before.orphaned);
+            claimed.claims.push(Claim::new(place, vec![again]));
         }
     }
 
@@ -169,16 +167,8 @@ impl BrokenStore {
             let Some(key) = before.task.spec.held_key() else {
                 continue;
             };
-            let filter = Filter {
-                resource_key: Some(key.clone()),
-                ..Filter::new().kind(before.task.kind())
-            };
-            let query = Query {
-                filter,
-                after: None,
-                limit: usize::MAX,
-                now: request.now,
-            };
+            let filter = Filter::new().kind(before.task.kind()).resource_key(key.as_str());
+            let query = Query::new(filter, usize::MAX, request.now);
             let free = at_once(self.sound.query(query)).tasks.into_iter().find(|task| {
                 task.state.lease.is_none()
                     && task.spec.held_key().is_some()
@@ -191,13 +181,8 @@ impl BrokenStore {
             let lease = another(request, demand, transition::next_phase(&task.state));
             transition::claim(&mut task, lease, request.now);
             self.put(task.clone());
-            claimed.claims.push(Claim {
-                demand: place,
-                tasks: vec![ClaimedTask {
-                    task,
-                    orphaned: false,
-                }],
-            });
+            let free = ClaimedTask::new(task, false);
+            claimed.claims.push(Claim::new(place, vec![free]));
         }
     }
 
@@ -295,12 +280,8 @@ fn room<'a>(request: &'a ClaimRequest, claimed: &ClaimResponse, kind: &str) -> O
 }
 
 fn another(request: &ClaimRequest, demand: &Demand, phase: Phase) -> Lease {
-    Lease {
-        token: LeaseToken::random(),
-        until: request.now + demand.lease,
-        owner: request.owner.clone(),
-        phase,
-    }
+    let until = request.now + demand.lease;
+    Lease::new(LeaseToken::random(), until, request.owner.clone(), phase)
 }
 
 fn ready<'a, T: Send + 'a>(answer: T) -> BoxFuture<'a, T> {

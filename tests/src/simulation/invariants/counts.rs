@@ -61,6 +61,7 @@ fn count(counts: &mut [Counted; 2], write: &Write) {
                 | Verdict::Fail { .. }
                 | Verdict::Cancel { .. }
                 | Verdict::Advance { .. } => {}
+                other => unreachable!("unknown verdict: {other:?}"),
             }
         }
         _ => {}

@@ -1,6 +1,7 @@
 //! The keeper of an environment's streams: it opens and closes them, and polls.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::store::firestore::query::MAX_IN;
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// The interval between two checks while nothing is about to change.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// The minimum interval between two openings of queue streams: a backlog would be found meanwhile.
+/// The minimum interval between two openings of queue streams. In this time claims show whether there is a backlog.
 const MIN_OPEN_INTERVAL: Duration = WORKING_ALONE;
 /// The duration for which the stream of cancellations stays open after the last long claim.
 const LINGER: Duration = Duration::from_secs(30);
@@ -111,9 +112,9 @@ impl Streams {
             return;
         }
         for kinds in wanted {
-            if !self.queues.contains_key(&kinds) {
-                let stream = queue_head::follow(Arc::downgrade(listener), kinds.clone());
-                self.queues.insert(kinds, RunningStream(tokio::spawn(stream)));
+            if let Entry::Vacant(vacant) = self.queues.entry(kinds) {
+                let stream = queue_head::follow(Arc::downgrade(listener), vacant.key().clone());
+                vacant.insert(RunningStream(tokio::spawn(stream)));
                 self.queue_opened = Some(Instant::now());
             }
         }

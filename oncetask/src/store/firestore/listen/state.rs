@@ -1,4 +1,4 @@
-//! What the listener of an environment knows, and whether its streams are worth their cost.
+//! The state of a listener: the heads of queues, and whether there is a backlog.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -88,7 +88,7 @@ impl ListenerState {
         if drained.contains(&false) {
             self.extend_backlog(lasts);
         } else if std::mem::take(&mut self.is_backlog_assumed) {
-            // There is no backlog: a stream is to report the next task at once.
+            // There is no backlog: from now on a stream must report the next task at once.
             self.backlog = None;
         } else if let Some(backlog) = &mut self.backlog {
             backlog.lasts = backlog.lasts.max(lasts);

@@ -40,7 +40,7 @@ async fn a_locked_file_is_an_error_that_passes() {
     assert!(error.message.contains("locked by another program"), "{error}");
     assert!(error.to_string().contains("tasks.db"), "{error}");
     let claimed = store.claim(request(&["Mail"], 1, at(0))).await;
-    assert!(claimed.expect_err("it is locked").may_pass());
+    assert!(claimed.expect_err("it is locked").is_transient());
     let nothing = store.claim(request(&["Other"], 1, at(0))).await;
     assert!(
         nothing
