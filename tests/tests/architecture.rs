@@ -12,7 +12,9 @@ const SOURCE: &str = "oncetask/src";
 
 #[test]
 fn the_page_names_every_module() {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in a workspace");
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package is in a workspace");
     let page = fs::read_to_string(repository.join(PAGE)).expect("a readable page");
     let named = named(&page);
     let mut existing = BTreeSet::new();
@@ -35,7 +37,11 @@ fn named(page: &str) -> BTreeSet<String> {
         } else if let (Some(folder), Some(row)) = (folder, line.strip_prefix("| `"))
             && let Some((name, _)) = row.split_once('`')
         {
-            named.insert(format!("{}/{}", folder.trim_end_matches('/'), name.trim_end_matches('/')));
+            named.insert(format!(
+                "{}/{}",
+                folder.trim_end_matches('/'),
+                name.trim_end_matches('/')
+            ));
         }
     }
     named
@@ -50,7 +56,11 @@ fn in_backquotes(line: &str) -> Option<&str> {
 fn files(repository: &Path, folder: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).expect("a folder of the library") {
         let path = entry.expect("a readable folder").path();
-        let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .expect("an entry has a name")
+            .to_string_lossy()
+            .into_owned();
         if name == "tests" || name == "tests.rs" || name == "mod.rs" {
             continue;
         }

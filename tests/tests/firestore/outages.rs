@@ -213,12 +213,18 @@ async fn invalid_names_are_refused() {
     for (options, expected) in [
         (FirestoreStore::options(""), "the project is missing"),
         (options().database("a/b"), "must not contain `/`"),
-        (options().collection(""), "the name of a collection must not be empty"),
+        (
+            options().collection(""),
+            "the name of a collection must not be empty",
+        ),
     ] {
         let error = options.open("DEFAULT").await.expect_err("the name is invalid");
         assert_eq!(error.kind, StoreErrorKind::Unusable);
         assert!(error.message.contains(expected), "{error}");
     }
     let error = options().open("").await.expect_err("the name is invalid");
-    assert!(error.message.contains("the environment must not be empty"), "{error}");
+    assert!(
+        error.message.contains("the environment must not be empty"),
+        "{error}"
+    );
 }

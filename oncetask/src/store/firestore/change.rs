@@ -132,7 +132,7 @@ impl Operations {
                 if task.is_done() {
                     notifier.notify_ended(id);
                 }
-                self.claims.expect(task);
+                self.claims.announce_due(task);
             }
             After::Deleted => {
                 notifier.notify_stopped(std::slice::from_ref(id));

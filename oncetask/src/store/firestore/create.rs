@@ -93,7 +93,7 @@ impl Operations {
             for (new, outcome) in new.into_iter().zip(outcomes) {
                 match outcome {
                     WriteOutcome::Stored(_) => {
-                        self.claims.expect(&new.task);
+                        self.claims.announce_due(&new.task);
                         inserts[new.index] = Some(Insert::New);
                     }
                     WriteOutcome::Refused { .. } => taken.push(new),
@@ -146,7 +146,7 @@ impl Operations {
     fn answer_existing(&self, new: &NewTask, stored: Stored) -> Insert {
         // The answer to our own write was lost.
         if stored.marks.created == Some(new.token) {
-            self.claims.expect(&new.task);
+            self.claims.announce_due(&new.task);
             return Insert::New;
         }
         if stored.task.id() != new.task.id() {

@@ -1,6 +1,6 @@
 //! Errors of a store, with the database and advice.
 
-use super::proto::Code;
+use super::proto::{Code, Status};
 use super::retry::{Failure, Recovery, recovery};
 use super::runtime_thread::ThreadError;
 use crate::error::{StoreError, StoreErrorKind};
@@ -36,6 +36,10 @@ impl DatabaseAddress {
     }
 
     pub(super) fn error(&self, cause: ErrorCause) -> StoreError {
+        let status = match &cause {
+            ErrorCause::Request(failure) => Some(Status::new(failure.code, failure.message.as_str())),
+            _ => None,
+        };
         let (kind, message) = match cause {
             ErrorCause::InvalidOption(reason) => (StoreErrorKind::Unusable, reason),
             ErrorCause::ThreadStart(reason) => (
@@ -47,7 +51,11 @@ impl DatabaseAddress {
             ErrorCause::Connect(reason) => self.cannot_connect(&reason),
             ErrorCause::Request(failure) => self.request_failed(&failure),
         };
-        StoreError::new(kind, self.url(), message)
+        let error = StoreError::new(kind, self.url(), message);
+        match status {
+            Some(status) => error.with_source(status),
+            None => error,
+        }
     }
 
     fn cannot_connect(&self, reason: &str) -> (StoreErrorKind, String) {

@@ -132,7 +132,7 @@ impl Operations {
         };
         let write = update(&claim.stored, &task, &marks);
         if task.is_done() {
-            match self.claims.hand_on(&claim.stored, &write, now).await {
+            match self.claims.hand_over_key(&claim.stored, &write, now).await {
                 None => {}
                 Some(Ok(())) => return Ok(Attempt::Stored(Box::new(task))),
                 // The write below, which ends the claim only, shows whether this one was applied.
@@ -185,10 +185,10 @@ impl Operations {
             notifier.notify_ended(task.id());
         }
         for occurrence in &finish.spawn {
-            self.claims.expect(occurrence);
+            self.claims.announce_due(occurrence);
         }
         if !task.is_done() {
-            self.claims.expect(task);
+            self.claims.announce_due(task);
         } else if task.resource_key().is_some() {
             notifier.notify_due(task.kind());
         }
