@@ -1,8 +1,9 @@
 use chrono::{DateTime, Utc};
 
+use super::OnceTask;
 use crate::error::Error;
 use crate::schedule::{Recurrence, Schedule};
-use crate::task::{Json, OnceTask, ResourceKey, Task, TaskId, TaskSpec};
+use crate::task::{Json, ResourceKey, Task, TaskId, TaskSpec};
 
 /// How large a payload or a result may be, in bytes of JSON: what a Firestore document holds, less what else
 /// is in it.

@@ -2,6 +2,7 @@
 
 mod draft;
 mod list;
+mod once_task;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,11 +12,12 @@ use chrono::{DateTime, Utc};
 pub use self::draft::Draft;
 pub(crate) use self::draft::MAX_JSON_BYTES;
 pub use self::list::Tasks;
+pub use self::once_task::{OnceTask, Payload};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::store::{self, Action, Filter, Insert, MemoryStore, Store, StoreUrl, Topic};
 use crate::task::transition::Change;
-use crate::task::{Ending, OnceTask, ResourceKey, Status, Task, TaskId};
+use crate::task::{Ending, ResourceKey, Status, Task, TaskId};
 
 /// Creates tasks, finds them, and cancels, resets and deletes them. Cheap to clone.
 ///
