@@ -2,8 +2,8 @@
 
 use tokio::sync::SetOnce;
 
-/// A flag that is unset at first and stays set once it is set. Reading it costs one atomic load, because every call
-/// of a handler does so.
+/// A flag that is unset at first and stays set once it is set. Reading it costs one atomic load, because
+/// every call of a handler does so.
 #[derive(Debug, Default)]
 pub(crate) struct Latch(SetOnce<()>);
 

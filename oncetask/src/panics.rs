@@ -25,8 +25,8 @@ thread_local! {
     static LAST_PANIC: RefCell<Option<(String, Backtrace)>> = const { RefCell::new(None) };
 }
 
-/// Installs a panic hook that keeps the location and the backtrace of a panic for [`catch`], because only a hook
-/// can see them. The previous hook still handles every other panic.
+/// Installs a panic hook that keeps the location and the backtrace of a panic for [`catch`], because only a
+/// hook can see them. The previous hook still handles every other panic.
 pub(crate) fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

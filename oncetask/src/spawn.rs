@@ -9,8 +9,8 @@ use tokio::task::{JoinHandle, JoinSet};
 /// A boxed future of a worker.
 pub(crate) type WorkerFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Spawns a worker's futures. A simulation wraps each of them in order to freeze or kill the worker at any await
-/// point.
+/// Spawns a worker's futures. A simulation wraps each of them in order to freeze or kill the worker at any
+/// await point.
 #[derive(Clone, Default)]
 pub(crate) struct Spawner {
     wrap: Option<Arc<dyn Fn(WorkerFuture) -> WorkerFuture + Send + Sync>>,

@@ -1,5 +1,5 @@
-//! The traits of a task type. They are defined next to the client because a task enqueues itself with a client, and a
-//! client creates tasks of any such type.
+//! The traits of a task type. They are part of the client, because a task enqueues itself with a client and a
+//! client creates tasks of every such type.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,15 +9,15 @@ use crate::error::Error;
 use crate::schedule::Schedule;
 use crate::task::{ResourceKey, TaskId};
 
-/// A unit of background work: its payload, and what identifies and schedules it.
+/// A type of background work: its payload, its identity and its schedule.
 ///
-/// Derive it: [`#[derive(OnceTask)]`](derive@crate::OnceTask) writes every method from the attributes.
+/// [`#[derive(OnceTask)]`](derive@crate::OnceTask) implements every method from the attributes.
 ///
-/// # By hand
+/// # Implementing it by hand
 ///
-/// Whatever the derive does can be written, for an enum, a generic type, or a crate without macros. A worker
-/// discovers derived types only: a handler of another is given to
-/// [`WorkerBuilder::handler`](crate::WorkerBuilder::handler).
+/// An enum, a generic type or a crate without macros can implement the trait by hand. A worker discovers
+/// derived types only. [`WorkerBuilder::handler`](crate::WorkerBuilder::handler) adds the handler of any
+/// other type.
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,7 +39,7 @@ use crate::task::{ResourceKey, TaskId};
 ///     fn id(&self) -> TaskId {
 ///         let id = IdBuilder::task();
 ///         match self {
-///             // As `#[id("mail:{to}:{subject:hash}")]` would.
+///             // The same id as from `#[id("mail:{to}:{subject:hash}")]`.
 ///             Self::Mail { to, subject } => {
 ///                 id.literal("mail:").part_until(to, ':').literal(":").hash(subject).id()
 ///             }
@@ -58,7 +58,7 @@ use crate::task::{ResourceKey, TaskId};
 ///         match self {
 ///             Self::Mail { .. } => Schedule::Now,
 ///             Self::Digest { .. } => {
-///                 let daily = Recurrence::new("FREQ=DAILY;BYHOUR=9").expect("a rule that a test reads");
+///                 let daily = Recurrence::new("FREQ=DAILY;BYHOUR=9").expect("the rule is valid");
 ///                 Schedule::Recurring(daily)
 ///             }
 ///         }
@@ -86,32 +86,37 @@ use crate::task::{ResourceKey, TaskId};
     note = "add `#[derive(OnceTask)]` and an `#[id(..)]` to `{Self}`"
 )]
 pub trait OnceTask: Payload {
-    /// The name under which tasks of this type are stored: another than that of every other type.
+    /// The name under which tasks of this type are stored. No two types may share a name.
     const KIND: &'static str;
 
-    /// Names under which tasks of this type were stored once: workers claim those too.
+    /// The names under which tasks of this type were stored earlier. Workers claim those tasks too.
     const ALIASES: &'static [&'static str] = &[];
 
-    /// The idempotency key: two tasks with the same id are the same task.
+    /// Returns the idempotency key. Two tasks with the same id are the same task.
     ///
-    /// [`IdBuilder`] makes ids in which distinct values never give the same text.
+    /// [`IdBuilder`](crate::task::IdBuilder) builds ids in which distinct values never give the same text.
     fn id(&self) -> TaskId;
 
-    /// The resource that this task works on: tasks of one kind and key never run at the same time.
+    /// Returns the key of the resource that the task works on. Tasks of one kind and key never run at the
+    /// same time.
     fn resource_key(&self) -> Option<ResourceKey> {
         None
     }
 
-    /// When the task runs.
+    /// Returns the schedule of the task.
     fn schedule(&self) -> Schedule {
         Schedule::Now
     }
 
-    /// Stores the task, unless a task with the same id is already stored: [`Client::create`].
+    /// Stores the task unless a task with the same id is already stored; see [`Client::create`].
     ///
     /// # Errors
     ///
-    /// As [`Client::create`].
+    /// Returns the errors of [`Client::create`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the task is either stored or not. Enqueueing it again tells which.
     fn enqueue(self, client: &Client) -> impl Future<Output = Result<Enqueued, Error>> + Send
     where
         Self: Sized,
@@ -120,7 +125,8 @@ pub trait OnceTask: Payload {
     }
 }
 
-/// Data that can be stored: every type that implements `Serialize` and `Deserialize`.
+/// A type that can be stored as the payload of a task: every type that implements `Serialize` and
+/// `Deserialize`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be stored as the payload of a task",
     label = "does not implement `Serialize` and `Deserialize`",

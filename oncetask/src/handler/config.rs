@@ -23,8 +23,9 @@ pub struct HandlerConfig {
     pub retry: Retry,
     /// The retry policy of the cleanup handler.
     pub on_cancel_retry: Retry,
-    /// The maximum duration of one attempt. A handler that runs longer is stopped, and its attempt fails. The delay after
-    /// a crash is not this duration but the worker's [heartbeat](crate::WorkerBuilder::heartbeat).
+    /// The maximum duration of one attempt. A handler that runs longer is stopped, and its attempt fails. The
+    /// delay after a crash is not this duration but the worker's
+    /// [heartbeat](crate::WorkerBuilder::heartbeat).
     pub lease: Duration,
     /// The maximum number of concurrent calls of the handler in this process.
     pub concurrency: u32,
@@ -33,8 +34,9 @@ pub struct HandlerConfig {
 }
 
 impl HandlerConfig {
-    /// The default configuration: exponential backoff with 3 attempts (5 for the cleanup handler, with at most 10
-    /// minutes between them), a lease of 10 minutes, a concurrency of 1 and groups of up to 100 tasks.
+    /// The default configuration: exponential backoff with 3 attempts (5 for the cleanup handler, with at
+    /// most 10 minutes between them), a lease of 10 minutes, a concurrency of 1 and groups of up to 100
+    /// tasks.
     pub const DEFAULT: Self = Self {
         retry: Retry::exponential(),
         on_cancel_retry: Retry::exponential().max_attempts(5).max(Duration::from_mins(10)),
@@ -47,7 +49,8 @@ impl HandlerConfig {
     ///
     /// # Panics
     ///
-    /// Panics if the first delay of the policy is longer than its maximum. In a constant that is a compile error.
+    /// Panics if the first delay of the policy is longer than its maximum. In a constant that is a compile
+    /// error.
     #[must_use]
     #[track_caller]
     pub const fn retry(mut self, retry: Retry) -> Self {
@@ -60,7 +63,8 @@ impl HandlerConfig {
     ///
     /// # Panics
     ///
-    /// Panics if the first delay of the policy is longer than its maximum. In a constant that is a compile error.
+    /// Panics if the first delay of the policy is longer than its maximum. In a constant that is a compile
+    /// error.
     #[must_use]
     #[track_caller]
     pub const fn on_cancel_retry(mut self, retry: Retry) -> Self {
@@ -73,7 +77,8 @@ impl HandlerConfig {
     ///
     /// # Panics
     ///
-    /// Panics if the lease is shorter than a second or longer than a day. In a constant that is a compile error.
+    /// Panics if the lease is shorter than a second or longer than a day. In a constant that is a compile
+    /// error.
     #[must_use]
     #[track_caller]
     pub const fn lease(mut self, lease: Duration) -> Self {

@@ -61,8 +61,8 @@ impl Context {
         attempts.max().unwrap_or(1)
     }
 
-    /// Returns the generator and the instant of the task if it is an occurrence of a recurring task; `None` in a call
-    /// with several tasks.
+    /// Returns the generator and the instant of the task if it is an occurrence of a recurring task; `None`
+    /// in a call with several tasks.
     ///
     /// A grouped handler reads [`Attempt::occurrence`](crate::Attempt::occurrence) instead.
     #[must_use]
@@ -76,11 +76,12 @@ impl Context {
         self.claim.client()
     }
 
-    /// Waits until the handler should stop: its task was cancelled or deleted, its lease is about to expire or is lost,
-    /// or the grace of a worker that shuts down has ended.
+    /// Waits until the handler should stop: its task was cancelled or deleted, its lease is about to expire
+    /// or is lost, or the grace of a worker that shuts down has ended.
     ///
-    /// After a cancellation the handler may continue. In the other cases its future is dropped soon afterwards, at its
-    /// next `.await`. A cleanup handler is not told to stop by the cancellation that it cleans up after.
+    /// After a cancellation the handler may continue. In the other cases its future is dropped soon
+    /// afterwards, at its next `.await`. A cleanup handler is not told to stop by the cancellation that it
+    /// cleans up after.
     ///
     /// # Cancel safety
     ///
@@ -113,8 +114,8 @@ impl Context {
     ///
     /// `fraction` is clamped to 0..=1; `NaN` counts as 0. The message is truncated to 4 KiB.
     ///
-    /// It may be called often. The newest progress is stored at most once a second and with the end of the call.
-    /// [`Client::get`] reads it.
+    /// It may be called often. The newest progress is stored at most once a second and with the end of the
+    /// call. [`Client::get`] reads it.
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
         let fraction = if fraction.is_nan() {
             0.0
@@ -144,7 +145,8 @@ impl fmt::Debug for Context {
     }
 }
 
-/// Application state as a parameter of a handler. [`WorkerBuilder::state`](crate::WorkerBuilder::state) sets it.
+/// Application state as a parameter of a handler. [`WorkerBuilder::state`](crate::WorkerBuilder::state) sets
+/// it.
 ///
 /// # Examples
 ///

@@ -14,8 +14,8 @@ use crate::task::transition::Phase;
 
 /// The handler of one task type: the functions and their configuration.
 ///
-/// `#[handler]` defines one for a derived type. A program defines one itself for a task type of another crate or for a
-/// closure, and gives it to [`WorkerBuilder::handler`](crate::WorkerBuilder::handler).
+/// `#[handler]` defines one for a derived type. A program defines one itself for a task type of another crate
+/// or for a closure, and gives it to [`WorkerBuilder::handler`](crate::WorkerBuilder::handler).
 ///
 /// # Examples
 ///
@@ -50,7 +50,8 @@ pub struct Handler {
 
 /// A cleanup handler.
 pub(crate) struct CleanupHandler {
-    /// The kind of the tasks that the function takes. The checks at start-up refuse a kind other than the handler's.
+    /// The kind of the tasks that the function takes. The checks at start-up refuse a kind other than the
+    /// handler's.
     pub(crate) kind: &'static str,
     pub(crate) run: HandlerFn,
 }

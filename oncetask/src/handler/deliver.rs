@@ -57,7 +57,8 @@ where
         }
     }
     let future = (!attempts.is_empty()).then(|| -> BoxFuture<HandlerOutcome> {
-        // The handler is called inside the future, so that the code before its first `.await` is part of the call.
+        // The handler is called inside the future, so that the code before its first `.await` is part of the
+        // call.
         Box::pin(async move {
             let future = handler.call(F::First::from_attempts(attempts), F::Rest::extract(&context));
             future.await.into_handler_outcome()
@@ -66,8 +67,8 @@ where
     HandlerCall { unreadable, future }
 }
 
-/// Decodes a payload. `Deserialize` is user code: if it panics, only this task is unreadable, and the others of its call
-/// are not affected.
+/// Decodes a payload. `Deserialize` is user code: if it panics, only this task is unreadable, and the others
+/// of its call are not affected.
 fn decode<T: OnceTask>(payload: &Json) -> Result<T, String> {
     panics::catch(|| payload.read_payload())
         .map_err(|panic| format!("its `Deserialize` {panic}"))?

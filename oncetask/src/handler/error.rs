@@ -11,11 +11,12 @@ pub type Result<T = (), E = HandlerError> = std::result::Result<T, E>;
 
 /// The error of a handler that did not complete its task.
 ///
-/// `?` converts every error into it, with the signal [`Signal::Retry`]. The constructors and [`ResultExt`] choose another
-/// signal.
+/// `?` converts every error into it, with the signal [`Signal::Retry`]. The constructors and [`ResultExt`]
+/// choose another signal.
 ///
-/// It does not implement `std::error::Error`, because `?` could then not convert every error into it. So it cannot be put
-/// into an `anyhow::Error`: a handler that returns `anyhow::Result` can fail, but cannot choose a signal.
+/// It does not implement `std::error::Error`, because `?` could then not convert every error into it. So it
+/// cannot be put into an `anyhow::Error`: a handler that returns `anyhow::Result` can fail, but cannot choose
+/// a signal.
 ///
 /// # Examples
 ///

@@ -1,7 +1,7 @@
 //! Handlers: every `async fn` whose first parameter is the task can be one.
 //!
-//! The types in this module appear in signatures and in compiler errors. A program usually names only those that the
-//! root of the crate exports.
+//! The types in this module appear in signatures and in compiler errors. A program usually names only those
+//! that the root of the crate exports.
 
 mod callable;
 mod config;

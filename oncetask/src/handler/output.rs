@@ -17,7 +17,8 @@ pub enum HandlerOutcome {
 
 /// The outcome of one task of a group.
 ///
-/// A grouped handler may return `Result<Vec<Outcome>>`, with one outcome for each task in the order of the tasks.
+/// A grouped handler may return `Result<Vec<Outcome>>`, with one outcome for each task in the order of the
+/// tasks.
 ///
 /// # Examples
 ///
@@ -38,8 +39,8 @@ impl Outcome {
         Self(stored(result))
     }
 
-    /// Returns the outcome of a task that did not complete. The [signal](HandlerError::signal) of the error decides
-    /// whether the task is retried.
+    /// Returns the outcome of a task that did not complete. The [signal](HandlerError::signal) of the error
+    /// decides whether the task is retried.
     pub fn error(error: impl Into<HandlerError>) -> Self {
         Self(Err(error.into()))
     }
@@ -54,7 +55,8 @@ impl<T: Serialize, E: Into<HandlerError>> From<Result<T, E>> for Outcome {
     }
 }
 
-// The output of a handler must implement `Serialize`. The runtime takes outcomes out of it before it serialises.
+// The output of a handler must implement `Serialize`. The runtime takes outcomes out of it before it
+// serialises.
 impl Serialize for Outcome {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {

@@ -58,8 +58,8 @@ impl Retry {
         })
     }
 
-    /// Returns a policy that calls a function with the number of the failed attempt, counted from one, and its error. The
-    /// function returns the delay before the next attempt, or `None` for no retry.
+    /// Returns a policy that calls a function with the number of the failed attempt, counted from one, and
+    /// its error. The function returns the delay before the next attempt, or `None` for no retry.
     ///
     /// The number of attempts has no other limit unless [`max_attempts`](Self::max_attempts) sets one.
     ///
@@ -142,16 +142,16 @@ impl Retry {
         self
     }
 
-    /// Draws each delay evenly between zero and the delay of the policy, so that tasks that failed together are not
-    /// retried together.
+    /// Draws each delay evenly between zero and the delay of the policy, so that tasks that failed together
+    /// are not retried together.
     #[must_use]
     pub const fn full_jitter(mut self) -> Self {
         self.full_jitter = true;
         self
     }
 
-    /// Checks the relation of the base and the maximum, which the setters cannot check because they may be called in any
-    /// order.
+    /// Checks the relation of the base and the maximum, which the setters cannot check because they may be
+    /// called in any order.
     #[track_caller]
     pub(crate) const fn check(&self) {
         if let Backoff::Exponential { base, max, .. } = &self.backoff {

@@ -157,8 +157,8 @@ impl ActiveClaim {
         next
     }
 
-    /// Moves the claim to its next deadline. Returns the previous and the next one; `None` if the claim is not
-    /// registered.
+    /// Moves the claim to its next deadline. Returns the previous and the next one; `None` if the claim is
+    /// not registered.
     pub(super) fn advance_deadline(&self) -> Option<(Instant, Instant)> {
         let mut state = lock(&self.state);
         let (previous, next) = (state.registered?, state.next_deadline(self.is_stopped()));
@@ -176,8 +176,8 @@ impl ActiveClaim {
         lock(&self.state).registered.is_some()
     }
 
-    /// Tells the handler to stop and drops it once the deadlines for that have passed. Returns whether the handler
-    /// is dropped.
+    /// Tells the handler to stop and drops it once the deadlines for that have passed. Returns whether the
+    /// handler is dropped.
     pub(super) fn enforce_deadlines(&self, now: Instant) -> bool {
         let (stop_at, drop_at) = {
             let state = lock(&self.state);
@@ -193,7 +193,8 @@ impl ActiveClaim {
         expired
     }
 
-    /// Plans to ask the store about the claim if one of its tasks was cancelled or deleted. Returns whether one was.
+    /// Plans to ask the store about the claim if one of its tasks was cancelled or deleted. Returns whether
+    /// one was.
     pub(super) fn check_if_stopped(&self, stopped: impl Fn(&TaskId) -> bool) -> bool {
         let concerned = self.tasks.iter().any(|claimed| stopped(claimed.task.id()));
         if concerned {
@@ -228,8 +229,8 @@ impl ActiveClaim {
         lock(&self.state).retry(failed);
     }
 
-    /// Records the store's answer about one task. Stops or drops the handler if the answer holds for all tasks of
-    /// the call.
+    /// Records the store's answer about one task. Stops or drops the handler if the answer holds for all
+    /// tasks of the call.
     pub(super) fn record_answer(&self, id: &TaskId, answer: Renewed) {
         let Some(index) = self.tasks.iter().position(|claimed| claimed.task.id() == id) else {
             return;

@@ -14,7 +14,8 @@ use crate::task::Progress;
 const MAX_MARGIN: Duration = Duration::from_secs(5);
 /// The minimum time between two writes of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-/// The delay of the first write of progress. A handler that ends sooner has its progress stored with its verdict.
+/// The delay of the first write of progress. A handler that ends sooner has its progress stored with its
+/// verdict.
 const FIRST_PROGRESS_DELAY: Duration = Duration::from_millis(100);
 /// The delay before a failed renewal is repeated.
 const MAX_RETRY_DELAY: Duration = Duration::from_millis(250);
@@ -25,7 +26,8 @@ pub(super) struct ClaimState {
     /// The deadline under which the claim is registered; `None` if it is not registered.
     pub(super) registered: Option<Instant>,
     pub(super) status: ClaimStatus,
-    /// The instant at which the attempt reaches the handler's own limit. The lease is never extended beyond it.
+    /// The instant at which the attempt reaches the handler's own limit. The lease is never extended beyond
+    /// it.
     limit: Instant,
     /// The length of a stored lease, unless the store is slow.
     heartbeat: Duration,
@@ -132,8 +134,8 @@ impl ClaimState {
         self.progress.take()
     }
 
-    /// Takes the renewal that is due; `None` if none is. The renewal may be empty: it then only asks whether the
-    /// claim is still active.
+    /// Takes the renewal that is due; `None` if none is. The renewal may be empty: it then only asks whether
+    /// the claim is still active.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<DueRenewal> {
         let extend = self.extend_at.take_if(|at| *at <= now).is_some();
         let report = self.progress_at.take_if(|at| *at <= now).is_some();
@@ -158,8 +160,8 @@ impl ClaimState {
         })
     }
 
-    /// Records that the store granted the extension that was sent at `sent`. Each task of a group reports the same
-    /// extension; only the first report counts.
+    /// Records that the store granted the extension that was sent at `sent`. Each task of a group reports the
+    /// same extension; only the first report counts.
     pub(super) fn record_extension(&mut self, sent: Instant) {
         let Some(Extension { length, period }) = self.in_flight.take() else {
             return;

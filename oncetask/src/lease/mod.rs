@@ -2,13 +2,13 @@
 //!
 //! # The invariant
 //!
-//! *No handler runs after the lease that is stored for its task has expired.* Another worker may claim the task from
-//! that instant on, and the two handlers would run at the same time. A fencing token alone does not prevent that: it
-//! refuses the late *write*, but not the late e-mail.
+//! *No handler runs after the lease that is stored for its task has expired.* Another worker may claim the
+//! task from that instant on, and the two handlers would run at the same time. A fencing token alone does not
+//! prevent that: it refuses the late *write*, but not the late e-mail.
 //!
-//! So a worker records for every claim the instant at which the stored lease expires **on its own monotonic clock**. It
-//! reads that clock *before* it sends the claim or the renewal. Whatever the network does, the stored lease expires no
-//! earlier than the recorded instant. Two earlier instants follow from it:
+//! So a worker records for every claim the instant at which the stored lease expires **on its own monotonic
+//! clock**. It reads that clock *before* it sends the claim or the renewal. Whatever the network does, the
+//! stored lease expires no earlier than the recorded instant. Two earlier instants follow from it:
 //!
 //! ```text
 //!  sent ───────────── half: extend ───────────── stop ──── drop ── end
@@ -19,12 +19,12 @@
 //!   └ the worker reads the monotonic clock, then sends the request
 //! ```
 //!
-//! The margin between *stop* and *end* is a tenth of the stored length, at most five seconds. A worker that was frozen
-//! resumes after *drop*. The call compares the clocks before each poll of the handler, so the handler is not polled
-//! again.
+//! The margin between *stop* and *end* is a tenth of the stored length, at most five seconds. A worker that
+//! was frozen resumes after *drop*. The call compares the clocks before each poll of the handler, so the
+//! handler is not polled again.
 //!
-//! The keeper runs on a thread with its own runtime, so that no handler can starve it. It cannot stop code that never
-//! awaits: a handler that blocks its thread should do so in `spawn_blocking` and check
+//! The keeper runs on a thread with its own runtime, so that no handler can starve it. It cannot stop code
+//! that never awaits: a handler that blocks its thread should do so in `spawn_blocking` and check
 //! [`Context::is_cancelled`](crate::Context::is_cancelled).
 
 mod active_claim;
@@ -87,22 +87,23 @@ impl Keeper {
             self.deadlines.clone(),
         ));
         self.deadlines.insert(claim.clone());
-        // Checked after the insert, so that a concurrent `stopped()` either finds the claim or has already recorded the
-        // id. Cleanup claims are exempt: the cancellation is why they run.
+        // Checked after the insert, so that a concurrent `stopped()` either finds the claim or has already
+        // recorded the id. Cleanup claims are exempt: the cancellation is why they run.
         if terms.phase == Phase::Run && self.was_stopped(&claim) {
             self.deadlines.reschedule(&claim);
         }
         ClaimGuard { claim }
     }
 
-    /// Stops keeping the leases of several claims at once. Their guards are about to be dropped, and would otherwise
-    /// take the lock one by one.
+    /// Stops keeping the leases of several claims at once. Their guards are about to be dropped, and would
+    /// otherwise take the lock one by one.
     pub(crate) fn release<'a>(&self, guards: impl IntoIterator<Item = &'a ClaimGuard>) {
         self.deadlines
             .remove(guards.into_iter().map(|guard| &*guard.claim));
     }
 
-    /// Returns whether a task of the claim was recently cancelled or deleted, and plans to ask the store if so.
+    /// Returns whether a task of the claim was recently cancelled or deleted, and plans to ask the store if
+    /// so.
     fn was_stopped(&self, claim: &ActiveClaim) -> bool {
         if !self.deadlines.has_cancellations.load(Ordering::Relaxed) {
             return false;
@@ -113,14 +114,15 @@ impl Keeper {
 
     /// Asks the store about the active claims of tasks that were cancelled or deleted.
     ///
-    /// The notification may be older than a claim: the task may have been cancelled before and run its cleanup handler
-    /// now, or may have been reset since. Only the store knows, and only the store tells a deletion from a
-    /// cancellation.
+    /// The notification may be older than a claim: the task may have been cancelled before and run its
+    /// cleanup handler now, or may have been reset since. Only the store knows, and only the store tells a
+    /// deletion from a cancellation.
     pub(crate) fn stopped(&self, ids: &[TaskId]) {
         if ids.is_empty() {
             return;
         }
-        // Recorded before the claims are searched, so that a claim that is inserted during the search finds the ids.
+        // Recorded before the claims are searched, so that a claim that is inserted during the search finds
+        // the ids.
         lock(&self.deadlines.recent_cancellations).add(ids, Instant::now());
         self.deadlines.has_cancellations.store(true, Ordering::Relaxed);
         let ids: HashSet<_> = ids.iter().collect();
@@ -182,8 +184,8 @@ async fn run(deadlines: Arc<Deadlines>, spawner: Spawner) {
     }
 }
 
-/// Stops and drops the handlers whose deadlines have passed. Returns the renewals that are due as a future, which runs
-/// concurrently: a store that does not answer must not delay the stop of a handler.
+/// Stops and drops the handlers whose deadlines have passed. Returns the renewals that are due as a future,
+/// which runs concurrently: a store that does not answer must not delay the stop of a handler.
 fn attend(
     deadlines: &Arc<Deadlines>,
     due: &[Arc<ActiveClaim>],
@@ -245,8 +247,8 @@ fn record(claim: &ActiveClaim, renewal: &Renewal, answer: Renewed, sent: Instant
     claim.record_answer(&renewal.id, answer);
 }
 
-/// Returns the index closest to the middle that separates two claims. A group is never split: its handler would outlive
-/// the lease of one of its tasks.
+/// Returns the index closest to the middle that separates two claims. A group is never split: its handler
+/// would outlive the lease of one of its tasks.
 fn middle(claims: &[Arc<ActiveClaim>]) -> Option<usize> {
     let is_boundary = |index: &usize| claims[index - 1].number != claims[*index].number;
     let half = claims.len() / 2;

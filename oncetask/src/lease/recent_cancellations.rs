@@ -1,9 +1,9 @@
 //! The ids of tasks that were cancelled or deleted within the last minute.
 //!
-//! A notification of a cancellation can arrive before the answer to the claim of its task, or before the claimed task
-//! starts. At that moment the worker has no active claim of the task, so there is no handler to signal, and a handler
-//! that starts a moment later would learn of the cancellation only with its first extension. So every new claim checks
-//! this list.
+//! A notification of a cancellation can arrive before the answer to the claim of its task, or before the
+//! claimed task starts. At that moment the worker has no active claim of the task, so there is no handler to
+//! signal, and a handler that starts a moment later would learn of the cancellation only with its first
+//! extension. So every new claim checks this list.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::task::TaskId;
 
 /// The time for which an id is kept. It is longer than a claim takes.
 const MAX_AGE: Duration = Duration::from_mins(1);
-/// The maximum number of ids. If more tasks are cancelled within a minute, some handlers learn of it with their first
-/// extension.
+/// The maximum number of ids. If more tasks are cancelled within a minute, some handlers learn of it with
+/// their first extension.
 const MAX_IDS: usize = 10_000;
 
 /// The ids, each with the instant at which its notification arrived.

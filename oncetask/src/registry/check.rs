@@ -46,7 +46,8 @@ struct User {
     text: String,
 }
 
-/// Returns a problem for each name that several task types share. The name of a stored task must tell its type.
+/// Returns a problem for each name that several task types share. The name of a stored task must tell its
+/// type.
 fn shared_names(types: &[TaskType], given: &[Handler]) -> Vec<String> {
     let mut users: BTreeMap<&str, Vec<User>> = BTreeMap::new();
     let mut problems = Vec::new();
@@ -113,8 +114,8 @@ fn second_handlers(types: &[TaskType], given: &[Handler]) -> Vec<String> {
     problems
 }
 
-/// Returns a problem if the configuration would never run the handler. The fields of a configuration are public, so a
-/// program can write values into them that the setters refuse.
+/// Returns a problem if the configuration would never run the handler. The fields of a configuration are
+/// public, so a program can write values into them that the setters refuse.
 fn useless_config(handler: &Handler) -> Option<String> {
     let field = match (handler.config.concurrency, handler.config.max_group) {
         (0, _) => "concurrency",

@@ -110,8 +110,8 @@ impl TaskType {
         self.location
     }
 
-    /// Returns whether the type has a handler of its own. A worker runs tasks of another type only if the program gives
-    /// it a [`Handler`].
+    /// Returns whether the type has a handler of its own. A worker runs tasks of another type only if the
+    /// program gives it a [`Handler`].
     #[must_use]
     pub fn has_handler(&self) -> bool {
         self.handler.is_some()
@@ -178,7 +178,8 @@ pub struct Discovered(pub TaskType);
 
 inventory::collect!(Discovered);
 
-/// Returns the handlers of a worker: those of the task types, then those that the program gave to the builder.
+/// Returns the handlers of a worker: those of the task types, then those that the program gave to the
+/// builder.
 pub(crate) fn handlers(types: &[TaskType], given: Vec<Handler>) -> Vec<Arc<Handler>> {
     let own = types.iter().filter_map(TaskType::own_handler);
     own.chain(given).map(Arc::new).collect()

@@ -51,8 +51,8 @@ pub struct WorkerBuilder {
 }
 
 impl WorkerBuilder {
-    /// Sets the client whose store the worker uses. Without one the worker connects to the store that `ONCETASK_STORE`
-    /// names.
+    /// Sets the client whose store the worker uses. Without one the worker connects to the store that
+    /// `ONCETASK_STORE` names.
     pub fn client(mut self, client: Client) -> Self {
         self.client = Some(client);
         self
@@ -70,8 +70,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// Limits the task types of this program to these kinds, for a worker that runs only some of them, or for a test.
-    /// Handlers that are added with [`handler`](Self::handler) run in any case.
+    /// Limits the task types of this program to these kinds, for a worker that runs only some of them, or for
+    /// a test. Handlers that are added with [`handler`](Self::handler) run in any case.
     ///
     /// # Examples
     ///
@@ -87,8 +87,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// Sets the time that handlers have to end after the worker is told to stop. When it has passed, they are dropped and
-    /// their claims released. The default is 30 s.
+    /// Sets the time that handlers have to end after the worker is told to stop. When it has passed, they are
+    /// dropped and their claims released. The default is 30 s.
     ///
     /// It should be shorter than the time that your platform grants between SIGTERM and SIGKILL.
     ///
@@ -106,12 +106,13 @@ impl WorkerBuilder {
         self
     }
 
-    /// Sets the length of a stored lease. The default is 60 s; the value is clamped to the range from 100 ms to an hour.
+    /// Sets the length of a stored lease. The default is 60 s; the value is clamped to the range from 100 ms
+    /// to an hour.
     ///
-    /// While a handler runs, its lease is extended every half heartbeat. So the heartbeat is the time after which another
-    /// worker takes over the task of a crashed worker. A shorter heartbeat costs more writes for tasks that take longer
-    /// than half of it, and no writes for shorter tasks. While claims take longer than a quarter of the heartbeat, leases
-    /// are longer.
+    /// While a handler runs, its lease is extended every half heartbeat. So the heartbeat is the time after
+    /// which another worker takes over the task of a crashed worker. A shorter heartbeat costs more writes
+    /// for tasks that take longer than half of it, and no writes for shorter tasks. While claims take longer
+    /// than a quarter of the heartbeat, leases are longer.
     ///
     /// # Examples
     ///
@@ -127,21 +128,21 @@ impl WorkerBuilder {
         self
     }
 
-    /// For simulations: wraps each of the worker's futures with `wrap`, and keeps its leases on the current runtime instead
-    /// of on a thread.
+    /// For simulations: wraps each of the worker's futures with `wrap`, and keeps its leases on the current
+    /// runtime instead of on a thread.
     #[doc(hidden)]
     pub fn driven(mut self, wrap: impl Fn(WorkerFuture) -> WorkerFuture + Send + Sync + 'static) -> Self {
         self.spawner = Spawner::wrapping(wrap);
         self
     }
 
-    /// Checks the task types as [`run`](Self::run) does, without running them. It is for a one-line test of your
-    /// application.
+    /// Checks the task types as [`run`](Self::run) does, without running them. It is for a one-line test of
+    /// your application.
     ///
     /// # Errors
     ///
-    /// Returns all problems of the task types at once: for example a state that a handler needs and that is not set, or a
-    /// kind that two types share.
+    /// Returns all problems of the task types at once: for example a state that a handler needs and that is
+    /// not set, or a kind that two types share.
     ///
     /// # Examples
     ///

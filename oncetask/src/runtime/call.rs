@@ -66,7 +66,8 @@ async fn run(
     let claim = guard.claim();
     let mut future = CatchPanic(future);
     let guarded = std::future::poll_fn(|cx| {
-        // After a freeze of the process the handler may be polled before the keeper has noticed that the lease expired.
+        // After a freeze of the process the handler may be polled before the keeper has noticed that the
+        // lease expired.
         if claim.may_run() {
             std::pin::Pin::new(&mut future)
                 .poll(cx)
@@ -109,8 +110,8 @@ fn outcome(end: End, handler: &Handler, claim: &ActiveClaim) -> Option<HandlerOu
     Some(HandlerOutcome::All(Err(error.into())))
 }
 
-/// Returns the end of the claim of each task: deferred tasks were not in the call, and without outcomes the other tasks
-/// are released.
+/// Returns the end of the claim of each task: deferred tasks were not in the call, and without outcomes the
+/// other tasks are released.
 fn finishes(
     engine: &Engine,
     handler: &Handler,

@@ -77,8 +77,8 @@ impl Completer {
     }
 }
 
-/// Takes submissions and spawns a write for each batch of them. A batch grows only while [`MAX_WRITES`] writes are in
-/// flight.
+/// Takes submissions and spawns a write for each batch of them. A batch grows only while [`MAX_WRITES`]
+/// writes are in flight.
 async fn batch(
     sink: Sink,
     mut submissions: mpsc::Receiver<Submission>,
@@ -116,8 +116,9 @@ async fn batch(
 }
 
 impl Sink {
-    /// Stores a batch and retries while the store is unavailable, because an outage must not discard the work of
-    /// handlers. The leases are extended in the meantime. If that fails too, the store refuses the late verdicts.
+    /// Stores a batch and retries while the store is unavailable, because an outage must not discard the work
+    /// of handlers. The leases are extended in the meantime. If that fails too, the store refuses the late
+    /// verdicts.
     async fn store(&self, mut batch: Vec<Submission>) {
         let mut backoff = MIN_BACKOFF;
         let answers = loop {

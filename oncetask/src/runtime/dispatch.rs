@@ -1,11 +1,11 @@
 //! The dispatcher: claims tasks for all handlers of a worker.
 //!
-//! It knows the free slots of each handler and sleeps until there is a reason to claim: a slot is free, the store sent a
-//! wake-up, or the due time has come that the store returned with its last answer. It does not poll. A store without
-//! notifications polls inside its own notifier.
+//! It knows the free slots of each handler and sleeps until there is a reason to claim: a slot is free, the
+//! store sent a wake-up, or the due time has come that the store returned with its last answer. It does not
+//! poll. A store without notifications polls inside its own notifier.
 //!
-//! Claimed tasks wait in the [prefetch buffer](prefetch) of their handler, and each slot of the handler takes its next
-//! claim from there.
+//! Claimed tasks wait in the [prefetch buffer](prefetch) of their handler, and each slot of the handler takes
+//! its next claim from there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,8 @@ use crate::lease::MinLease;
 use crate::spawn::TaskTracker;
 use crate::store::{ClaimRequest, ClaimResponse, Demand, Subscription, Topic, Wakeup};
 
-/// The longest sleep before the clock is read again, because the computer's clock may be set during the sleep.
+/// The longest sleep before the clock is read again, because the computer's clock may be set during the
+/// sleep.
 const MAX_SLEEP: Duration = Duration::from_mins(1);
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
@@ -105,7 +106,8 @@ impl Dispatcher {
         let engine = self.engine.clone();
         while !engine.draining.is_set() {
             self.let_slots_free_up().await;
-            // Checked on every iteration: under constant traffic another branch always wins and the timer never fires.
+            // Checked on every iteration: under constant traffic another branch always wins and the timer
+            // never fires.
             self.check_due();
             self.release_stale(prefetch::MAX_WAIT);
             let wait = match self.until_retry() {
@@ -322,8 +324,8 @@ impl Dispatcher {
         self.engine.keeper.stopped(&wakeup.stopped);
     }
 
-    /// Yields a few times so that slots freed at the same moment share one claim. Skipped when a prefetch buffer is nearly
-    /// empty: claiming at once is then worth more than batching.
+    /// Yields a few times so that slots freed at the same moment share one claim. Skipped when a prefetch
+    /// buffer is nearly empty: claiming at once is then worth more than batching.
     async fn let_slots_free_up(&mut self) {
         let claims_at_once = |queue: &HandlerQueue| queue.wants_claim() && queue.buffer.is_low();
         if self.queues.iter().any(claims_at_once) {

@@ -85,8 +85,8 @@ async fn run(engine: &Engine, handler: &Handler, guard: &ClaimGuard) -> Vec<Fini
     }
 }
 
-/// Removes the tasks whose orphaned attempts used up the retry policy, and returns the ends of their claims. Without a
-/// handler for the phase there is no attempt that could be the last.
+/// Removes the tasks whose orphaned attempts used up the retry policy, and returns the ends of their claims.
+/// Without a handler for the phase there is no attempt that could be the last.
 fn take_exhausted(assignment: &mut Assignment, phase: Phase) -> Vec<Finish> {
     let Assignment { handler, tasks, .. } = assignment;
     let mut ended = Vec::new();
@@ -119,8 +119,8 @@ pub(super) async fn release(engine: &Engine, assignments: &[Assignment]) {
     engine.completer.submit(releases(assignments), None).await;
 }
 
-/// Releases claims that did not begin, and waits until that is stored. If it cannot be stored, the claims end with their
-/// leases.
+/// Releases claims that did not begin, and waits until that is stored. If it cannot be stored, the claims end
+/// with their leases.
 pub(super) async fn release_now(engine: &Engine, assignments: &[Assignment]) {
     let now = engine.client.clock().now();
     let released = engine.client.store().finish(releases(assignments), now).await;

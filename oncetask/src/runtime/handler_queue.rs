@@ -1,4 +1,5 @@
-//! The dispatcher's state for one handler: its free slots, its claimed tasks, and the due time of its next task.
+//! The dispatcher's state for one handler: its free slots, its claimed tasks, and the due time of its next
+//! task.
 //!
 //! A generator calls no handler, so its advance needs no slot. A handler without a free slot still claims its
 //! generators. Otherwise the occurrences that fall due while it is busy would count as missed.
@@ -48,7 +49,8 @@ pub(super) struct DueState {
 }
 
 impl HandlerQueue {
-    /// Returns the queue of a handler that has not claimed yet. `may_prefetch` tells whether the store allows prefetching.
+    /// Returns the queue of a handler that has not claimed yet. `may_prefetch` tells whether the store allows
+    /// prefetching.
     pub(super) fn new(handler: &Arc<Handler>, heartbeat: Duration, may_prefetch: bool) -> Self {
         let config = &handler.config;
         Self {
@@ -83,11 +85,11 @@ impl HandlerQueue {
         }
     }
 
-    /// Builds the demand of this handler and returns it with the lease to store. The lease lasts at least `min_lease`, and
-    /// at most the handler's own `lease`.
+    /// Builds the demand of this handler and returns it with the lease to store. The lease lasts at least
+    /// `min_lease`, and at most the handler's own `lease`.
     ///
-    /// Prefetching is off while `min_lease` is longer than a prefetch lease: the store is slow, and a crash would delay
-    /// prefetched tasks for too long.
+    /// Prefetching is off while `min_lease` is longer than a prefetch lease: the store is slow, and a crash
+    /// would delay prefetched tasks for too long.
     pub(super) fn demand(&self, generators_only: bool, min_lease: Duration) -> (Demand, Duration) {
         let usual = self.usual_lease.max(min_lease).min(self.handler.config.lease);
         let (max_claims, lease) = match self.buffer.prefetch_count() {

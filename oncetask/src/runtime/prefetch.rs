@@ -1,17 +1,18 @@
-//! The prefetch buffer: the claimed tasks of one handler that have not begun, and the loop in which each slot runs them.
+//! The prefetch buffer: the claimed tasks of one handler that have not begun, and the loop in which each slot
+//! runs them.
 //!
-//! A handler that returns within microseconds would spend most of its time waiting for the next claim. So if the store
-//! allows it and the last calls were quick, the dispatcher claims a few milliseconds of work beyond the free slots. Three
-//! rules make that harmless:
+//! A handler that returns within microseconds would spend most of its time waiting for the next claim. So if
+//! the store allows it and the last calls were quick, the dispatcher claims a few milliseconds of work beyond
+//! the free slots. Three rules make that harmless:
 //!
 //! - **A crash delays prefetched tasks by seconds.** While tasks are prefetched, claims ask for a lease of
 //!   [`PREFETCH_LEASE`] only. The keeper extends the lease of every claim that begins and takes longer.
-//! - **No task waits behind a slow call.** A claim that has not begun within [`MAX_WAIT`] is released for other workers,
-//!   without counting an attempt. Prefetching stops until many calls in a row were quick.
-//! - **No task fails because of its neighbour.** After a crash nobody can tell a prefetched task from a task that ran, so
-//!   both count as an attempt. Therefore nothing is prefetched for a handler that allows one attempt only. And a task
-//!   whose previous attempt was orphaned may be the cause of a crash, so it begins only after the claims behind it are
-//!   released.
+//! - **No task waits behind a slow call.** A claim that has not begun within [`MAX_WAIT`] is released for
+//!   other workers, without counting an attempt. Prefetching stops until many calls in a row were quick.
+//! - **No task fails because of its neighbour.** After a crash nobody can tell a prefetched task from a task
+//!   that ran, so both count as an attempt. Therefore nothing is prefetched for a handler that allows one
+//!   attempt only. And a task whose previous attempt was orphaned may be the cause of a crash, so it begins
+//!   only after the claims behind it are released.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,8 +37,8 @@ const MAX_WORK: Duration = Duration::from_millis(5);
 const MAX_CLAIMS: usize = 1500;
 /// The number of requests that fill the buffer: one part runs, one waits and one is being claimed.
 const PARTS: usize = 3;
-/// The assumed duration of a call before any has ended. It takes about 40 quick calls to bring the average below
-/// [`MAX_WORK`].
+/// The assumed duration of a call before any has ended. It takes about 40 quick calls to bring the average
+/// below [`MAX_WORK`].
 const INITIAL_AVERAGE: Duration = Duration::from_secs(1);
 /// The newest call has a weight of one in this many in the average.
 const AVERAGE_WINDOW: u32 = 8;
@@ -87,8 +88,8 @@ pub(super) struct PrefetchBuffer {
 
 #[derive(Debug)]
 struct State {
-    /// The claims, each with the instant at which it arrived in this process. The time that the store took to answer does
-    /// not count as waiting.
+    /// The claims, each with the instant at which it arrived in this process. The time that the store took to
+    /// answer does not count as waiting.
     waiting: VecDeque<(Instant, Assignment)>,
     /// The moving average of the durations of the last calls.
     average_call: Duration,
@@ -101,7 +102,8 @@ struct Next {
     assignment: Assignment,
     /// Whether the dispatcher must be told that the buffer is nearly empty.
     report_low: bool,
-    /// The claims behind it, which are released before it begins. Empty unless it may be the cause of a crash.
+    /// The claims behind it, which are released before it begins. Empty unless it may be the cause of a
+    /// crash.
     behind: Vec<Assignment>,
 }
 
@@ -215,8 +217,8 @@ impl State {
 
 /// Runs the claims of a buffer in one slot until none waits.
 ///
-/// The slot is the first parameter, so that it is dropped last: a shutdown that waits for all slots then finds that
-/// nothing else owns the engine.
+/// The slot is the first parameter, so that it is dropped last: a shutdown that waits for all slots then
+/// finds that nothing else owns the engine.
 pub(super) async fn run_slot(slot: Slot, engine: Arc<Engine>, buffer: Arc<PrefetchBuffer>) {
     let (mut last_call, mut began) = (None, Instant::now());
     while let Some(next) = buffer.next(last_call) {

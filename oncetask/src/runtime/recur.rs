@@ -1,4 +1,5 @@
-//! The advance of a generator: it creates its due occurrences and moves to the next instant, in one atomic write.
+//! The advance of a generator: it creates its due occurrences and moves to the next instant, in one atomic
+//! write.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -8,11 +9,11 @@ use crate::store::Finish;
 use crate::task::transition::Verdict;
 use crate::task::{Occurrence, Task, TaskId, TaskSpec};
 
-/// Returns the end of a generator's claim: the occurrences to create, and the instant at which the generator is due
-/// next.
+/// Returns the end of a generator's claim: the occurrences to create, and the instant at which the generator
+/// is due next.
 ///
-/// The id of an occurrence follows from the id of the generator and the instant. So an advance that is repeated after a
-/// crash creates no occurrence twice.
+/// The id of an occurrence follows from the id of the generator and the instant. So an advance that is
+/// repeated after a crash creates no occurrence twice.
 pub(super) fn advance(generator: &Task, now: DateTime<Utc>) -> Finish {
     let rule = generator
         .spec
@@ -33,9 +34,11 @@ pub(super) fn advance(generator: &Task, now: DateTime<Utc>) -> Finish {
     .spawn(occurrences)
 }
 
-/// Returns the due instants that run by the rule's policy for missed ones. `first` is the earliest due instant.
+/// Returns the due instants that run by the rule's policy for missed ones. `first` is the earliest due
+/// instant.
 ///
-/// An instant is missed if the next one is due as well. A worker that is only a little late has missed nothing.
+/// An instant is missed if the next one is due as well. A worker that is only a little late has missed
+/// nothing.
 fn due_instants(rule: &Recurrence, first: DateTime<Utc>, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     match rule.missed_policy() {
         Missed::One => vec![first],

@@ -47,8 +47,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Shuts down gracefully: stops claiming, lets handlers end within the grace, then drops the rest and releases their
-    /// claims. Returns when everything is stored.
+    /// Shuts down gracefully: stops claiming, lets handlers end within the grace, then drops the rest and
+    /// releases their claims. Returns when everything is stored.
     ///
     /// # Cancel safety
     ///
@@ -81,7 +81,8 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // The calls own the engine. Until the last of them has ended, leases are extended and handlers stopped in time.
+        // The calls own the engine. Until the last of them has ended, leases are extended and handlers
+        // stopped in time.
         self.engine.draining.set();
         self.engine.releasing.set();
     }

@@ -21,21 +21,22 @@ use crate::store::Action;
 use crate::task::Task;
 use crate::task::transition::Change;
 
-/// The delay after the start before the kinds in the store are listed, because a worker that starts has more urgent
-/// requests.
+/// The delay after the start before the kinds in the store are listed, because a worker that starts has more
+/// urgent requests.
 const KIND_CHECK_DELAY: Duration = Duration::from_secs(1);
 
-/// Runs every task type of this program that has a handler, until SIGINT or SIGTERM, then shuts down gracefully. The store
-/// is the one that `ONCETASK_STORE` names.
+/// Runs every task type of this program that has a handler, until SIGINT or SIGTERM, then shuts down
+/// gracefully. The store is the one that `ONCETASK_STORE` names.
 ///
 /// # Errors
 ///
-/// Returns [`Error::Start`] with all problems of the task types, [`Error::Config`] if the configuration is invalid, and
-/// [`Error::Store`] if the store cannot be opened.
+/// Returns [`Error::Start`] with all problems of the task types, [`Error::Config`] if the configuration is
+/// invalid, and [`Error::Store`] if the store cannot be opened.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future stops the worker without grace. Its tasks can be claimed again when their leases expire.
+/// Dropping the future stops the worker without grace. Its tasks can be claimed again when their leases
+/// expire.
 ///
 /// # Examples
 ///
@@ -50,12 +51,13 @@ pub async fn run() -> Result<(), Error> {
 }
 
 impl WorkerBuilder {
-    /// Starts the worker in the background and returns its handle, for a program that also does other work, and for tests.
+    /// Starts the worker in the background and returns its handle, for a program that also does other work,
+    /// and for tests.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Start`] with all problems of the task types, [`Error::Config`] if the configuration is invalid,
-    /// and [`Error::Store`] if the store cannot be opened.
+    /// Returns [`Error::Start`] with all problems of the task types, [`Error::Config`] if the configuration
+    /// is invalid, and [`Error::Store`] if the store cannot be opened.
     ///
     /// # Cancel safety
     ///
@@ -118,20 +120,21 @@ impl WorkerBuilder {
         })
     }
 
-    /// Runs the worker until SIGINT or SIGTERM, then shuts down gracefully: it stops claiming, lets handlers end within the
-    /// [grace](Self::grace), drops the rest and releases their claims without counting the attempts. A second signal stops
-    /// it at once.
+    /// Runs the worker until SIGINT or SIGTERM, then shuts down gracefully: it stops claiming, lets handlers
+    /// end within the [grace](Self::grace), drops the rest and releases their claims without counting the
+    /// attempts. A second signal stops it at once.
     ///
     /// A store that becomes unavailable while the worker runs is not an error: the worker logs it and waits.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Start`] with all problems of the task types, [`Error::Config`] if the configuration is invalid,
-    /// and [`Error::Store`] if the store cannot be opened.
+    /// Returns [`Error::Start`] with all problems of the task types, [`Error::Config`] if the configuration
+    /// is invalid, and [`Error::Store`] if the store cannot be opened.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops the worker without grace. Its tasks can be claimed again when their leases expire.
+    /// Dropping the future stops the worker without grace. Its tasks can be claimed again when their leases
+    /// expire.
     pub async fn run(self) -> Result<(), Error> {
         let signals = shutdown::Signals::listen()?;
         let worker = self.start().await?;
@@ -140,7 +143,8 @@ impl WorkerBuilder {
     }
 }
 
-/// Logs the store and the task types. A kind that is missing in this log belongs to a crate that is not linked.
+/// Logs the store and the task types. A kind that is missing in this log belongs to a crate that is not
+/// linked.
 fn log_start(client: &Client, types: &[TaskType], handlers: &[Arc<Handler>]) {
     let (store, env) = (client.store().address(), client.store().env());
     tracing::info!(store, env, kinds = handlers.len(), "oncetask starts");
@@ -186,8 +190,8 @@ fn known_kinds(types: &[TaskType], handlers: &[Arc<Handler>]) -> HashSet<&'stati
 
 /// Creates the generators that exist from the start, and updates the rules of stored ones.
 ///
-/// The rule in the code of the worker that started last wins. It is applied once, at the start, so that workers of two
-/// versions that run at the same time do not keep replacing each other's rule.
+/// The rule in the code of the worker that started last wins. It is applied once, at the start, so that
+/// workers of two versions that run at the same time do not keep replacing each other's rule.
 async fn create_generators(client: &Client, types: &[TaskType]) -> Result<(), Error> {
     for draft in types.iter().filter_map(TaskType::draft_at_start) {
         let draft = draft?;

@@ -1,7 +1,7 @@
 //! From the outcome of a handler to the verdicts on its tasks.
 //!
-//! This module runs the user's code that a verdict depends on: the text of an error, the retry policy, and the drop of
-//! the error. It catches their panics. The decisions themselves are pure functions in [`decide`].
+//! This module runs the user's code that a verdict depends on: the text of an error, the retry policy, and
+//! the drop of the error. It catches their panics. The decisions themselves are pure functions in [`decide`].
 
 use std::vec;
 
@@ -22,8 +22,8 @@ pub(super) type TaskOutcome = Result<Option<Json>, HandlerError>;
 pub(super) enum Outcomes {
     /// The handler returned one outcome for each task.
     Each(vec::IntoIter<Outcome>),
-    /// The handler returned one outcome for all tasks. The last task gets the original, and the tasks before it get
-    /// copies.
+    /// The handler returned one outcome for all tasks. The last task gets the original, and the tasks before
+    /// it get copies.
     Same {
         outcome: Option<TaskOutcome>,
         copies: usize,
@@ -31,8 +31,8 @@ pub(super) enum Outcomes {
 }
 
 impl Outcomes {
-    /// Returns the outcomes of a call with this many tasks. A handler that returned a wrong number of outcomes fails for
-    /// every task.
+    /// Returns the outcomes of a call with this many tasks. A handler that returned a wrong number of
+    /// outcomes fails for every task.
     pub(super) fn new(outcome: HandlerOutcome, tasks: usize) -> Self {
         let same = match outcome {
             HandlerOutcome::Each(outcomes) if outcomes.len() == tasks => {
@@ -99,8 +99,8 @@ fn failure(error: &HandlerError, attempt: u32, retry: &Retry, now: DateTime<Utc>
     decide::failed(text, delay, now)
 }
 
-/// Returns the verdict on a claimed task whose orphaned attempts used up its retry policy. A policy that panics allows
-/// no further attempt.
+/// Returns the verdict on a claimed task whose orphaned attempts used up its retry policy. A policy that
+/// panics allows no further attempt.
 pub(super) fn exhausted(handler: &Handler, claimed: &ClaimedTask) -> Option<Verdict> {
     let task = &claimed.task;
     let retry = handler.retry(decide::phase(task));
@@ -123,7 +123,8 @@ pub(super) fn finish_all(handler: &Handler, tasks: &[ClaimedTask], verdict: &Ver
     tasks.iter().map(finish).collect()
 }
 
-/// Turns a result that is too large for a store into an error of the attempt, because the store could not hold the task.
+/// Turns a result that is too large for a store into an error of the attempt, because the store could not
+/// hold the task.
 fn check_size(result: Option<Json>) -> TaskOutcome {
     match result.as_ref().map(|json| json.as_str().len()) {
         Some(bytes) if bytes > MAX_JSON_BYTES => Err(HandlerError::from(format!(

@@ -1,7 +1,7 @@
 //! The decisions of a worker about a claimed task, as pure functions.
 //!
-//! [`transition`](super::transition) decides what a verdict does to a task. The functions here decide the verdict: their
-//! inputs are the task, the answer of its retry policy, and facts about its handler.
+//! [`transition`](super::transition) decides what a verdict does to a task. The functions here decide the
+//! verdict: their inputs are the task, the answer of its retry policy, and facts about its handler.
 
 use std::time::Duration;
 
@@ -24,11 +24,11 @@ pub(crate) enum NextStep {
     End(Verdict),
 }
 
-/// Returns the next step for a claimed task. `has_handler` tells whether its type has a handler for the claim's
-/// [phase].
+/// Returns the next step for a claimed task. `has_handler` tells whether its type has a handler for the
+/// claim's [phase].
 ///
-/// A cancelled task whose type has no cleanup handler needs no cleanup. Its claim completes, and so the task ends as
-/// cancelled.
+/// A cancelled task whose type has no cleanup handler needs no cleanup. Its claim completes, and so the task
+/// ends as cancelled.
 pub(crate) fn next_step(task: &Task, has_handler: bool) -> NextStep {
     if task.spec.recurrence.is_some() {
         NextStep::Advance
@@ -39,13 +39,13 @@ pub(crate) fn next_step(task: &Task, has_handler: bool) -> NextStep {
     }
 }
 
-/// Returns the verdict on a claimed task whose previous attempts used up its retry policy; `None` if another attempt may
-/// begin.
+/// Returns the verdict on a claimed task whose previous attempts used up its retry policy; `None` if another
+/// attempt may begin.
 ///
 /// Only an orphaned attempt is judged here, because a worker reported every other attempt and judged it then.
-/// `allows_another` asks the policy, given the number of the orphaned attempt and its error. Attempts of the handler do
-/// not count for the cleanup handler: if no cleanup attempt began before this claim, the orphaned attempt was one of the
-/// handler.
+/// `allows_another` asks the policy, given the number of the orphaned attempt and its error. Attempts of the
+/// handler do not count for the cleanup handler: if no cleanup attempt began before this claim, the orphaned
+/// attempt was one of the handler.
 pub(crate) fn exhausted(
     task: &Task,
     orphaned: bool,
@@ -59,8 +59,8 @@ pub(crate) fn exhausted(
     (!allows_another(previous, error)).then_some(Verdict::Exhausted)
 }
 
-/// Returns the verdict on a failed attempt. `delay` is the answer of the retry policy: the delay before the next attempt,
-/// or `None` if no attempt is left.
+/// Returns the verdict on a failed attempt. `delay` is the answer of the retry policy: the delay before the
+/// next attempt, or `None` if no attempt is left.
 pub(crate) fn failed(error: String, delay: Option<Duration>, now: DateTime<Utc>) -> Verdict {
     match delay {
         Some(delay) => Verdict::Retry {

@@ -147,7 +147,7 @@ async fn what_is_said_last_is_stored_with_the_end(world: World) {
         let progress = task.state.progress.expect("it said so");
         assert_eq!((progress.fraction, progress.message.as_str()), (1.0, "done"));
     }
-    assert_eq!(crate::logs::lines(&["final words", "the lease is lost"]), [""; 0]);
+    assert_eq!(crate::logs::lines(&["final words", "lease lost"]), [""; 0]);
 }
 
 async fn of_a_failed_attempt_too(world: World) {

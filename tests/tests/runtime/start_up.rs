@@ -178,7 +178,7 @@ async fn at_start_a_changed_rule_is_followed(world: World) {
         rule.after(world.client.clock().now())
     );
     let told = logs::lines(&[
-        "follows the rule in the code",
+        "rule replaced by the rule in the code",
         "FREQ=HOURLY",
         "FREQ=DAILY",
         "nightly",
