@@ -12,8 +12,7 @@ use std::future::Ready;
 )]
 pub trait HasRun {}
 
-/// A type with the associated function `on_cancel`. Nothing implements it: it shows up in an error message
-/// only.
+/// A type with the associated function `on_cancel`. Nothing implements it: it shows up in an error message only.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has a `#[handler(on_cancel)]`, but no function `on_cancel`",
     label = "this calls `{Self}::on_cancel`, which does not exist",

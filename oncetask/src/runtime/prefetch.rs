@@ -9,10 +9,10 @@
 //!   [`PREFETCH_LEASE`] only. The keeper extends the lease of every claim that begins and takes longer.
 //! - **No task waits behind a slow call.** A claim that has not begun within [`MAX_WAIT`] is released for
 //!   other workers, without counting an attempt. Prefetching stops until many calls in a row were quick.
-//! - **No task fails because of its neighbour.** After a crash nobody can tell a prefetched task from a task
-//!   that ran, so both count as an attempt. Therefore nothing is prefetched for a handler that allows one
-//!   attempt only. And a task whose previous attempt was orphaned may be the cause of a crash, so it begins
-//!   only after the claims behind it are released.
+//! - **No task fails because of its neighbour.** After a crash a prefetched task cannot be told from a task that
+//!   ran, so both count as an attempt. Therefore nothing is prefetched for a handler that allows one attempt
+//!   only. And a task whose previous attempt was orphaned may be the cause of a crash, so it begins only after
+//!   the claims behind it are released.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
