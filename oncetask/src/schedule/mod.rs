@@ -1,8 +1,7 @@
-//! Schedules: due times, recurrences and retry policies.
+//! The schedules of tasks: instants and recurrence rules.
 
 mod instant;
 mod recurrence;
-mod retry;
 
 pub use self::instant::{RunAt, Schedule};
 pub(crate) use self::recurrence::is_same_rule;
@@ -10,4 +9,3 @@ pub use self::recurrence::{
     Argument, Gap, Missed, Moment, Occurrences, Overlap, Recurrence, RecurrenceError, Recurs, Zone,
     ZoneOffset, preview, preview_after,
 };
-pub use self::retry::Retry;

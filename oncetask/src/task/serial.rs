@@ -114,7 +114,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Recurrence;
+    use crate::schedule::Recurrence;
     use crate::task::{Ending, LeaseToken, TaskSpec};
 
     #[test]

@@ -151,6 +151,7 @@ async fn the_last_progress_is_stored_with_the_completion(fixture: Fixture) {
         let progress = task.state.progress.expect("the task has progress");
         assert_eq!((progress.fraction, progress.message.as_str()), (1.0, "done"));
     }
+    assert_eq!(logs::lines(&["final progress", "lease lost"]), [""; 0]);
     assert_eq!(logs::lines(&["WARN", "final progress"]), [""; 0]);
 }
 

@@ -2,9 +2,11 @@ use std::time::Duration;
 
 use oncetask_recurrence::limits;
 
-use crate::handler::HandlerError;
+use super::HandlerError;
 
-/// How often, and after how long, a failed task runs again.
+/// A retry policy: the number of attempts, and the delay before each of them.
+///
+/// # Examples
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,19 +38,19 @@ enum Backoff {
 }
 
 impl Retry {
-    /// The task fails for good at its first error.
+    /// Returns a policy with one attempt: the first error fails the task.
     #[must_use]
     pub const fn never() -> Self {
         Self::new(Backoff::Fixed(Duration::ZERO)).max_attempts(1)
     }
 
-    /// Three attempts, the same delay between them.
+    /// Returns a policy with three attempts and the same delay between them.
     #[must_use]
     pub const fn fixed(delay: Duration) -> Self {
         Self::new(Backoff::Fixed(delay))
     }
 
-    /// Three attempts, the delay doubling from one second up to five minutes.
+    /// Returns a policy with three attempts and a delay that doubles from one second up to five minutes.
     #[must_use]
     pub const fn exponential() -> Self {
         Self::new(Backoff::Exponential {
@@ -58,8 +60,12 @@ impl Retry {
         })
     }
 
-    /// The delay that your function returns for the number of the attempt that failed, counted from one,
-    /// and its error; no retry when it returns `None`.
+    /// Returns a policy that calls a function with the number of the failed attempt, counted from one, and
+    /// its error. The function returns the delay before the next attempt, or `None` for no retry.
+    ///
+    /// The number of attempts has no other limit unless [`max_attempts`](Self::max_attempts) sets one.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::time::Duration;
@@ -85,11 +91,11 @@ impl Retry {
         }
     }
 
-    /// Sets the number of attempts, the first included.
+    /// Sets the number of attempts, including the first.
     ///
     /// # Panics
     ///
-    /// When it is 0: a task is attempted at least once. In a constant that is a compile error.
+    /// Panics if it is 0, because a task is attempted at least once. In a constant that is a compile error.
     #[must_use]
     #[track_caller]
     pub const fn max_attempts(mut self, attempts: u32) -> Self {
@@ -98,7 +104,7 @@ impl Retry {
         self
     }
 
-    /// Retries for ever.
+    /// Removes the limit on the number of attempts.
     #[must_use]
     pub const fn unlimited(mut self) -> Self {
         self.max_attempts = None;
@@ -114,7 +120,7 @@ impl Retry {
         self
     }
 
-    /// Sets the longest delay of an exponential backoff.
+    /// Sets the maximum delay of an exponential backoff.
     #[must_use]
     pub const fn max(mut self, delay: Duration) -> Self {
         if let Backoff::Exponential { ref mut max, .. } = self.backoff {
@@ -127,7 +133,7 @@ impl Retry {
     ///
     /// # Panics
     ///
-    /// When it is below 1, or not a number. In a constant that is a compile error.
+    /// Panics if it is below 1 or not a number. In a constant that is a compile error.
     #[must_use]
     #[track_caller]
     pub const fn factor(mut self, by: f64) -> Self {
@@ -138,26 +144,27 @@ impl Retry {
         self
     }
 
-    /// Draws each delay evenly between zero and what the policy says, so that tasks which failed together
-    /// do not come back together.
+    /// Draws each delay evenly between zero and the delay of the policy, so that tasks that failed together
+    /// are not retried together.
     #[must_use]
     pub const fn full_jitter(mut self) -> Self {
         self.full_jitter = true;
         self
     }
 
-    /// What no order of the setters above could have found.
+    /// Checks the relation of the base and the maximum, which the setters cannot check because they may be
+    /// called in any order.
     #[track_caller]
     pub(crate) const fn check(&self) {
         if let Backoff::Exponential { base, max, .. } = &self.backoff {
             assert!(
                 base.as_nanos() <= max.as_nanos(),
-                "the first delay of a retry policy is longer than its longest"
+                "the first delay of a retry policy is longer than its maximum"
             );
         }
     }
 
-    /// The delay after this attempt, counted from one, or `None` if it was the last.
+    /// Returns the delay after this attempt, counted from one; `None` if it was the last.
     #[must_use]
     pub fn delay(&self, attempt: u32, error: &HandlerError) -> Option<Duration> {
         if !self.allows_after(attempt) {
@@ -179,7 +186,7 @@ impl Retry {
         })
     }
 
-    /// Whether the number of attempts allows one more after this one.
+    /// Returns whether the limit on the number of attempts allows one more after this one.
     #[must_use]
     pub fn allows_after(&self, attempt: u32) -> bool {
         self.max_attempts.is_none_or(|max| attempt < max)
@@ -191,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_delay_never_exceeds_the_longest_however_many_attempts_there_were() {
+    fn the_delay_never_exceeds_the_maximum() {
         let retry = Retry::exponential().unlimited();
         let error = HandlerError::from("again");
         let delays: Vec<_> = [1, 2, 3, 9, 10, 1_000, u32::MAX]
@@ -202,14 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn jitter_stays_within_the_delay() {
+    fn jitter_draws_different_delays_up_to_the_delay_of_the_policy() {
         let retry = Retry::fixed(Duration::from_secs(8)).unlimited().full_jitter();
         let error = HandlerError::from("again");
         let drawn: Vec<_> = (1..100).filter_map(|n| retry.delay(n, &error)).collect();
         assert!(drawn.iter().all(|delay| *delay <= Duration::from_secs(8)));
         assert!(
             drawn.iter().any(|delay| *delay != drawn[0]),
-            "all the same: {:?}",
+            "all delays are equal: {:?}",
             drawn[0]
         );
     }
