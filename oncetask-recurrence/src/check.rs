@@ -11,7 +11,7 @@ use crate::recurrence::{Parts, Recurrence};
 use crate::rule::parse::parse;
 use crate::rule::{Rule, Until};
 
-/// Parses a rule, and rejects a rule that never occurs, whatever its start.
+/// Parses a rule. Rejects a rule that has no occurrence for any start.
 pub(crate) fn rule(text: &str) -> Result<Rule, Vec<RecurrenceError>> {
     let rule = parse(text)?;
     if Expansion::is_possible(&rule) {

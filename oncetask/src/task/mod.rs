@@ -3,10 +3,14 @@
 //! Nothing here reads a clock or a store.
 
 mod attempt;
+#[cfg(feature = "sqlite")]
+pub(crate) mod damaged;
 mod id;
 mod json;
 mod record;
 mod serial;
+#[cfg(any(test, feature = "firestore"))]
+pub(crate) mod size_limit;
 mod status;
 pub mod transition;
 

@@ -122,7 +122,7 @@ async fn a_listener_without_its_index_reports_how_to_create_it() {
     };
     until_async("the error is logged", async || logged().is_some()).await;
     let line = logged().expect("the error is logged");
-    assert!(line.contains("listener"), "{line}");
+    assert!(line.contains("the listener for the queue was refused"), "{line}");
     assert_reports_the_index(&line, "waitUntil,order=ascending");
     // Without a listener the store polls, and claims work.
     assert!(!store.is_listening());

@@ -211,14 +211,20 @@ async fn a_missing_emulator_is_reported_with_its_start_command() {
 async fn invalid_names_are_refused() {
     let options = || FirestoreStore::options("p").emulator("127.0.0.1:1");
     for (options, expected) in [
-        (FirestoreStore::options(""), "project"),
-        (options().database("a/b"), "`/`"),
-        (options().collection(""), "collection"),
+        (FirestoreStore::options(""), "the project is missing"),
+        (options().database("a/b"), "must not contain `/`"),
+        (
+            options().collection(""),
+            "the name of a collection must not be empty",
+        ),
     ] {
         let error = options.open("DEFAULT").await.expect_err("the name is invalid");
         assert_eq!(error.kind, StoreErrorKind::Unusable);
         assert!(error.message.contains(expected), "{error}");
     }
     let error = options().open("").await.expect_err("the name is invalid");
-    assert!(error.message.contains("environment"), "{error}");
+    assert!(
+        error.message.contains("the environment must not be empty"),
+        "{error}"
+    );
 }

@@ -256,7 +256,7 @@ async fn damaged_documents_do_not_block_the_queue() {
         .expect("the store answers")
         .remove(0);
     assert!(
-        matches!(&inserted, Insert::Refused(why) if why.contains("2025-13-01T00:00:00Z")),
+        matches!(&inserted, Insert::Refused(why) if why.contains("not an instant")),
         "{inserted:?}"
     );
 }

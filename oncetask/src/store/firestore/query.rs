@@ -1,51 +1,51 @@
-//! A query in our words, and the index that it needs.
+//! The builder of queries, and the composite index that each query needs.
 
-use super::proto::{boolean, pb, reference, text};
+use super::proto::{array, boolean, pb, reference, text};
 use pb::structured_query::field_filter::Operator;
 use pb::structured_query::{Direction, FieldFilter, FieldReference, Filter, filter};
 
-/// How many values one `IN` holds.
+/// The maximum number of values that one `IN` filter holds.
 pub(super) const MAX_IN: usize = 30;
 
-/// Which documents of the collection, and in which order.
+/// A query of the collection: its filters, its order, its start and its limit.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Find {
+pub(super) struct DocumentQuery {
     equals: Vec<(&'static str, pb::Value)>,
-    among: Option<(&'static str, Vec<String>)>,
-    present: Option<&'static str>,
+    one_of: Option<(&'static str, Vec<String>)>,
+    not_null: Option<&'static str>,
     bounds: Vec<(&'static str, Operator, String)>,
     order: Vec<(&'static str, Direction)>,
-    after: Option<Vec<pb::Value>>,
+    start_after: Option<Vec<pb::Value>>,
     limit: Option<usize>,
 }
 
-impl Find {
+impl DocumentQuery {
     pub(super) fn new() -> Self {
         Self::default()
     }
 
-    pub(super) fn equal(mut self, field: &'static str, to: &str) -> Self {
-        self.equals.push((field, text(to)));
+    pub(super) fn equals(mut self, field: &'static str, value: &str) -> Self {
+        self.equals.push((field, text(value)));
         self
     }
 
-    pub(super) fn set(mut self, field: &'static str) -> Self {
+    pub(super) fn flag_set(mut self, field: &'static str) -> Self {
         self.equals.push((field, boolean(true)));
         self
     }
 
-    /// Anything but null. The field must be one of the order.
-    pub(super) fn present(mut self, field: &'static str) -> Self {
-        self.present = Some(field);
+    /// Requires a value that is not null. The query must be ordered by the field.
+    pub(super) fn not_null(mut self, field: &'static str) -> Self {
+        self.not_null = Some(field);
         self
     }
 
-    /// One of at most [`MAX_IN`] values.
-    pub(super) fn among(mut self, field: &'static str, values: &[String]) -> Self {
+    /// Requires one of at most [`MAX_IN`] values.
+    pub(super) fn one_of(mut self, field: &'static str, values: &[String]) -> Self {
         debug_assert!(values.len() <= MAX_IN, "more values than one `IN` holds");
         match values {
-            [one] => return self.equal(field, one),
-            several => self.among = Some((field, several.to_vec())),
+            [one] => return self.equals(field, one),
+            several => self.one_of = Some((field, several.to_vec())),
         }
         self
     }
@@ -58,7 +58,7 @@ impl Find {
         self.bound(field, Operator::GreaterThanOrEqual, bound.into())
     }
 
-    pub(super) fn above(self, field: &'static str, bound: impl Into<String>) -> Self {
+    pub(super) fn greater_than(self, field: &'static str, bound: impl Into<String>) -> Self {
         self.bound(field, Operator::GreaterThan, bound.into())
     }
 
@@ -67,32 +67,33 @@ impl Find {
         self
     }
 
-    pub(super) fn order(self, fields: &[&'static str]) -> Self {
-        self.directed(fields, Direction::Ascending)
+    pub(super) fn order_by(self, fields: &[&'static str]) -> Self {
+        self.order_in(fields, Direction::Ascending)
     }
 
-    pub(super) fn order_down(self, fields: &[&'static str]) -> Self {
-        self.directed(fields, Direction::Descending)
+    pub(super) fn order_by_descending(self, fields: &[&'static str]) -> Self {
+        self.order_in(fields, Direction::Descending)
     }
 
-    fn directed(mut self, fields: &[&'static str], direction: Direction) -> Self {
+    fn order_in(mut self, fields: &[&'static str], direction: Direction) -> Self {
         self.order.extend(fields.iter().map(|field| (*field, direction)));
         self
     }
 
-    /// Only what follows a document whose fields of the order, and name, are these.
-    pub(super) fn after(mut self, place: Option<Vec<pb::Value>>) -> Self {
-        self.after = place;
+    /// Starts after the document with this [position](Self::position_of).
+    pub(super) fn start_after(mut self, position: Option<Vec<pb::Value>>) -> Self {
+        self.start_after = position;
         self
     }
 
-    /// The place of a document in the order.
-    pub(super) fn place_of(&self, document: &pb::Document) -> Vec<pb::Value> {
+    /// Returns the position of a document in the order of this query: the values of the fields of the order, and
+    /// the name, which breaks ties.
+    pub(super) fn position_of(&self, document: &pb::Document) -> Vec<pb::Value> {
         let value =
             |(name, _): &(&'static str, Direction)| document.fields.get(*name).cloned().unwrap_or_default();
-        let mut place: Vec<_> = self.order.iter().map(value).collect();
-        place.push(reference(document.name.as_str()));
-        place
+        let mut position: Vec<_> = self.order.iter().map(value).collect();
+        position.push(reference(document.name.as_str()));
+        position
     }
 
     pub(super) fn limit(mut self, limit: usize) -> Self {
@@ -100,13 +101,14 @@ impl Find {
         self
     }
 
-    /// The query as it is sent. Ties are broken by name, which a place is told with.
-    pub(super) fn of(&self, collection: &str) -> pb::StructuredQuery {
+    /// Returns the query as it is sent. A query that starts after a position is also ordered by name, because the
+    /// position contains the name.
+    pub(super) fn to_proto(&self, collection: &str) -> pb::StructuredQuery {
         let last = self
             .order
             .last()
             .map_or(Direction::Ascending, |(_, direction)| *direction);
-        let by_name = self.after.as_ref().map(|_| order("__name__", last));
+        let by_name = self.start_after.as_ref().map(|_| order("__name__", last));
         pb::StructuredQuery {
             from: vec![pb::structured_query::CollectionSelector {
                 collection_id: collection.to_owned(),
@@ -119,7 +121,7 @@ impl Find {
                 .map(|(field, direction)| order(field, *direction))
                 .chain(by_name)
                 .collect(),
-            start_at: self.after.clone().map(|values| pb::Cursor {
+            start_at: self.start_after.clone().map(|values| pb::Cursor {
                 values,
                 before: false,
             }),
@@ -132,24 +134,29 @@ impl Find {
         let equals = self
             .equals
             .iter()
-            .map(|(field, to)| compare(field, Operator::Equal, to.clone()));
-        let among = self.among.iter().map(|(field, values)| {
+            .map(|(field, value)| compare(field, Operator::Equal, value.clone()));
+        let one_of = self.one_of.iter().map(|(field, values)| {
             let values = values.iter().map(text).collect();
-            compare(field, Operator::In, super::proto::array(values))
+            compare(field, Operator::In, array(values))
         });
         let bounds = self
             .bounds
             .iter()
             .map(|(field, operator, bound)| compare(field, *operator, text(bound)));
-        let present = self.present.iter().map(|field| is_not_null(field));
-        equals.chain(among).chain(bounds).chain(present).collect()
+        let not_null = self.not_null.iter().map(|field| is_not_null(field));
+        equals.chain(one_of).chain(bounds).chain(not_null).collect()
     }
 
-    /// The fields of the index that serves the query: those that are compared for equality, in any order,
-    /// then those of the order. `None` where the index that each field has by itself is enough.
-    pub(super) fn index(&self) -> Option<Index> {
-        let among = self.among.iter().map(|(field, _)| *field);
-        let mut equal: Vec<_> = self.equals.iter().map(|(field, _)| *field).chain(among).collect();
+    /// Returns the composite index that serves the query: the fields that are compared for equality, in any
+    /// order, then the fields of the query's order. Returns `None` if the index on a single field is enough.
+    pub(super) fn required_index(&self) -> Option<Index> {
+        let one_of = self.one_of.iter().map(|(field, _)| *field);
+        let mut equal: Vec<_> = self
+            .equals
+            .iter()
+            .map(|(field, _)| *field)
+            .chain(one_of)
+            .collect();
         equal.sort_unstable();
         let ordered: Vec<_> = self
             .order
@@ -160,25 +167,25 @@ impl Find {
     }
 }
 
-/// An index over several fields.
+/// A composite index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Index {
-    /// In any order.
+    /// The fields that are compared for equality, in any order.
     pub(super) equal: Vec<&'static str>,
-    /// In this order, and whether downwards.
+    /// The fields of the order, and whether each is descending.
     pub(super) ordered: Vec<(&'static str, bool)>,
 }
 
 impl Index {
-    /// The command that creates it.
+    /// Returns the `gcloud` command that creates the index.
     pub(super) fn command(&self, collection: &str, project: &str, database: &str) -> String {
         let equal = self.equal.iter().map(|field| (*field, false));
         let mut command = format!(
             "gcloud firestore indexes composite create --project={project} --database='{database}' \
              --collection-group={collection}"
         );
-        for (field, down) in equal.chain(self.ordered.iter().copied()) {
-            let order = if down { "descending" } else { "ascending" };
+        for (field, is_descending) in equal.chain(self.ordered.iter().copied()) {
+            let order = if is_descending { "descending" } else { "ascending" };
             command.push_str(" --field-config=field-path=");
             command.push_str(field);
             command.push_str(",order=");
@@ -201,12 +208,12 @@ fn path(field: &str) -> FieldReference {
     }
 }
 
-fn compare(field: &str, operator: Operator, to: pb::Value) -> Filter {
+fn compare(field: &str, operator: Operator, value: pb::Value) -> Filter {
     Filter {
         filter_type: Some(filter::FilterType::FieldFilter(FieldFilter {
             field: Some(path(field)),
             op: operator.into(),
-            value: Some(to),
+            value: Some(value),
         })),
     }
 }

@@ -1,5 +1,5 @@
-//! What is done to this store and to the one in memory, at random, leaves the same tasks in both, and the
-//! same is answered.
+//! The same random operations on this store and on the memory store give the same results and leave the same
+//! tasks.
 
 use std::collections::HashMap;
 
@@ -20,23 +20,23 @@ use crate::task::{
 const KINDS: [&str; 3] = ["Mail", "Sync", "Report"];
 const IDS: usize = 40;
 
-struct Pair {
+struct StorePair {
     memory: MemoryStore,
     sqlite: SqliteStore,
     rng: Rng,
     now: i64,
-    /// The tokens that were given for an id: in memory, in the file.
+    /// The tokens of the claims of each task: the memory store's and this store's.
     tokens: HashMap<TaskId, Vec<(LeaseToken, LeaseToken)>>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_is_done_to_both_stores_leaves_the_same_in_both() {
+async fn random_operations_have_the_same_effects_as_on_the_memory_store() {
     for seed in 0..12 {
-        let directory = tempfile::tempdir().expect("a directory");
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let options = SqliteStore::options(directory.path().join("tasks.db"));
         let sqlite = options.durability(Durability::Normal).open("TEST").await;
-        let sqlite = sqlite.expect("it is opened");
-        let mut pair = Pair {
+        let sqlite = sqlite.expect("the file is opened");
+        let mut pair = StorePair {
             memory: MemoryStore::new("TEST"),
             sqlite,
             rng: Rng::with_seed(seed),
@@ -52,7 +52,7 @@ async fn whatever_is_done_to_both_stores_leaves_the_same_in_both() {
     }
 }
 
-impl Pair {
+impl StorePair {
     async fn step(&mut self) {
         self.now += self.rng.i64(0..3);
         match self.rng.u8(0..10) {
@@ -94,7 +94,7 @@ impl Pair {
         let mut got = self.sqlite.create(tasks).await.expect("sqlite");
         for insert in &mut got {
             if let crate::store::Insert::Existing(task) = insert {
-                self.as_in_memory(task);
+                self.use_memory_token(task);
             }
         }
         assert_eq!(expected, got);
@@ -121,13 +121,13 @@ impl Pair {
         let mut got = self.sqlite.claim(request).await.expect("sqlite");
         self.learn_tokens(&expected, &got);
         let tasks = got.claims.iter_mut().flat_map(|claim| &mut claim.tasks);
-        tasks.for_each(|claimed| self.as_in_memory(&mut claimed.task));
+        tasks.for_each(|claimed| self.use_memory_token(&mut claimed.task));
         assert_eq!(format!("{expected:#?}"), format!("{got:#?}"));
     }
 
     fn learn_tokens(&mut self, memory: &ClaimResponse, sqlite: &ClaimResponse) {
-        let tokens = |claimed: &ClaimResponse| -> Vec<(TaskId, LeaseToken)> {
-            let tasks = claimed.claims.iter().flat_map(|claim| claim.tasks.clone());
+        let tokens = |response: &ClaimResponse| -> Vec<(TaskId, LeaseToken)> {
+            let tasks = response.claims.iter().flat_map(|claim| claim.tasks.clone());
             tasks
                 .map(|claimed| {
                     (
@@ -142,8 +142,8 @@ impl Pair {
         }
     }
 
-    /// Tokens are random: those of the file are taken for those of the memory.
-    fn as_in_memory(&self, task: &mut Task) {
+    /// Replaces the token of a lease by the memory store's, because tokens are random.
+    fn use_memory_token(&self, task: &mut Task) {
         let known = self.tokens.get(task.id()).into_iter().flatten();
         if let Some(lease) = &mut task.state.lease
             && let Some((memory, _)) = known.clone().find(|(_, sqlite)| *sqlite == lease.token)
@@ -152,27 +152,27 @@ impl Pair {
         }
     }
 
-    /// A claim of some task, perhaps one that is lost.
-    fn held(&mut self) -> (TaskId, LeaseToken, LeaseToken) {
+    /// Returns the id of a task, and both tokens of a claim of it, which may be lost.
+    fn random_claim(&mut self) -> (TaskId, LeaseToken, LeaseToken) {
         let id = self.id();
         let tokens = self.tokens.get(&id).cloned().unwrap_or_default();
         let none = LeaseToken::from_bits(7);
-        let recent = if self.rng.u8(0..5) == 0 {
+        let claim = if self.rng.u8(0..5) == 0 {
             tokens.first()
         } else {
             tokens.last()
         };
-        let (memory, sqlite) = recent.copied().unwrap_or((none, none));
+        let (memory, sqlite) = claim.copied().unwrap_or((none, none));
         (id, memory, sqlite)
     }
 
     async fn renew(&mut self) {
-        let (id, memory, sqlite) = self.held();
+        let (id, memory, sqlite) = self.random_claim();
         let renewal = |token| Renewal {
             id: id.clone(),
             token,
             until: Some(at(self.now + 10)),
-            progress: Some(quarter(self.now)),
+            progress: Some(progress_at(self.now)),
         };
         let expected = self.memory.renew(vec![renewal(memory)], at(self.now)).await;
         let got = self.sqlite.renew(vec![renewal(sqlite)], at(self.now)).await;
@@ -181,7 +181,7 @@ impl Pair {
 
     fn verdict(&mut self) -> Verdict {
         let later = at(self.now + self.rng.i64(0..10));
-        let error = "it went\n\"wrong\"".to_owned();
+        let error = "an error\nwith \"quotes\"".to_owned();
         match self.rng.u8(0..9) {
             0..3 => Verdict::Complete(Some(Json::of("done").expect("JSON"))),
             3 => Verdict::Complete(None),
@@ -194,11 +194,11 @@ impl Pair {
     }
 
     async fn finish(&mut self) {
-        let (id, memory, sqlite) = self.held();
+        let (id, memory, sqlite) = self.random_claim();
         let verdict = self.verdict();
         let cleanup = self.rng.bool();
         let spawn: Vec<_> = (0..self.rng.usize(0..2)).map(|_| self.task()).collect();
-        let progress = self.rng.bool().then(|| quarter(self.now));
+        let progress = self.rng.bool().then(|| progress_at(self.now));
         let finish = |token| Finish {
             id: id.clone(),
             token,
@@ -227,18 +227,20 @@ impl Pair {
         assert_eq!(expected.expect("memory"), got.expect("sqlite"));
     }
 
-    async fn compare(&mut self, when: &str) {
+    async fn compare(&mut self, context: &str) {
         let ids: Vec<_> = (0..IDS).map(|n| TaskId::new(format!("task-{n}"))).collect();
         let expected = self.memory.get(ids.clone()).await.expect("memory");
         let mut got = self.sqlite.get(ids).await.expect("sqlite");
-        got.iter_mut().flatten().for_each(|task| self.as_in_memory(task));
-        assert_eq!(expected, got, "{when}");
+        got.iter_mut()
+            .flatten()
+            .for_each(|task| self.use_memory_token(task));
+        assert_eq!(expected, got, "{context}");
         assert_eq!(
             self.memory.kinds().await.expect("memory"),
             self.sqlite.kinds().await.expect("sqlite")
         );
         for filter in self.filters() {
-            self.compare_lists(&filter, when).await;
+            self.compare_lists(&filter, context).await;
         }
     }
 
@@ -267,14 +269,14 @@ impl Pair {
         filters.into_iter().chain(newest).collect()
     }
 
-    async fn compare_lists(&mut self, filter: &Filter, when: &str) {
+    async fn compare_lists(&mut self, filter: &Filter, context: &str) {
         let now = at(self.now);
-        let what = format!("{filter:?}, {when}");
+        let context = format!("{filter:?}, {context}");
         let expected = self.memory.count(filter.clone(), now).await.expect("memory");
         assert_eq!(
             expected,
             self.sqlite.count(filter.clone(), now).await.expect("sqlite"),
-            "{what}"
+            "{context}"
         );
         let limit = self.rng.usize(1..8);
         let mut query = Query {
@@ -286,8 +288,8 @@ impl Pair {
         loop {
             let expected = self.memory.query(query.clone()).await.expect("memory");
             let mut got = self.sqlite.query(query.clone()).await.expect("sqlite");
-            got.tasks.iter_mut().for_each(|task| self.as_in_memory(task));
-            assert_eq!(expected, got, "{what}");
+            got.tasks.iter_mut().for_each(|task| self.use_memory_token(task));
+            assert_eq!(expected, got, "{context}");
             match got.next {
                 None => return,
                 after => query.after = after,
@@ -296,7 +298,7 @@ impl Pair {
     }
 }
 
-fn quarter(now: i64) -> Progress {
+fn progress_at(now: i64) -> Progress {
     Progress {
         fraction: 0.25,
         message: "a \"quarter\"".to_owned(),
@@ -305,7 +307,7 @@ fn quarter(now: i64) -> Progress {
 }
 
 #[tokio::test]
-async fn everything_that_a_task_has_comes_back_as_it_was() {
+async fn every_field_of_a_task_is_stored() {
     let (_directory, store) = store().await;
     let mut task = super::task("all", "Mail", Some("key"));
     task.spec.recurrence = serde_json::from_value(serde_json::json!({ "rule": "FREQ=DAILY" })).ok();
@@ -325,10 +327,13 @@ async fn everything_that_a_task_has_comes_back_as_it_was() {
     });
     super::create(&store, [task.clone()]).await;
     let ids = vec![task.id().clone()];
-    assert_eq!(store.get(ids).await.expect("it is read"), [Some(task)]);
+    assert_eq!(store.get(ids).await.expect("the task is read"), [Some(task)]);
     let filter = Filter {
         order: Order::NewestFirst,
         ..Filter::new()
     };
-    assert_eq!(store.count(filter, at(9)).await.expect("it is counted"), 1);
+    assert_eq!(
+        store.count(filter, at(9)).await.expect("the tasks are counted"),
+        1
+    );
 }

@@ -1,64 +1,73 @@
-//! What went wrong, in words that say what to do.
+//! Errors of a store, with the database and advice.
 
-use super::find::Find;
-use super::inner::Inner;
-use super::link::Broken;
-use super::proto::Code;
-use super::retry::{Failure, Remedy, remedy};
+use super::proto::{Code, Status};
+use super::retry::{Failure, Recovery, recovery};
+use super::runtime_thread::ThreadError;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// Which database, for people.
+/// The address of a database, for error messages.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct DatabaseAddress {
     pub(super) project: String,
     pub(super) database: String,
+    /// The host of the emulator, if there is one.
     pub(super) emulator: Option<String>,
 }
 
-/// What went wrong.
-pub(super) enum Trouble {
-    Wrong(String),
-    Thread(String),
-    Broken(Broken),
+/// The cause of a [`StoreError`].
+pub(super) enum ErrorCause {
+    InvalidOption(String),
+    /// The store's thread could not be started.
+    ThreadStart(String),
+    /// The store's thread failed.
+    Thread(ThreadError),
     Credentials(String),
     Connect(String),
     Request(Failure),
 }
 
-impl Place {
-    /// The store's URL.
-    pub(super) fn address(&self) -> String {
+impl DatabaseAddress {
+    /// Returns the store's URL.
+    pub(super) fn url(&self) -> String {
         match self.database.as_str() {
             "(default)" => format!("firestore://{}", self.project),
             database => format!("firestore://{}/{database}", self.project),
         }
     }
 
-    pub(super) fn error(&self, trouble: Trouble) -> StoreError {
-        let (kind, message) = match trouble {
-            Trouble::Wrong(what) => (StoreErrorKind::Unusable, what),
-            Trouble::Thread(why) => (
-                StoreErrorKind::Unusable,
-                format!("the store's thread cannot be started: {why}"),
-            ),
-            Trouble::Broken(broken) => (StoreErrorKind::Unusable, broken.to_string()),
-            Trouble::Credentials(why) => (StoreErrorKind::Unusable, no_credentials(&why)),
-            Trouble::Connect(why) => self.cannot_connect(&why),
-            Trouble::Request(failure) => self.failed(&failure),
+    pub(super) fn error(&self, cause: ErrorCause) -> StoreError {
+        let status = match &cause {
+            ErrorCause::Request(failure) => Some(Status::new(failure.code, failure.message.as_str())),
+            _ => None,
         };
-        StoreError::new(kind, self.address(), message)
+        let (kind, message) = match cause {
+            ErrorCause::InvalidOption(reason) => (StoreErrorKind::Unusable, reason),
+            ErrorCause::ThreadStart(reason) => (
+                StoreErrorKind::Unusable,
+                format!("the store's thread cannot be started: {reason}"),
+            ),
+            ErrorCause::Thread(error) => (StoreErrorKind::Unusable, error.to_string()),
+            ErrorCause::Credentials(reason) => (StoreErrorKind::Unusable, no_credentials(&reason)),
+            ErrorCause::Connect(reason) => self.cannot_connect(&reason),
+            ErrorCause::Request(failure) => self.request_failed(&failure),
+        };
+        let error = StoreError::new(kind, self.url(), message);
+        match status {
+            Some(status) => error.with_source(status),
+            None => error,
+        }
     }
 
-    fn cannot_connect(&self, why: &str) -> (StoreErrorKind, String) {
+    fn cannot_connect(&self, reason: &str) -> (StoreErrorKind, String) {
         match &self.emulator {
             Some(_) => (
                 StoreErrorKind::Unavailable,
-                format!("{}: {why}", self.no_emulator()),
+                format!("{}: {reason}", self.no_emulator()),
             ),
-            None if why.contains("redential") => (StoreErrorKind::Unusable, no_credentials(why)),
+            None if reason.contains("redential") => (StoreErrorKind::Unusable, no_credentials(reason)),
             None => (
                 StoreErrorKind::Unavailable,
-                format!("Firestore cannot be reached: {why}"),
+                format!("Firestore cannot be reached: {reason}"),
             ),
         }
     }
@@ -71,11 +80,11 @@ impl Place {
         )
     }
 
-    fn failed(&self, failure: &Failure) -> (StoreErrorKind, String) {
+    fn request_failed(&self, failure: &Failure) -> (StoreErrorKind, String) {
         let Failure { code, message, .. } = failure;
-        let kind = match remedy(*code) {
-            Remedy::Repeat | Remedy::RepeatInDoubt => StoreErrorKind::Unavailable,
-            Remedy::Look | Remedy::Stop => StoreErrorKind::Unusable,
+        let kind = match recovery(*code) {
+            Recovery::Retry | Recovery::RetryAmbiguous => StoreErrorKind::Unavailable,
+            Recovery::Reread | Recovery::GiveUp => StoreErrorKind::Unusable,
         };
         let Self {
             project, database, ..
@@ -88,8 +97,8 @@ impl Place {
                  --role=roles/datastore.user`"
             ),
             Code::NotFound => format!(
-                "there is no database `{database}` in the project `{project}`: {message}; `gcloud firestore \
-                 databases create --project={project} --database='{database}' --location=LOCATION` creates it"
+                "database `{database}` not found in project `{project}`: {message}; create it with `gcloud \
+                 firestore databases create --project={project} --database='{database}' --location=LOCATION`"
             ),
             Code::Unavailable | Code::Unknown | Code::DeadlineExceeded if self.emulator.is_some() => {
                 format!("{}: {message}", self.no_emulator())
@@ -97,37 +106,19 @@ impl Place {
             Code::Unavailable | Code::Unknown | Code::DeadlineExceeded => {
                 format!("Firestore does not answer: {message}")
             }
-            Code::ResourceExhausted => format!("Firestore's limits are reached: {message}"),
+            Code::ResourceExhausted => format!("a limit of Firestore is reached: {message}"),
             _ => format!("{message} ({code:?})"),
         };
         (kind, message)
     }
 }
 
-fn no_credentials(why: &str) -> String {
+fn no_credentials(reason: &str) -> String {
     format!(
-        "no valid Google credentials: {why}; on a machine of yours run `gcloud auth application-default login`, \
-         on a server give it a service account or set GOOGLE_APPLICATION_CREDENTIALS to a key file, and for the \
+        "no valid Google credentials: {reason}; on your own machine run `gcloud auth application-default login`; \
+         on a server attach a service account or set GOOGLE_APPLICATION_CREDENTIALS to a key file; for the \
          emulator set FIRESTORE_EMULATOR_HOST"
     )
-}
-
-impl Inner {
-    /// A query that failed because its index is missing says which, and how to get it.
-    pub(super) fn with_index(&self, mut failure: Failure, find: &Find) -> Failure {
-        let Some(index) = find.index().filter(|_| failure.code == Code::FailedPrecondition) else {
-            return failure;
-        };
-        let mut parts = self.rpc.database().split('/');
-        let (project, database) = (parts.nth(1).unwrap_or_default(), parts.nth(1).unwrap_or_default());
-        let command = index.command(&self.settings.collection, project, database);
-        failure.message = format!(
-            "an index is missing: {}; deploy all that oncetask needs with `firebase deploy --only \
-             firestore:indexes` and its file `firestore.indexes.json`, or this one with `{command}`",
-            failure.message
-        );
-        failure
-    }
 }
 
 #[cfg(test)]
@@ -135,7 +126,7 @@ mod tests {
     use super::*;
 
     fn message(emulator: Option<&str>, code: Code, kind: &StoreErrorKind) -> String {
-        let place = Place {
+        let address = DatabaseAddress {
             project: "p".into(),
             database: "d".into(),
             emulator: emulator.map(Into::into),
@@ -143,9 +134,9 @@ mod tests {
         let failure = Failure {
             code,
             message: "a query: why".into(),
-            doubtful: false,
+            ambiguous: false,
         };
-        let error = place.error(Trouble::Request(failure));
+        let error = address.error(ErrorCause::Request(failure));
         assert_eq!(error.kind, *kind);
         let text = error.to_string();
         assert!(
@@ -156,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_says_what_to_do() {
+    fn each_error_message_contains_advice() {
         use StoreErrorKind::{Unavailable, Unusable};
         for (code, kind, advice) in [
             (
@@ -171,7 +162,11 @@ mod tests {
                 "gcloud firestore databases create --project=p --database='d'",
             ),
             (Code::Unavailable, Unavailable, "Firestore does not answer"),
-            (Code::ResourceExhausted, Unavailable, "limits are reached"),
+            (
+                Code::ResourceExhausted,
+                Unavailable,
+                "limit of Firestore is reached",
+            ),
             (Code::InvalidArgument, Unusable, "InvalidArgument"),
         ] {
             let text = message(None, code, &kind);

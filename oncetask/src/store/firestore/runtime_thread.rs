@@ -1,9 +1,8 @@
 //! The thread on which the connection lives.
 //!
-//! Everything that talks to Firestore runs on a runtime of the store's own, on one thread: the channel, the
-//! refresh of credentials, the listeners, and the store's operations. So a handler that blocks the
-//! application's runtime starves no lease of its extension, and the store may be called from any runtime or
-//! from none.
+//! The channel, the refresh of credentials, the listeners and the store's operations run on a runtime of the
+//! store's own, on one thread. Therefore a handler that blocks the application's runtime delays no renewal of a
+//! lease, and the store can be called from any runtime or without one.
 
 use std::fmt;
 use std::io;
@@ -12,17 +11,17 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// Owns the thread, which ends when this is dropped.
-pub(super) struct Link {
+/// The store's thread. It ends when this is dropped.
+pub(super) struct RuntimeThread {
     runtime: Handle,
     _stop: oneshot::Sender<()>,
 }
 
-/// The operation panicked, or the thread is gone.
+/// An operation that did not end: it panicked, or the thread has ended.
 #[derive(Debug)]
-pub(super) struct Broken(String);
+pub(super) struct ThreadError(String);
 
-impl Link {
+impl RuntimeThread {
     pub(super) fn start() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
@@ -30,7 +29,7 @@ impl Link {
         thread::Builder::new()
             .name("oncetask-firestore".into())
             .spawn(move || {
-                // The sender is dropped, never used: either way it is over.
+                // Nothing is sent: an error means that the sender was dropped, which ends the thread.
                 let _ = runtime.block_on(stopped);
             })?;
         Ok(Self {
@@ -43,17 +42,17 @@ impl Link {
         &self.runtime
     }
 
-    /// Runs an operation to its end, also when the returned future is dropped.
+    /// Runs an operation to its end, even if the returned future is dropped.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         operation: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Broken> {
+    ) -> Result<T, ThreadError> {
         let running = self.runtime.spawn(operation);
-        running.await.map_err(|error| Broken(error.to_string()))
+        running.await.map_err(|error| ThreadError(error.to_string()))
     }
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for ThreadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -63,8 +62,8 @@ impl fmt::Display for Broken {
     }
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for RuntimeThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").finish_non_exhaustive()
+        f.debug_struct("RuntimeThread").finish_non_exhaustive()
     }
 }

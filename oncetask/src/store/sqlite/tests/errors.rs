@@ -1,4 +1,5 @@
-//! Trouble passes: what it hit is told, nothing that was acknowledged is lost, and the store goes on.
+//! Errors and outages: the affected calls fail, nothing that was acknowledged is lost, and later calls
+//! succeed.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -6,125 +7,130 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
 
 use super::{at, completions, create, request, store, task};
 use crate::error::StoreErrorKind;
-use crate::store::sqlite::file::Place;
+use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::error::SqliteError;
+use crate::store::sqlite::file::DatabaseFile;
 use crate::store::sqlite::sync::Syncer;
-use crate::store::sqlite::trouble::Trouble;
-use crate::store::sqlite::writer::Op;
-use crate::store::sqlite::{Reply, SqliteStore};
+use crate::store::sqlite::write_op::{ClosureOp, ReplyReceiver};
 use crate::store::{Filter, Insert, Notifier, Store};
 use crate::task::{Json, TaskId};
 
 async fn count(store: &SqliteStore) -> u64 {
-    store.count(Filter::new(), at(0)).await.expect("they are counted")
+    store
+        .count(Filter::new(), at(0))
+        .await
+        .expect("the tasks are counted")
 }
 
 #[tokio::test]
-async fn a_locked_file_is_an_error_that_passes() {
-    let directory = tempfile::tempdir().expect("a directory");
+async fn a_locked_file_is_a_temporary_error() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("tasks.db");
     let options = SqliteStore::options(&file).lock_timeout(Duration::from_millis(30));
-    let store = options.clone().open("TEST").await.expect("it is opened");
+    let store = options.clone().open("TEST").await.expect("the file is opened");
     create(&store, [task("before", "Mail", None)]).await;
 
-    let other = Connection::open(&file).expect("another program");
-    other.execute_batch("BEGIN IMMEDIATE").expect("it takes the lock");
+    let other = Connection::open(&file).expect("the file is opened");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the lock is taken");
     let error = store
         .create(vec![task("during", "Mail", None)])
         .await
-        .expect_err("it is locked");
+        .expect_err("the file is locked");
     assert_eq!(error.kind, StoreErrorKind::Unavailable);
     assert!(error.message.contains("locked by another program"), "{error}");
     assert!(error.to_string().contains("tasks.db"), "{error}");
     let claimed = store.claim(request(&["Mail"], 1, at(0))).await;
-    assert!(claimed.expect_err("it is locked").is_transient());
+    assert!(claimed.expect_err("the file is locked").is_transient());
     let nothing = store.claim(request(&["Other"], 1, at(0))).await;
     assert!(
         nothing
-            .expect("nothing is due, which takes no lock")
+            .expect("a claim takes no lock if nothing is due")
             .claims
             .is_empty()
     );
-    let error = options.open("TEST").await.expect_err("it is locked");
+    let error = options.open("TEST").await.expect_err("the file is locked");
     assert!(error.message.contains("locked by another program"), "{error}");
 
-    other.execute_batch("ROLLBACK").expect("it lets go");
+    other.execute_batch("ROLLBACK").expect("the lock is released");
     create(&store, [task("after", "Mail", None)]).await;
     assert_eq!(count(&store).await, 2);
 }
 
 #[tokio::test]
-async fn a_full_disk_is_an_error_that_passes() {
+async fn a_full_disk_is_a_temporary_error() {
     let (_directory, store) = store().await;
     create(&store, [task("before", "Mail", None)]).await;
-    let room: i64 = limit(&store, 1).await;
-    limit(&store, room + 20).await;
+    let pages: i64 = limit_pages(&store, 1).await;
+    limit_pages(&store, pages + 20).await;
 
     let mut large = task("large", "Mail", None);
     large.spec.payload = Json::of(&"x".repeat(1 << 20)).expect("JSON");
     let error = store
         .create(vec![large.clone()])
         .await
-        .expect_err("there is no room");
+        .expect_err("the disk is full");
     assert_eq!(error.kind, StoreErrorKind::Unavailable);
     assert!(error.message.contains("the disk is full"), "{error}");
     create(&store, [task("small", "Mail", None)]).await;
     assert_eq!(count(&store).await, 2);
 
-    limit(&store, 1 << 20).await;
-    let inserts = store.create(vec![large]).await.expect("there is room");
+    limit_pages(&store, 1 << 20).await;
+    let inserts = store.create(vec![large]).await.expect("the disk has space");
     assert_eq!(inserts, [Insert::New]);
     assert_eq!(count(&store).await, 3);
 }
 
-/// Gives the writer no more than so many pages, or what the file has; returns how many.
-async fn limit(store: &SqliteStore, pages: i64) -> i64 {
+/// Limits the length of the file to this number of pages, or to its current length. Returns the limit.
+async fn limit_pages(store: &SqliteStore, pages: i64) -> i64 {
     let limit = store.submit(1, false, move |tx| {
         let sql = format!("PRAGMA max_page_count = {pages}");
         Ok(tx.db.query_row(&sql, [], |row| row.get(0))?)
     });
-    store.answer(limit).await.expect("the limit is set")
+    store.receive(limit).await.expect("the limit is set")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_that_goes_wrong_takes_none_of_its_batch_with_it() {
+async fn a_failed_operation_does_not_fail_the_others_of_its_batch() {
     let (_directory, store) = store().await;
     let (go, gate) = mpsc::channel::<()>();
-    let gate: Reply<()> = store.submit(1, false, move |_| {
+    let gate: ReplyReceiver<()> = store.submit(1, false, move |_| {
         let _ = gate.recv();
         Ok(())
     });
-    let bad: Reply<()> = store.submit(1, true, |tx| {
+    let bad: ReplyReceiver<()> = store.submit(1, true, |tx| {
         tx.db.execute_batch("DELETE FROM tasks")?;
-        Err(Trouble::Corrupt("on purpose".to_owned()))
+        Err(SqliteError::Corrupt("on purpose".to_owned()))
     });
-    let names = ["a", "b"].map(|id| task(id, "New", Some("key")));
+    let tasks = ["a", "b"].map(|id| task(id, "New", Some("key")));
     let good = store.submit(1, true, move |tx| {
-        let env = tx.names.new_env(tx.db, "TEST")?;
-        crate::store::sqlite::changes::create(tx, env, &names)
+        let env = tx.interner.intern_env(tx.db, "TEST")?;
+        crate::store::sqlite::changes::create(tx, env, &tasks)
     });
     drop(go);
-    store.answer(gate).await.expect("it is done");
-    let error = store.answer(bad).await.expect_err("it went wrong");
+    store.receive(gate).await.expect("the operation succeeds");
+    let error = store.receive(bad).await.expect_err("the operation fails");
     assert_eq!(error.kind, StoreErrorKind::Corrupt);
     assert_eq!(
-        store.answer(good).await.expect("it is done"),
+        store.receive(good).await.expect("the operation succeeds"),
         [Insert::New, Insert::New]
     );
     assert_eq!(count(&store).await, 2);
     let claimed = store
         .claim(request(&["New"], 9, at(0)))
         .await
-        .expect("it is claimed");
-    assert_eq!(claimed.claims.len(), 1, "one of the key");
-    store.finish(completions(&claimed), at(0)).await.expect("it ends");
+        .expect("the claim succeeds");
+    assert_eq!(claimed.claims.len(), 1, "one claim of the key");
+    store
+        .finish(completions(&claimed), at(0))
+        .await
+        .expect("the claim ends");
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_read_does_not_stop_the_queue() {
+async fn a_damaged_row_does_not_stop_the_queue() {
     let (directory, store) = store().await;
     let keyed = ["c", "d"].map(|id| task(id, "Mail", Some("key")));
     create(
@@ -136,12 +142,12 @@ async fn a_row_that_cannot_be_read_does_not_stop_the_queue() {
     .await;
     Connection::open(directory.path().join("tasks.db"))
         .and_then(|db| db.execute("UPDATE tasks SET errors = 'oops' WHERE id IN ('a', 'c')", []))
-        .expect("somebody edits the file");
+        .expect("the file is edited");
 
     let claimed = store
         .claim(request(&["Mail"], 9, at(0)))
         .await
-        .expect("it is claimed");
+        .expect("the claim succeeds");
     let ids: Vec<_> = claimed
         .claims
         .iter()
@@ -151,74 +157,63 @@ async fn a_row_that_cannot_be_read_does_not_stop_the_queue() {
     let error = store
         .get(vec![TaskId::new("a")])
         .await
-        .expect_err("it cannot be read");
+        .expect_err("the row is damaged");
     assert_eq!(error.kind, StoreErrorKind::Corrupt);
     assert!(error.message.contains("`a`"), "{error}");
     store
         .finish(completions(&claimed), at(0))
         .await
-        .expect("they end");
+        .expect("the claims end");
     let rest = store
         .claim(request(&["Mail"], 9, at(1)))
         .await
-        .expect("nothing is left");
+        .expect("the claim succeeds");
     assert!(rest.claims.is_empty());
-    assert!(rest.next_due[0] > Some(at(1)), "they are put off");
+    assert!(rest.next_due[0] > Some(at(1)), "the damaged rows are deferred");
 }
 
 #[tokio::test]
-async fn after_a_failed_sync_a_checkpoint_stands_in() {
+async fn after_a_failed_fsync_checkpoints_replace_it() {
     let (_directory, store) = store().await;
-    let place = store.shared.place.clone();
-    let (committed, inbox) = mpsc::channel();
+    let file = store.shared.file.clone();
+    let (sender, committed) = mpsc::channel();
     let (unsyncable, _writer) = std::io::pipe().expect("a pipe");
-    let syncer = Syncer {
-        log: File::from(OwnedFd::from(unsyncable)),
-        place: place.clone(),
-        committed: inbox,
-        instead: None,
-    };
+    let syncer = Syncer::new(File::from(OwnedFd::from(unsyncable)), file.clone(), committed);
     let thread = std::thread::spawn(|| syncer.run());
-    let mut answers = Vec::new();
+    let mut results = Vec::new();
     for _ in 0..2 {
         create(&store, [task("a", "Mail", None)]).await;
-        let (reply, receiver) = oneshot::channel();
-        let op: Op<()> = Op {
-            act: Box::new(|_| Ok(())),
-            look: None,
-            weight: 1,
-            durable: true,
-            notifier: Arc::new(Notifier::default()),
-            answer: Some(()),
-            ended: Vec::new(),
-            reply,
-        };
-        committed.send(vec![Box::new(op)]).expect("it works");
-        answers.push(receiver.await.expect("it is answered"));
+        let (mut op, reply) = ClosureOp::new(1, true, Arc::new(Notifier::default()), |_| Ok(()));
+        op.result = Some(());
+        sender.send(vec![Box::new(op)]).expect("the thread runs");
+        results.push(reply.await.expect("the operation is settled"));
     }
-    drop(committed);
-    thread.join().expect("it ends when the writer has");
-    let error = answers.remove(0).expect_err("a pipe cannot be synced");
+    drop(sender);
+    thread.join().expect("the thread ends after its sender");
+    let error = results.remove(0).expect_err("a pipe cannot be synced");
     assert_eq!(error.kind, StoreErrorKind::Unavailable);
     assert!(error.message.contains("did not confirm"), "{error}");
-    answers.remove(0).expect("the checkpoint is done");
-    let (frames, copied) = log(&place);
+    results.remove(0).expect("the checkpoint succeeds");
+    let (frames, copied) = log_frames(&file);
     assert_eq!(frames, copied);
 }
 
 #[tokio::test]
-async fn the_log_is_started_anew_under_constant_load() {
-    let directory = tempfile::tempdir().expect("a directory");
+async fn the_log_is_restarted_under_constant_load() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let mut options = SqliteStore::options(directory.path().join("tasks.db"));
-    options.checkpoint_from = 100;
-    let store = options.open("TEST").await.expect("it is opened");
+    options.checkpoint_pages = 100;
+    let store = options.open("TEST").await.expect("the file is opened");
     let mut longest = 0;
     for round in 0.. {
-        assert!(round < 10_000, "the log has {longest} pages and only grows");
+        assert!(
+            round < 10_000,
+            "the log has {longest} pages and was never restarted"
+        );
         let mut large = task(&format!("task-{round}"), "Mail", None);
         large.spec.payload = Json::of(&"x".repeat(20_000)).expect("JSON");
         create(&store, [large]).await;
-        let (pages, _) = log(&store.shared.place);
+        let (pages, _) = log_frames(&store.shared.file);
         if pages < longest {
             return;
         }
@@ -226,9 +221,10 @@ async fn the_log_is_started_anew_under_constant_load() {
     }
 }
 
-/// How many frames the log has, and how many of them are in the database.
-fn log(place: &Place) -> (i32, i32) {
-    let db = place.connect().expect("it is opened");
+/// Returns the number of frames in the log, and the number of those that are copied to the database.
+fn log_frames(file: &DatabaseFile) -> (i32, i32) {
+    let db = file.connect().expect("the file is opened");
     let mode = rusqlite::wal::CheckpointMode::NOOP;
-    db.wal_checkpoint_v2(Some("main"), mode).expect("it is looked at")
+    db.wal_checkpoint_v2(Some("main"), mode)
+        .expect("the log is inspected")
 }

@@ -5,21 +5,25 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-/// What the writer has looked up. A number never changes its meaning, so what is known stays true, unless
-/// it was learnt in a transaction that was rolled back.
+/// The writer's cache of these numbers.
+///
+/// A number never changes its meaning. So a cached number stays valid unless the transaction that assigned it
+/// was rolled back.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct Interner {
     envs: HashMap<Arc<str>, i64>,
-    kinds: HashMap<i64, HashMap<Arc<str>, i64>>,
-    of_kinds: HashMap<i64, (Arc<str>, Arc<str>)>,
+    kinds_by_env: HashMap<i64, HashMap<Arc<str>, i64>>,
+    /// The names of a kind's environment and of the kind, by the kind's number.
+    names_by_kind: HashMap<i64, (Arc<str>, Arc<str>)>,
 }
 
-impl Names {
-    pub(super) fn forget(&mut self) {
+impl Interner {
+    /// Clears the cache, after a rollback.
+    pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// The number of an environment, if anything was ever stored in it.
+    /// Returns the number of an environment; `None` if nothing was ever stored in it.
     pub(super) fn env(&mut self, db: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
         if let Some(env) = self.envs.get(name) {
             return Ok(Some(*env));
@@ -31,20 +35,20 @@ impl Names {
         Ok(env)
     }
 
-    /// The number of a kind, if such a task was ever stored.
+    /// Returns the number of a kind; `None` if no task of it was ever stored in this environment.
     pub(super) fn kind(&mut self, db: &Connection, env: i64, name: &str) -> rusqlite::Result<Option<i64>> {
-        if let Some(kind) = self.kinds.get(&env).and_then(|kinds| kinds.get(name)) {
+        if let Some(kind) = self.kinds_by_env.get(&env).and_then(|kinds| kinds.get(name)) {
             return Ok(Some(*kind));
         }
         let kind = kind(db, env, name)?;
         if let Some(kind) = kind {
-            self.learn(env, kind, name);
+            self.cache_kind(env, kind, name);
         }
         Ok(kind)
     }
 
-    /// The number of an environment, which gets one if it has none.
-    pub(super) fn new_env(&mut self, db: &Connection, name: &str) -> rusqlite::Result<i64> {
+    /// Returns the number of an environment. Assigns one if there is none.
+    pub(super) fn intern_env(&mut self, db: &Connection, name: &str) -> rusqlite::Result<i64> {
         if let Some(env) = self.env(db, name)? {
             return Ok(env);
         }
@@ -54,8 +58,8 @@ impl Names {
         Ok(env)
     }
 
-    /// The number of a kind, which gets one if it has none.
-    pub(super) fn new_kind(&mut self, db: &Connection, env: i64, name: &str) -> rusqlite::Result<i64> {
+    /// Returns the number of a kind. Assigns one if there is none.
+    pub(super) fn intern_kind(&mut self, db: &Connection, env: i64, name: &str) -> rusqlite::Result<i64> {
         if let Some(kind) = self.kind(db, env, name)? {
             return Ok(kind);
         }
@@ -64,41 +68,45 @@ impl Names {
             params![env, name],
         )?;
         let kind = db.last_insert_rowid();
-        self.learn(env, kind, name);
+        self.cache_kind(env, kind, name);
         Ok(kind)
     }
 
-    /// The names of a kind and its environment.
-    pub(super) fn of_kind(&mut self, db: &Connection, kind: i64) -> rusqlite::Result<(Arc<str>, Arc<str>)> {
-        if let Some((env, name)) = self.of_kinds.get(&kind) {
+    /// Returns the name of a kind's environment and the name of the kind.
+    pub(super) fn names(&mut self, db: &Connection, kind: i64) -> rusqlite::Result<(Arc<str>, Arc<str>)> {
+        if let Some((env, name)) = self.names_by_kind.get(&kind) {
             return Ok((env.clone(), name.clone()));
         }
         let sql = "SELECT e.name, k.name FROM kinds k JOIN environments e USING (env) WHERE kind = ?1";
         let names = db.query_row(sql, [kind], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        self.of_kinds.insert(kind, names);
-        Ok(self.of_kinds[&kind].clone())
+        self.names_by_kind.insert(kind, names);
+        Ok(self.names_by_kind[&kind].clone())
     }
 
-    fn learn(&mut self, env: i64, kind: i64, name: &str) {
-        self.kinds.entry(env).or_default().insert(name.into(), kind);
+    fn cache_kind(&mut self, env: i64, kind: i64, name: &str) {
+        self.kinds_by_env
+            .entry(env)
+            .or_default()
+            .insert(name.into(), kind);
     }
 }
 
-/// The number of an environment, as the file has it.
+/// Reads the number of an environment from the file.
 pub(super) fn env(db: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     db.prepare_cached("SELECT env FROM environments WHERE name = ?1")?
         .query_row([name], |row| row.get(0))
         .optional()
 }
 
-/// The number of a kind, as the file has it.
+/// Reads the number of a kind from the file.
 pub(super) fn kind(db: &Connection, env: i64, name: &str) -> rusqlite::Result<Option<i64>> {
     db.prepare_cached("SELECT kind FROM kinds WHERE env = ?1 AND name = ?2")?
         .query_row(params![env, name], |row| row.get(0))
         .optional()
 }
 
-/// The kinds of an environment, done with or not, in alphabetical order.
+/// Reads the numbers and names of an environment's kinds, in alphabetical order. A kind stays in the list
+/// when its last task is deleted.
 pub(super) fn kinds(db: &Connection, env: i64) -> rusqlite::Result<Vec<(i64, String)>> {
     db.prepare_cached("SELECT kind, name FROM kinds WHERE env = ?1 ORDER BY name")?
         .query_map([env], |row| Ok((row.get(0)?, row.get(1)?)))?
