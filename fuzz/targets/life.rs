@@ -41,50 +41,31 @@ fn live(task: &Task, now: DateTime<Utc>) {
         change(&mut task, now);
         change(&mut task, now);
     }
-    let mut held = task.clone();
-    let lease = Lease {
-        token: LeaseToken::from_bits(7),
-        until: now + TimeDelta::seconds(60).min(DateTime::<Utc>::MAX_UTC - now),
-        owner: "a fuzzer".into(),
-        phase: next_phase(&task.state),
-    };
-    claim(&mut held, lease, now);
-    let errors = held.errors().len();
+    let mut claimed = task.clone();
+    let token = LeaseToken::from_bits(7);
+    let until = now + TimeDelta::seconds(60).min(DateTime::<Utc>::MAX_UTC - now);
+    let lease = Lease::new(token, until, "a fuzzer", next_phase(&task.state));
+    claim(&mut claimed, lease, now);
+    let errors = claimed.errors().len();
     assert!(errors <= MAX_ERRORS.max(task.errors().len()), "{errors}");
-    let progress = Progress {
-        fraction: 0.5,
-        message: String::new(),
-        at: now,
-    };
-    let _ = renew(
-        &mut held.state.clone(),
-        LeaseToken::from_bits(7),
-        Some(now),
-        Some(progress),
-        now,
-    );
+    let progress = Progress::new(0.5, "", now);
+    let _ = renew(&mut claimed.state.clone(), token, Some(now), Some(progress), now);
     for verdict in verdicts(now) {
         for cleanup in [false, true] {
-            let mut state = held.state.clone();
-            let ended = finish(
-                &mut state,
-                LeaseToken::from_bits(7),
-                verdict.clone(),
-                cleanup,
-                now,
-            );
+            let mut state = claimed.state.clone();
+            let ended = finish(&mut state, token, verdict.clone(), cleanup, now);
             assert!(ended.is_ok() && state.lease.is_none());
             assert!(state.errors.len() <= MAX_ERRORS.max(errors));
         }
     }
-    let stranger = finish(
-        &mut held.state,
+    let foreign = finish(
+        &mut claimed.state,
         LeaseToken::from_bits(8),
         Verdict::Release,
         false,
         now,
     );
-    assert!(stranger.is_err() && matches!(next_phase(&held.state), Phase::Run | Phase::Cleanup));
+    assert!(foreign.is_err() && matches!(next_phase(&claimed.state), Phase::Run | Phase::Cleanup));
 }
 
 fn verdicts(at: DateTime<Utc>) -> [Verdict; 9] {

@@ -278,7 +278,7 @@ async fn a_crash_during_the_cleanup_counts_as_a_cleanup_attempt(fixture: Fixture
     assert!(task.errors()[0].error.contains("lease expired"));
 }
 
-/// The cleanup outlasts its heartbeat. The answers of the renewals say that the task is cancelled, and do not stop it.
+/// The cleanup outlasts its heartbeat. Its renewals return that the task is cancelled, which does not stop it.
 async fn renewals_do_not_signal_the_cleanup(fixture: Fixture) {
     let (client, control) = flaky(&fixture.client);
     let (reporter, mut received) = reports();

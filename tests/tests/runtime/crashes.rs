@@ -47,7 +47,7 @@ async fn a_crash_counts_as_an_attempt(fixture: Fixture) {
     };
     assert_eq!((error.attempt, error.cleanup), (1, false));
     assert!(
-        error.error.contains("lease expired") && error.error.contains("dead:1"),
+        error.error.contains("lease expired") && error.error.contains("crashed:1"),
         "{error:?}"
     );
 }

@@ -92,7 +92,7 @@ impl StoreControl {
         self.holds_claims.store(true, SeqCst);
     }
 
-    /// Releases the response that is held back, and holds no other one.
+    /// Releases the response that is held back. Later responses are not held back.
     pub(crate) fn release_claims(&self) {
         self.holds_claims.store(false, SeqCst);
         self.release.notify_one();

@@ -30,7 +30,7 @@ fn status(fixture: &Fixture, task: &Task) -> Status {
     task.status(fixture.client.clock().now())
 }
 
-/// The part of an attempt's error which says that its lease could not be renewed.
+/// A part of the error of an attempt whose lease could not be renewed.
 const NOT_RENEWED: &str = "could not be extended";
 
 /// Returns a handler that runs until it is dropped. Reports `began`, `stopping` and `dropped`.
