@@ -16,13 +16,220 @@ const ROOT: &str = "mod";
 type Layer = (&'static str, &'static [&'static str]);
 
 /// The top modules of `oncetask/src`. `lib.rs` and the chapters of `guide` use no module in code.
-const TOP: &[Layer] = &[];
+const TOP: &[Layer] = &[
+    ("schedule", &[]),
+    ("panics", &[]),
+    ("latch", &[]),
+    ("spawn", &[]),
+    ("task", &["schedule"]),
+    ("clock", &["task"]),
+    ("error", &["task"]),
+    ("store", &["error", "schedule", "task"]),
+    ("client", &["clock", "error", "schedule", "store", "task"]),
+    ("lease", &["client", "latch", "spawn", "store", "task"]),
+    ("handler", &["client", "lease", "panics", "store", "task"]),
+    ("registry", &["client", "error", "handler"]),
+    (
+        "runtime",
+        &[
+            "client", "error", "handler", "latch", "lease", "panics", "registry", "schedule", "spawn",
+            "store", "task",
+        ],
+    ),
+    ("guide", &[]),
+];
 
 /// The modules of `oncetask/src/store/sqlite`.
-const SQLITE: &[Layer] = &[];
+const SQLITE: &[Layer] = &[
+    ("error", &[]),
+    ("schema", &[]),
+    ("statements", &[]),
+    ("interner", &[]),
+    ("notifiers", &[]),
+    ("queue_order", &[]),
+    ("codec", &["error"]),
+    ("rows", &["codec", "error", "statements"]),
+    ("scan", &["codec", "error", "interner"]),
+    ("page", &["codec", "error", "rows", "scan"]),
+    ("queries", &["error", "interner", "page", "rows", "scan"]),
+    ("batch_sql", &["codec", "error", "rows", "statements"]),
+    ("inserts", &["codec", "error", "rows", "statements"]),
+    ("queue", &["codec", "error", "queue_order"]),
+    ("keys", &["error", "queue_order"]),
+    ("claim_cache", &["rows"]),
+    ("tx", &["claim_cache", "error", "interner", "keys", "statements"]),
+    (
+        "changes",
+        &["batch_sql", "codec", "error", "inserts", "rows", "tx"],
+    ),
+    (
+        "claims",
+        &["batch_sql", "codec", "error", "interner", "queue", "rows", "tx"],
+    ),
+    ("file", &["error", "schema"]),
+    ("checkpoint", &["file"]),
+    ("options", &["checkpoint"]),
+    ("readers", &["error", "file"]),
+    ("write_op", &["error", "tx"]),
+    ("sync", &["error", "file", "write_op"]),
+    (
+        "watcher",
+        &[
+            "error",
+            "interner",
+            "notifiers",
+            "queue",
+            "queue_order",
+            "rows",
+            "statements",
+        ],
+    ),
+    (
+        "writer",
+        &[
+            "checkpoint",
+            "claim_cache",
+            "error",
+            "file",
+            "interner",
+            "notifiers",
+            "sync",
+            "tx",
+            "write_op",
+        ],
+    ),
+    (
+        "threads",
+        &[
+            "checkpoint",
+            "claim_cache",
+            "error",
+            "file",
+            "interner",
+            "notifiers",
+            "options",
+            "sync",
+            "watcher",
+            "write_op",
+            "writer",
+        ],
+    ),
+    ("fuzz", &["codec"]),
+];
 
 /// The modules of `oncetask/src/store/firestore`.
-const FIRESTORE: &[Layer] = &[];
+const FIRESTORE: &[Layer] = &[
+    ("proto", &[]),
+    ("codec", &["proto"]),
+    ("claim_cache", &["codec"]),
+    ("query", &["proto"]),
+    ("retry", &["proto"]),
+    ("connection", &["proto"]),
+    ("usage", &[]),
+    ("rpc", &["connection", "proto", "retry", "usage"]),
+    ("settings", &[]),
+    ("writer", &["proto", "retry", "rpc"]),
+    (
+        "documents",
+        &[
+            "claim_cache",
+            "codec",
+            "proto",
+            "query",
+            "retry",
+            "rpc",
+            "settings",
+            "writer",
+        ],
+    ),
+    ("join_all", &[]),
+    ("queries", &["codec", "proto", "query"]),
+    ("runtime_thread", &[]),
+    (
+        "listen",
+        &[
+            "codec",
+            "documents",
+            "proto",
+            "queries",
+            "query",
+            "retry",
+            "runtime_thread",
+        ],
+    ),
+    (
+        "claim",
+        &[
+            "claim_cache",
+            "codec",
+            "documents",
+            "join_all",
+            "listen",
+            "proto",
+            "queries",
+            "query",
+            "retry",
+            "settings",
+            "writer",
+        ],
+    ),
+    ("operations", &["claim", "documents", "listen"]),
+    (
+        "change",
+        &[
+            "codec",
+            "documents",
+            "join_all",
+            "operations",
+            "proto",
+            "queries",
+            "query",
+            "retry",
+            "writer",
+        ],
+    ),
+    ("create", &["codec", "operations", "proto", "retry", "writer"]),
+    (
+        "occurrences",
+        &["codec", "operations", "proto", "retry", "writer"],
+    ),
+    (
+        "finish",
+        &[
+            "codec",
+            "documents",
+            "join_all",
+            "operations",
+            "proto",
+            "retry",
+            "writer",
+        ],
+    ),
+    (
+        "read",
+        &["codec", "operations", "proto", "queries", "query", "retry"],
+    ),
+    (
+        "renew",
+        &["codec", "documents", "join_all", "operations", "retry", "writer"],
+    ),
+    ("error", &["proto", "retry", "runtime_thread"]),
+    ("options", &["retry", "settings"]),
+    (
+        "connect",
+        &[
+            "documents",
+            "error",
+            "options",
+            "proto",
+            "rpc",
+            "runtime_thread",
+            "writer",
+        ],
+    ),
+    ("indexes", &["codec", "queries", "query"]),
+    ("fuzz", &["codec", "proto"]),
+];
 
 #[test]
 fn the_top_modules_depend_one_way() {
