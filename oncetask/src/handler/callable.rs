@@ -1,3 +1,5 @@
+//! Functions that can be called as handlers: `async fn`s of one to nine parameters.
+
 use super::context::{Context, FromContext, Needs};
 
 /// A function that can be a handler: an `async fn` of one to nine parameters.

@@ -1,3 +1,5 @@
+//! The configuration of a handler.
+
 use std::time::Duration;
 
 use oncetask_recurrence::limits;

@@ -1,3 +1,5 @@
+//! The parameters of a handler after the first: context, client and states.
+
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::fmt;

@@ -1,3 +1,5 @@
+//! A handler of a task type, as a worker runs it.
+
 use std::any::{TypeId, type_name};
 use std::fmt;
 use std::panic;

@@ -1,3 +1,5 @@
+//! The error of a handler, and the signals that it can send.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;

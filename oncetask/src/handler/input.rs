@@ -1,3 +1,5 @@
+//! The first parameter of a handler: a task, an attempt, or a group of them.
+
 use std::ops::Deref;
 
 use crate::client::OnceTask;

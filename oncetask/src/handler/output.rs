@@ -1,3 +1,5 @@
+//! The result of a handler.
+
 use std::any::Any;
 
 use serde::Serialize;

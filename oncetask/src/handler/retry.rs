@@ -1,3 +1,5 @@
+//! Retry policies.
+
 use std::time::Duration;
 
 use oncetask_recurrence::limits;

@@ -1,4 +1,4 @@
-//! What a worker asks for when it claims tasks, and what it gets.
+//! The request for claims and its response.
 
 use std::sync::Arc;
 

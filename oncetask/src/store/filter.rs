@@ -1,4 +1,4 @@
-//! Which tasks a listing or a count includes, and the pages of a listing.
+//! The filter of a listing or a count, and the pages of a listing.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What the record of a task says about its attempts: the lease, the errors, the progress and the end.
+//! The parts of a task's record that its attempts write: the lease, the errors, the progress and the end.
 
 use std::fmt;
 use std::sync::Arc;

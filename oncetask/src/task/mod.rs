@@ -1,6 +1,6 @@
-//! What a task is: its type, its id, its payload, its record, and every change of its state.
+//! Tasks: their ids, payloads and records, and every change of their state.
 //!
-//! Nothing here reads a clock or a store.
+//! No code in this module reads a clock or a store.
 
 mod attempt;
 #[cfg(feature = "sqlite")]
@@ -8,6 +8,7 @@ pub(crate) mod damaged;
 pub(crate) mod decide;
 mod id;
 mod json;
+mod queue_order;
 mod record;
 mod serial;
 #[cfg(any(test, feature = "firestore"))]
@@ -18,5 +19,6 @@ pub mod transition;
 pub use self::attempt::{AttemptError, Done, Ending, Lease, LeaseToken, Progress};
 pub use self::id::{EmptyResourceKey, IdBuilder, IdPart, ResourceKey, TaskId};
 pub use self::json::Json;
-pub use self::record::{Occurrence, QueueOrder, Task, TaskSpec, TaskState, whole_millis, whole_millis_up};
+pub(crate) use self::queue_order::QueueOrder;
+pub use self::record::{Occurrence, Task, TaskSpec, TaskState, whole_millis, whole_millis_up};
 pub use self::status::Status;

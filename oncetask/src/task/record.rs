@@ -120,19 +120,6 @@ pub struct TaskState {
     pub done: Option<Done>,
 }
 
-/// The position of a task in its queue. Tasks are claimed in this order: the earliest due time first, and among
-/// equal due times the oldest task.
-///
-/// Every store orders its queue by these two columns. Another order, for example by priority, is a change here,
-/// in the `ORDER BY` of the SQLite store and in the indexes of the Firestore store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct QueueOrder {
-    /// The due time: see [`TaskState::due`].
-    pub due: DateTime<Utc>,
-    /// The instant of creation.
-    pub created_at: DateTime<Utc>,
-}
-
 impl Task {
     /// Returns a newly created task that waits until an instant.
     ///
@@ -174,15 +161,6 @@ impl Task {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.state.done.is_some()
-    }
-
-    /// Returns the position in the queue; `None` once the task is done.
-    #[must_use]
-    pub fn queue_order(&self) -> Option<QueueOrder> {
-        self.state.due().map(|due| QueueOrder {
-            due,
-            created_at: self.spec.created_at,
-        })
     }
 
     /// Decodes the payload into the task's type.

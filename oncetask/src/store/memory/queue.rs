@@ -8,11 +8,10 @@ use chrono::{DateTime, Utc};
 
 use super::slab::Entry;
 use crate::store::Demand;
-use crate::task::{ResourceKey, Task};
+use crate::task::{QueueOrder, ResourceKey};
 
-/// A position in the order of the queue: the due time and the creation time in milliseconds since the epoch, and the
-/// number in the order of creation.
-type QueueKey = (i64, i64, u64);
+/// A position in a queue: the queue order, and the number in the order of creation.
+type QueueKey = (QueueOrder, u64);
 
 /// The index of a kind.
 pub(super) type KindIndex = usize;
@@ -83,7 +82,7 @@ impl Queue {
             .iter()
             .filter_map(first_of)
             .min_by_key(|(position, _)| **position)?;
-        Some((position.0, item))
+        Some((position.0.due, item))
     }
 
     /// Returns the tasks of a key that are not done, in order.
@@ -93,29 +92,29 @@ impl Queue {
 
     /// Adds a task, unless it is done.
     pub(super) fn add(&mut self, index: usize, entry: &Entry) {
-        let Some(due) = entry.task.state.due().map(millis) else {
+        let Some(order) = entry.task.queue_order() else {
             return;
         };
         let queue = &mut self.kinds[entry.kind];
         let Some(key) = entry.task.spec.held_key() else {
-            return queue.add(index, due, entry);
+            return queue.add(index, order, entry);
         };
         let of_key = queue.keys.entry(key.clone()).or_default();
         of_key.tasks.insert(wait_position(entry), index);
         if entry.task.state.lease.is_some() {
-            of_key.leases.insert(index, due);
+            of_key.leases.insert(index, order.due);
         }
         queue.reposition_key(entry.kind, key);
     }
 
     /// Removes a task. Called before the task changes, because its position follows from its state.
     pub(super) fn remove(&mut self, index: usize, entry: &Entry) {
-        let Some(due) = entry.task.state.due().map(millis) else {
+        let Some(order) = entry.task.queue_order() else {
             return;
         };
         let queue = &mut self.kinds[entry.kind];
         let Some(key) = entry.task.spec.held_key() else {
-            return queue.remove(due, entry);
+            return queue.remove(order, entry);
         };
         if let Some(of_key) = queue.keys.get_mut(key) {
             of_key.tasks.remove(&wait_position(entry));
@@ -126,16 +125,16 @@ impl Queue {
 }
 
 impl KindQueue {
-    fn add(&mut self, index: usize, due: i64, Entry { task, seq, .. }: &Entry) {
-        let position = (due, millis(task.spec.created_at), *seq);
+    fn add(&mut self, index: usize, order: QueueOrder, Entry { task, seq, .. }: &Entry) {
+        let position = (order, *seq);
         if task.spec.recurrence.is_some() {
             self.generators.insert(position, QueueItem::Task(index));
         }
         self.items.insert(position, QueueItem::Task(index));
     }
 
-    fn remove(&mut self, due: i64, Entry { task, seq, .. }: &Entry) {
-        let position = (due, millis(task.spec.created_at), *seq);
+    fn remove(&mut self, order: QueueOrder, Entry { task, seq, .. }: &Entry) {
+        let position = (order, *seq);
         if task.spec.recurrence.is_some() {
             self.generators.remove(&position);
         }
@@ -151,12 +150,12 @@ impl KindQueue {
         if let Some(position) = of_key.position.take() {
             self.items.remove(&position);
         }
-        let Some(((first, created_at, seq), _)) = of_key.tasks.first_key_value() else {
+        let Some(((first, seq), _)) = of_key.tasks.first_key_value() else {
             self.keys.remove(key);
             return;
         };
-        let leased_until = of_key.leases.values().max();
-        let position = (*leased_until.unwrap_or(first), *created_at, *seq);
+        let due = of_key.leases.values().max().copied().unwrap_or(first.due);
+        let position = (first.with_due(due), *seq);
         self.items.insert(position, QueueItem::Key(kind, key.clone()));
         of_key.position = Some(position);
     }
@@ -164,8 +163,10 @@ impl KindQueue {
 
 /// Returns the position of a task among the tasks of its key. A lease does not change it.
 fn wait_position(entry: &Entry) -> QueueKey {
-    let Task { spec, state } = &entry.task;
-    (millis(state.wait_until), millis(spec.created_at), entry.seq)
+    (
+        QueueOrder::at(entry.task.state.wait_until, &entry.task),
+        entry.seq,
+    )
 }
 
 /// Converts an instant to milliseconds since the epoch. The instants of tasks have whole milliseconds, so nothing is

@@ -1,6 +1,6 @@
 //! The order in which tasks are claimed.
 //!
-//! It is [`QueueOrder`](crate::task::QueueOrder): the due time, then the creation. Rows are numbered in the
+//! It is `QueueOrder`: the due time, then the creation. Rows are numbered in the
 //! order of their creation, so `seq` stands for the creation.
 
 /// Expands to the queue order as the columns of an `ORDER BY`. A statement that sorts by it names its columns

@@ -39,7 +39,7 @@ impl Claims {
                 let index = demands.iter().position(|demand| accepts(demand, &stored))?;
                 Some((index, stored))
             })
-            .min_by_key(|(_, stored)| (stored.task.state.due(), stored.task.spec.created_at));
+            .min_by_key(|(_, stored)| stored.task.queue_order());
         let Some((index, stored)) = first else {
             return Ok(None);
         };

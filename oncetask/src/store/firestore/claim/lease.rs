@@ -93,7 +93,7 @@ impl FillDemand<'_> {
         let mut attempts = self.verify(attempts, &mut round).await;
         attempts.sort_by_key(|attempt| {
             let first = &attempt.tasks[0].before.task;
-            (first.state.due(), first.spec.created_at)
+            first.queue_order()
         });
         for attempt in attempts {
             let claim = self.claim_of(attempt);

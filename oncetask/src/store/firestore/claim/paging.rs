@@ -208,7 +208,7 @@ impl Claims {
             .into_iter()
             .filter_map(|document| self.documents.decode_or_warn(document));
         let mut tasks: Vec<_> = tasks.collect();
-        tasks.sort_by_key(|stored| (stored.task.state.due(), stored.task.spec.created_at));
+        tasks.sort_by_key(|stored| stored.task.queue_order());
         Ok(QueuePage {
             tasks,
             read,

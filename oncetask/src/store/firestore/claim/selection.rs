@@ -8,6 +8,7 @@ use super::next_due::earliest;
 use super::window::Window;
 use crate::store::firestore::claim_cache::{Key, key_of};
 use crate::store::firestore::codec::Stored;
+use crate::task::QueueOrder;
 use crate::task::transition::{self, Phase};
 
 /// The tasks of one intended claim: a single task, or several tasks of one key.
@@ -115,7 +116,7 @@ impl Candidate {
     pub(super) fn sort(&mut self) {
         self.tasks.sort_by_key(|stored| {
             let task = &stored.task;
-            (task.state.wait_until, task.spec.created_at)
+            QueueOrder::at(task.state.wait_until, task)
         });
     }
 

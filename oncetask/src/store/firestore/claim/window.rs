@@ -149,7 +149,7 @@ impl Window {
         self.tasks.make_contiguous().sort_by_cached_key(|stored| {
             let task = &stored.task;
             let distance = contention::ring_position(stored).wrapping_sub(position);
-            (distance, task.state.due(), task.spec.created_at)
+            (distance, task.queue_order())
         });
     }
 
