@@ -6,7 +6,7 @@ use chrono::Utc;
 use oncetask::store::{FirestoreStore, Store as _, Topic};
 use oncetask::{Client, StoreErrorKind};
 use tests::emulator::Emulator;
-use tests::proxy::{Fate, Proxy};
+use tests::proxy::{ConnectionState, Proxy};
 
 use crate::world::{PATIENCE, Project, claim, complete, rung, task, tasks, until};
 
@@ -130,7 +130,7 @@ async fn a_connection_that_has_gone_deaf_is_replaced() {
         .create(vec![task("warm", "Warm")])
         .await
         .expect("created");
-    for fate in [Fate::LosesReplies, Fate::LosesRequests] {
+    for state in [ConnectionState::LosesReplies, ConnectionState::LosesRequests] {
         let proxy = Proxy::start(patient.host.clone()).await.expect("a port");
         let options = Project::on(proxy.host()).options();
         let options = options
@@ -138,7 +138,7 @@ async fn a_connection_that_has_gone_deaf_is_replaced() {
             .listen(false);
         let store = options.open("DEFAULT").await.expect("the emulator answers");
         store.create(vec![task("before", "K")]).await.expect("created");
-        assert!(proxy.strike(fate, &mut fastrand::Rng::new(), 1.0) > 0);
+        assert!(proxy.disturb(state, &mut fastrand::Rng::new(), 1.0) > 0);
         // Nobody closes the connection: only its silence tells.
         store
             .create(vec![task("after", "K")])
@@ -164,7 +164,7 @@ async fn a_wait_whose_stream_has_gone_deaf_ends() {
     let waiting = tokio::spawn(async move { client.wait(&"a".into()).await });
     // Who waits has read the task, and its stream has told of it.
     until("it listens", async || store.usage().reads >= before + 2).await;
-    assert!(proxy.strike(Fate::LosesReplies, &mut fastrand::Rng::new(), 1.0) > 0);
+    assert!(proxy.disturb(ConnectionState::LosesReplies, &mut fastrand::Rng::new(), 1.0) > 0);
     let held = claim(&worker, "K", 1).await;
     let finished = worker.finish(vec![complete(&held[0])], Utc::now()).await;
     assert_eq!(finished.expect("answered"), [Ok(())]);
