@@ -1,4 +1,4 @@
-//! The Firestore emulator, for tests: one for each test program, started when it is first needed.
+//! The Firestore emulator: each test program starts one when it first needs it.
 
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,32 +9,34 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the emulator may take to start: it is a Java program, and the machine may be busy.
-const PATIENCE: Duration = Duration::from_mins(1);
-/// How often one is started on another port, when it does not answer in time.
-const STARTS: usize = 3;
-/// Ports that no outgoing connection is given: an emulator is looked for often before it has taken its own.
+/// The time that the emulator has to start. It is a Java program, and the machine may be busy.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
+/// The number of ports that are tried if the emulator does not start in time.
+const MAX_STARTS: usize = 3;
+/// Ports outside the range of outgoing connections. Otherwise the connection that polls an emulator that is still
+/// starting could be given the emulator's own port.
 const PORTS: Range<u16> = 20_000..32_000;
-const POLL: Duration = Duration::from_millis(100);
-/// How long it may take to say so when asked.
-const ANSWER: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// The time limit of one poll.
+const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Set, a missing emulator is a failure, not a skip.
+/// The environment variable that makes a missing emulator a failure instead of a skip.
 pub const REQUIRED: &str = "ONCETASK_REQUIRE_EMULATOR";
 
-/// What to do on a machine without it.
+/// The instructions for a machine without the emulator.
 pub const HOW_TO_GET_IT: &str = "the tests of the Firestore store need its emulator: install the Google Cloud CLI, Java, \
      and `gcloud components install cloud-firestore-emulator`; or name a running one in FIRESTORE_EMULATOR_HOST";
 
-/// An emulator that stops when this is dropped, and when this process ends, however it ends.
+/// A running emulator. If this process started it, it stops when this is dropped or when this process ends.
 #[derive(Debug)]
 pub struct Emulator {
     host: String,
     guard: Option<Guard>,
 }
 
-/// Runs the emulator, and ends it when its own input ends: when the pipe is closed, by us or by the operating
-/// system because we are gone. `gcloud` leads a process group of its own, in which it starts the emulator.
+/// Runs the emulator, and kills it when the script's own input ends: when the guard closes the pipe, or when the
+/// operating system does because the test program has ended. `gcloud` leads a process group of its own, in which it
+/// starts the emulator.
 const SUPERVISOR: &str = r#"
     "$@" >/dev/null 2>&1 </dev/null &
     gcloud=$!
@@ -54,17 +56,17 @@ struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         drop(self.pipe.take());
-        // It ends when it has killed the emulator.
+        // The supervisor ends after it has killed the emulator.
         let _ = self.supervisor.wait();
     }
 }
 
 impl Emulator {
-    /// The one that `FIRESTORE_EMULATOR_HOST` names, or a new one.
+    /// Returns the emulator that `FIRESTORE_EMULATOR_HOST` names, or starts one.
     ///
     /// # Errors
     ///
-    /// Why there is none.
+    /// Returns the reason if no emulator starts.
     pub fn find() -> Result<Self, String> {
         match env::var("FIRESTORE_EMULATOR_HOST") {
             Ok(host) if !host.is_empty() => Ok(Self { host, guard: None }),
@@ -72,35 +74,31 @@ impl Emulator {
         }
     }
 
-    /// A new one, on a free port.
+    /// Starts an emulator on a free port.
     ///
     /// # Errors
     ///
-    /// Why it does not start.
+    /// Returns the reason if the emulator does not start.
     pub fn start() -> Result<Self, String> {
-        let mut why = "no port is free".to_owned();
+        let mut reason = "no port is free".to_owned();
         let ports = iter::repeat_with(|| fastrand::u16(PORTS)).take(PORTS.len());
-        for port in ports.filter(|port| is_free(*port)).take(STARTS) {
+        for port in ports.filter(|port| is_free(*port)).take(MAX_STARTS) {
             match Self::start_at(port) {
                 Ok(emulator) => return Ok(emulator),
-                Err(error) => why = error,
+                Err(error) => reason = error,
             }
         }
-        Err(why)
+        Err(reason)
     }
 
-    /// A new one, on this port.
+    /// Starts an emulator on this port.
     ///
     /// # Errors
     ///
-    /// Why it does not start.
-    ///
-    /// # Panics
-    ///
-    /// Never: the supervisor's output is piped.
+    /// Returns the reason if the emulator does not start.
     pub fn start_at(port: u16) -> Result<Self, String> {
         let host = format!("127.0.0.1:{port}");
-        // In a session of its own, so that an interrupt from the keyboard reaches only us.
+        // The new session keeps an interrupt from the keyboard away from the emulator.
         let mut supervisor = Command::new("setsid")
             .args(["sh", "-c", SUPERVISOR, "sh"])
             .args(["gcloud", "emulators", "firestore", "start", "--quiet"])
@@ -113,8 +111,8 @@ impl Emulator {
         let pipe = supervisor.stdin.take();
         let mut group = String::new();
         let output = supervisor.stdout.take();
-        let told = output.and_then(|output| BufReader::new(output).read_line(&mut group).ok());
-        let group = told.and_then(|_| group.trim().parse().ok());
+        let read = output.and_then(|output| BufReader::new(output).read_line(&mut group).ok());
+        let group = read.and_then(|_| group.trim().parse().ok());
         let emulator = Self {
             host,
             guard: Some(Guard {
@@ -123,55 +121,61 @@ impl Emulator {
                 pipe,
             }),
         };
-        emulator.wait_until_it_answers()?;
+        emulator.wait_until_ready()?;
         Ok(emulator)
     }
 
-    /// Its address, as in `127.0.0.1:8080`.
+    /// Returns the address, for example `127.0.0.1:8080`.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The processes of the emulator, frozen (`STOP`), thawed (`CONT`) or killed (`KILL`).
+    /// Sends a signal to the processes of the emulator: `STOP` freezes them, `CONT` thaws them, `KILL` kills them.
     ///
     /// # Panics
     ///
-    /// When it was not started by us, or a signal cannot be sent.
+    /// Panics if this process did not start the emulator, or if the signal cannot be sent.
     pub fn signal(&self, signal: &str) {
         let guard = self
             .guard
             .as_ref()
-            .expect("an emulator that this program started");
+            .expect("an emulator that this process started");
         let sent = Command::new("kill")
             .args([&format!("-{signal}"), "--", &format!("-{}", guard.group)])
             .status();
-        assert!(sent.expect("`kill` runs").success(), "SIG{signal} was not sent");
+        assert!(
+            sent.expect("`kill` can be run").success(),
+            "SIG{signal} could not be sent"
+        );
     }
 
-    fn wait_until_it_answers(&self) -> Result<(), String> {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.answers() {
+    fn wait_until_ready(&self) -> Result<(), String> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !self.is_ready() {
             if Instant::now() > deadline {
-                return Err(format!("no emulator answers at {} after {PATIENCE:?}", self.host));
+                return Err(format!(
+                    "no emulator responds at {} after {START_TIMEOUT:?}",
+                    self.host
+                ));
             }
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }
 
-    fn answers(&self) -> bool {
+    fn is_ready(&self) -> bool {
         let Ok(address) = self.host.parse::<SocketAddr>() else {
             return false;
         };
-        let answer = TcpStream::connect_timeout(&address, ANSWER).and_then(|mut stream| {
-            stream.set_read_timeout(Some(ANSWER))?;
+        let status_line = TcpStream::connect_timeout(&address, POLL_TIMEOUT).and_then(|mut stream| {
+            stream.set_read_timeout(Some(POLL_TIMEOUT))?;
             stream.write_all(b"GET / HTTP/1.1\r\nHost: emulator\r\nConnection: close\r\n\r\n")?;
-            let mut answer = [0; 12];
-            stream.read_exact(&mut answer)?;
-            Ok(answer)
+            let mut status_line = [0; 12];
+            stream.read_exact(&mut status_line)?;
+            Ok(status_line)
         });
-        answer.is_ok_and(|answer| answer.ends_with(b"200"))
+        status_line.is_ok_and(|line| line.ends_with(b"200"))
     }
 }
 
@@ -179,7 +183,7 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Whether the tools that start one are on this machine.
+/// Returns whether the tools that start the emulator are installed.
 #[must_use]
 pub fn is_installed() -> bool {
     let found = Command::new("sh")

@@ -1,4 +1,4 @@
-//! What workers of the process tests do, and where they write it down.
+//! The task types of the process tests, and the journal to which their handlers write.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -8,66 +8,66 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use oncetask::{OnceTask, TaskId};
 use serde::{Deserialize, Serialize};
 
-/// A task whose first attempt never ends by itself.
+/// A task whose first attempt runs until it is stopped.
 #[derive(Debug, Serialize, Deserialize, OnceTask)]
 #[id("ticking:{number}")]
 pub struct Ticking {
-    /// Which one.
+    /// The number that distinguishes the tasks of a test.
     pub number: u32,
 }
 
-/// A task whose first attempt cannot be stopped: it blocks its thread until a file exists.
+/// A task whose first attempt blocks its thread until a file exists, so that it cannot be stopped.
 #[derive(Debug, Serialize, Deserialize, OnceTask)]
 #[id("stubborn:{number}")]
 pub struct Stubborn {
-    /// Which one.
+    /// The number that distinguishes the tasks of a test.
     pub number: u32,
     /// The file.
     pub until: PathBuf,
 }
 
-/// A short task of a resource key.
+/// A short task with a resource key.
 #[derive(Debug, Serialize, Deserialize, OnceTask)]
 #[id("keyed:{number}:{key}")]
 #[resource_key("key:{key}")]
 pub struct Keyed {
-    /// Which one.
+    /// The number that distinguishes the tasks of a key.
     pub number: u32,
-    /// Of which key.
+    /// The number of the key.
     pub key: u32,
 }
 
-/// A task that is done at once.
+/// A task that completes at once.
 #[derive(Debug, Serialize, Deserialize, OnceTask)]
 #[id("quick:{round}:{number}")]
 pub struct Quick {
-    /// Which one.
+    /// The number that distinguishes the tasks of a round.
     pub number: u32,
-    /// Of which round of a test.
+    /// The round of the test.
     pub round: u32,
 }
 
-/// A file to which processes append lines.
+/// A file to which several processes append lines.
 #[derive(Clone, Debug)]
 pub struct Journal(PathBuf);
 
 /// A line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// By the clock that all processes of a computer share.
+    /// The time in nanoseconds since the Unix epoch, by the clock that all processes of a computer share.
     pub nanos: u128,
-    /// Who wrote it.
+    /// The id of the process that wrote the line.
     pub process: u32,
-    /// `begin`, `tick` or `end`.
+    /// The event: `begin`, `tick` or `end` in the process tests.
     pub event: String,
     /// The task.
     pub id: TaskId,
-    /// The attempt.
+    /// The number of the attempt.
     pub attempt: u32,
 }
 
 impl Journal {
-    /// The journal in this file.
+    /// Returns the journal in this file.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self(path)
@@ -77,7 +77,7 @@ impl Journal {
     ///
     /// # Panics
     ///
-    /// When the file cannot be written: a test without its journal proves nothing.
+    /// Panics if the file cannot be written, because a test without its journal proves nothing.
     pub fn write(&self, event: &str, id: &TaskId, attempt: u32) {
         let nanos = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -85,23 +85,23 @@ impl Journal {
             .as_nanos();
         let line = format!("{nanos} {} {event} {attempt} {id}\n", std::process::id());
         let file = OpenOptions::new().create(true).append(true).open(&self.0);
-        // One write of a short line to a file opened for appending is not torn.
+        // A single write of a short line to a file opened for appending is atomic.
         file.and_then(|mut file| file.write_all(line.as_bytes()))
             .expect("the journal can be written");
     }
 
-    /// What was written so far. A line that is being written is left out.
+    /// Returns the lines so far, without an incomplete last line.
     #[must_use]
     pub fn read(&self) -> Vec<Entry> {
         let text = fs::read_to_string(&self.0).unwrap_or_default();
         text.split_inclusive('\n')
             .filter(|line| line.ends_with('\n'))
-            .filter_map(entry)
+            .filter_map(parse_entry)
             .collect()
     }
 }
 
-fn entry(line: &str) -> Option<Entry> {
+fn parse_entry(line: &str) -> Option<Entry> {
     let mut words = line.trim_end().splitn(5, ' ');
     Some(Entry {
         nanos: words.next()?.parse().ok()?,

@@ -1,11 +1,11 @@
-//! Processes that tests start, signal and watch.
+//! Processes that tests start, signal and monitor.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// A process that does not outlive its test, and what it says.
+/// A process that is killed when it is dropped, and the log of its error output.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -13,12 +13,12 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it. What it writes to its error output goes to the file. Its input ends when this process does,
-    /// however that comes about.
+    /// Starts a process and writes its error output to a file. The process's input ends when this process ends, for
+    /// whatever reason.
     ///
     /// # Errors
     ///
-    /// When the file cannot be made, or the program cannot be run.
+    /// Returns an error if the file cannot be created or the program cannot be run.
     pub fn start(command: &mut Command, log: PathBuf) -> io::Result<Self> {
         let child = command
             .stdin(Stdio::piped())
@@ -27,37 +27,37 @@ impl Process {
         Ok(Self { child, log })
     }
 
-    /// Its number.
+    /// Returns the process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends a signal, as in `KILL`.
+    /// Sends a signal, for example `KILL`.
     ///
     /// # Panics
     ///
-    /// When it cannot be sent.
+    /// Panics if the signal cannot be sent.
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
             .args([&format!("-{signal}"), &self.id().to_string()])
             .status();
         assert!(
-            sent.expect("`kill` is there").success(),
+            sent.expect("`kill` can be run").success(),
             "SIG{signal} could not be sent"
         );
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit status if the process has ended.
     ///
     /// # Panics
     ///
-    /// When the system does not tell.
+    /// Panics if the system does not know the process.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("it can be asked")
+        self.child.try_wait().expect("the process is a child of this one")
     }
 
-    /// What it has said so far.
+    /// Returns the error output so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A line between workers and the emulator that is cut, delayed, stalled, or goes deaf on one side.
+//! A TCP proxy in front of the Firestore emulator that injects faults into connections.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -12,92 +12,92 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What becomes of a connection.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It passes on what is said.
-    Flows,
-    /// It is closed, both ways.
+pub enum ConnectionState {
+    /// Both directions work.
+    Healthy,
+    /// The connection is closed in both directions.
     Cut,
-    /// What the server says is lost from now on; what the client says is not.
+    /// All further bytes from the server are dropped.
     LosesReplies,
-    /// What the client says is lost from now on; what the server says is not.
+    /// All further bytes from the client are dropped.
     LosesRequests,
-    /// The client hears that the server has nothing more to say; what the client says is passed on.
+    /// The client reads the end of the stream. Its own bytes still reach the server.
     HalfClosed,
 }
 
-/// The proxy. It ends when it is dropped.
+/// The proxy. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     host: String,
-    line: Arc<Line>,
+    shared: Arc<Shared>,
     accepting: JoinHandle<()>,
 }
 
 #[derive(Debug, Default)]
-struct Line {
-    /// The longest that a piece of what is said is held back, in milliseconds.
+struct Shared {
+    /// The longest delay of a chunk, in milliseconds.
     delay: AtomicU64,
     stalled: AtomicBool,
     refuses: AtomicBool,
-    numbers: AtomicU64,
-    connections: Mutex<HashMap<u64, watch::Sender<Fate>>>,
+    next_number: AtomicU64,
+    connections: Mutex<HashMap<u64, watch::Sender<ConnectionState>>>,
 }
 
 impl Proxy {
-    /// A line to this server, on a port of its own.
+    /// Starts a proxy of this server on a free port.
     ///
     /// # Errors
     ///
-    /// When no port is free.
+    /// Returns an error if no port is free.
     pub async fn start(server: String) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let host = listener.local_addr()?.to_string();
-        let line = Arc::new(Line::default());
-        let accepting = tokio::spawn(accept(listener, server, line.clone()));
+        let shared = Arc::new(Shared::default());
+        let accepting = tokio::spawn(accept(listener, server, shared.clone()));
         Ok(Self {
             host,
-            line,
+            shared,
             accepting,
         })
     }
 
-    /// Its address, as in `127.0.0.1:8080`.
+    /// Returns the proxy's address, for example `127.0.0.1:8080`.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Gives each connection this fate with a probability. Returns how many it met.
-    pub fn strike(&self, fate: Fate, rng: &mut fastrand::Rng, probability: f64) -> u64 {
-        let mut met = 0;
-        for connection in self.line.connections().values() {
-            if rng.f64() < probability && connection.send(fate).is_ok() {
-                met += 1;
+    /// Sets the state of each open connection with this probability. Returns the number of changed connections.
+    pub fn disturb(&self, state: ConnectionState, rng: &mut fastrand::Rng, probability: f64) -> u64 {
+        let mut changed = 0;
+        for connection in self.shared.connections().values() {
+            if rng.f64() < probability && connection.send(state).is_ok() {
+                changed += 1;
             }
         }
-        met
+        changed
     }
 
-    /// From now on pieces are held back for up to this long.
+    /// Delays every chunk by a random time of at most `longest`.
     pub fn delay(&self, longest: Duration) {
         let millis = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-        self.line.delay.store(millis, Relaxed);
+        self.shared.delay.store(millis, Relaxed);
     }
 
-    /// Whether nothing passes, though nothing is closed.
+    /// Sets whether all chunks are held back. Connections stay open.
     pub fn stall(&self, stalled: bool) {
-        self.line.stalled.store(stalled, Relaxed);
+        self.shared.stalled.store(stalled, Relaxed);
     }
 
-    /// Whether new connections are closed at once.
+    /// Sets whether new connections are closed at once.
     pub fn refuse(&self, refuses: bool) {
-        self.line.refuses.store(refuses, Relaxed);
+        self.shared.refuses.store(refuses, Relaxed);
     }
 
-    /// Treats everybody well from now on. What has gone deaf stays so.
-    pub fn calm(&self) {
+    /// Ends all faults, except for the states of connections that [`disturb`](Self::disturb) has changed.
+    pub fn heal(&self) {
         self.delay(Duration::ZERO);
         self.stall(false);
         self.refuse(false);
@@ -107,19 +107,19 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
-        for connection in self.line.connections().values() {
-            // It may have ended by itself.
-            let _ = connection.send(Fate::Cut);
+        for connection in self.shared.connections().values() {
+            // The connection may have ended already.
+            let _ = connection.send(ConnectionState::Cut);
         }
     }
 }
 
-impl Line {
-    fn connections(&self) -> MutexGuard<'_, HashMap<u64, watch::Sender<Fate>>> {
+impl Shared {
+    fn connections(&self) -> MutexGuard<'_, HashMap<u64, watch::Sender<ConnectionState>>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Holds back what was said.
+    /// Holds back a chunk while the proxy delays or stalls.
     async fn hold_back(&self) {
         let delay = self.delay.load(Relaxed);
         if delay > 0 {
@@ -131,72 +131,81 @@ impl Line {
     }
 }
 
-async fn accept(listener: TcpListener, server: String, line: Arc<Line>) {
+async fn accept(listener: TcpListener, server: String, shared: Arc<Shared>) {
     while let Ok((client, _)) = listener.accept().await {
-        if line.refuses.load(Relaxed) {
+        if shared.refuses.load(Relaxed) {
             continue;
         }
-        let (line, server) = (line.clone(), server.clone());
+        let (shared, server) = (shared.clone(), server.clone());
         tokio::spawn(async move {
-            // A server that is frozen still accepts; one that is gone ends the connection.
+            // A frozen server still accepts. If there is no server, the client's connection is closed.
             if let Ok(server) = TcpStream::connect(server).await {
-                connect(client, server, &line).await;
+                forward(client, server, &shared).await;
             }
         });
     }
 }
 
-async fn connect(client: TcpStream, server: TcpStream, line: &Line) {
-    // Held back pieces are held back by us only.
+/// Forwards both directions of a connection until it ends or is cut.
+async fn forward(client: TcpStream, server: TcpStream, shared: &Shared) {
+    // Only the proxy's own faults may delay a chunk.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    let number = line.numbers.fetch_add(1, Relaxed);
-    let (sender, fate) = watch::channel(Fate::Flows);
-    line.connections().insert(number, sender);
+    let number = shared.next_number.fetch_add(1, Relaxed);
+    let (sender, state) = watch::channel(ConnectionState::Healthy);
+    shared.connections().insert(number, sender);
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let requests = pass_on(from_client, to_server, fate.clone(), Fate::LosesRequests, line);
-    let replies = pass_on(from_server, to_client, fate.clone(), Fate::LosesReplies, line);
+    let requests = copy(
+        from_client,
+        to_server,
+        state.clone(),
+        ConnectionState::LosesRequests,
+        shared,
+    );
+    let replies = copy(
+        from_server,
+        to_client,
+        state.clone(),
+        ConnectionState::LosesReplies,
+        shared,
+    );
     tokio::select! {
         ((), ()) = async { tokio::join!(requests, replies) } => {}
-        () = is_cut(fate) => {}
+        () = until_state(state, ConnectionState::Cut) => {}
     }
-    line.connections().remove(&number);
+    shared.connections().remove(&number);
 }
 
-async fn is_cut(mut fate: watch::Receiver<Fate>) {
-    // The sender lives as long as the connection.
-    let _ = fate.wait_for(|fate| *fate == Fate::Cut).await;
+async fn until_state(mut state: watch::Receiver<ConnectionState>, expected: ConnectionState) {
+    // The sender outlives the connection.
+    let _ = state.wait_for(|state| *state == expected).await;
 }
 
-async fn is_half_closed(fate: &mut watch::Receiver<Fate>) {
-    let _ = fate.wait_for(|fate| *fate == Fate::HalfClosed).await;
-}
-
-/// Passes on one direction, until it ends or its fate is to lose what is said.
-async fn pass_on(
+/// Copies one direction until it ends. Drops its chunks while the connection is in the state `dropping`.
+async fn copy(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut fate: watch::Receiver<Fate>,
-    deaf: Fate,
-    line: &Line,
+    state: watch::Receiver<ConnectionState>,
+    dropping: ConnectionState,
+    shared: &Shared,
 ) {
-    let mut piece = vec![0; 16 * 1024];
-    let is_reply = deaf == Fate::LosesReplies;
+    let mut chunk = vec![0; 16 * 1024];
+    let is_reply = dropping == ConnectionState::LosesReplies;
     loop {
         let read = tokio::select! {
-            read = from.read(&mut piece) => read,
-            () = is_half_closed(&mut fate), if is_reply => break,
+            read = from.read(&mut chunk) => read,
+            () = until_state(state.clone(), ConnectionState::HalfClosed), if is_reply => break,
         };
         let Ok(length @ 1..) = read else { break };
-        line.hold_back().await;
-        if *fate.borrow() != deaf && to.write_all(&piece[..length]).await.is_err() {
+        shared.hold_back().await;
+        if *state.borrow() != dropping && to.write_all(&chunk[..length]).await.is_err() {
             break;
         }
     }
-    // The other side is told that nothing more follows.
+    // The receiver reads the end of the stream.
     let _ = to.shutdown().await;
     if is_reply {
-        // What the server still says is read, and lost.
-        while let Ok(1..) = from.read(&mut piece).await {}
+        // Further replies are read and dropped, so that the server does not block.
+        while let Ok(1..) = from.read(&mut chunk).await {}
     }
 }

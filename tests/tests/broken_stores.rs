@@ -194,24 +194,25 @@ macro_rules! detected {
 
 detected! {
     lost_tasks_are_detected: LosesTasks by "create", "many":
-        "create::the_answers_are_in_the_order_asked", "many::tasks_in_a_create";
+        "create::results_are_in_request_order", "many::tasks_in_a_create";
     a_wrong_order_is_detected: ClaimsBackwards by "claim", "keys":
-        "claim::the_earliest_due_goes_first", "claim::of_those_due_at_one_instant_the_oldest_goes_first",
-        "keys::in_one_claim_each_key_comes_once";
+        "claim::the_earliest_due_task_is_claimed_first", "claim::of_equal_due_times_the_oldest_task_is_claimed_first",
+        "keys::one_call_claims_each_key_once";
     writes_under_lost_claims_are_detected: AcceptsEveryToken by "finish", "takeover":
-        "finish::a_foreign_token_is_refused", "takeover::the_one_before_may_not_finish";
+        "finish::a_foreign_token_is_refused", "takeover::the_previous_claim_cannot_finish";
     forgotten_renewals_are_detected: ForgetsRenewals by "renew", "takeover", "keys":
-        "renew::a_lease_is_extended", "takeover::an_extended_lease_is_left", "keys::an_extension_keeps_the_key";
+        "renew::a_lease_is_extended", "takeover::an_extended_lease_is_respected", "keys::a_renewal_keeps_the_key";
     forgotten_occurrences_are_detected: ForgetsOccurrences by "spawn":
         "spawn::a_generator_advances_and_its_occurrence_is_created";
     a_clock_of_its_own_is_detected: HasItsOwnClock by "claim", "finish", "count":
-        "claim::what_is_not_due_is_left", "finish::complete_stores_the_result",
-        "count::pending_are_the_due_ones_of_the_kind";
+        "claim::a_task_that_is_not_due_is_not_claimed", "finish::complete_stores_the_result",
+        "count::pending_tasks_are_the_due_tasks_of_a_kind";
     shared_environments_are_detected: SharesEnvironments by "environments":
-        "environments::one_id_in_two_is_two_tasks", "environments::each_claims_its_own",
-        "environments::what_belongs_to_another_is_not_changed";
-    missing_notifications_are_detected: NotifiesNobody by "watch":
-        "watch::a_new_task_rings", "watch::the_end_of_a_task_rings", "watch::a_cancelled_handler_is_to_stop";
+        "environments::one_id_in_two_environments_is_two_tasks", "environments::each_environment_claims_its_own_tasks",
+        "environments::a_task_of_another_environment_is_not_changed";
+    missing_notifications_are_detected: NotifiesNobody by "notifications":
+        "notifications::a_new_task_notifies", "notifications::the_end_of_a_task_notifies",
+        "notifications::a_cancellation_stops_the_handler";
 }
 
 #[tokio::test]

@@ -3,5 +3,5 @@
 #[test]
 fn a_few_seconds_of_chaos_break_no_promise() {
     let arguments = ["--store", "sqlite", "--minutes", "0.25"];
-    tests::chaos::brief(env!("CARGO_BIN_EXE_chaos"), &arguments);
+    tests::chaos::short_run(env!("CARGO_BIN_EXE_chaos"), &arguments);
 }

@@ -1,7 +1,7 @@
-//! Real chaos: `cargo run --release -p tests --bin chaos -- --store sqlite|firestore --minutes M [--seed S]`.
+//! Chaos runs: `cargo run --release -p tests --bin chaos -- --store sqlite|firestore --minutes M [--seed S]`.
 //!
-//! Prints a line for each episode, and one for all. Ends with an error when a promise was broken.
-//! `chaos worker STORE JOURNAL` is what it starts, kills and freezes.
+//! Prints a line for each episode and one for the run. Fails if a promise was broken.
+//! `chaos worker STORE JOURNAL` is the worker process that a run starts, kills and freezes.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -13,16 +13,16 @@ use tracing_subscriber::filter::LevelFilter;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Set in a process that may mount what nobody else sees.
+/// Set in a process that has a mount namespace of its own.
 const OWN_MOUNTS: &str = "ONCETASK_CHAOS_MOUNTS";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let ended = match &arguments[..] {
+    let result = match &arguments[..] {
         [worker, store, journal] if worker == "worker" => work(store, journal).map(|()| true),
         _ => options(&arguments).and_then(|options| run(&options)),
     };
-    match ended {
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -42,15 +42,15 @@ async fn work(store: &str, journal: &str) -> Result {
         .with_max_level(level.unwrap_or(LevelFilter::WARN))
         .with_writer(std::io::stderr)
         .init();
-    end_with_parent();
+    exit_with_parent();
     chaos::worker(&store.parse()?, Path::new(journal)).await?;
     Ok(())
 }
 
-/// Nobody would stop a worker whose run was interrupted.
-fn end_with_parent() {
+/// Exits when the parent process ends, so that an interrupted run leaves no worker behind.
+fn exit_with_parent() {
     std::thread::spawn(|| {
-        // Nothing is ever written to it: it ends with the process at its other end.
+        // The parent never writes to this input. It ends with the parent.
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         exit(1);
     });
@@ -75,7 +75,7 @@ fn options(arguments: &[String]) -> Result<Options> {
             "--per-second" => options.per_second = Some(value.parse::<u32>()?.clamp(1, 1000)),
             _ => {
                 let known = "--store, --minutes, --seed and --per-second";
-                return Err(format!("there is no option `{name}`; the options are {known}").into());
+                return Err(format!("unknown option `{name}`: the options are {known}").into());
             }
         }
     }
@@ -85,7 +85,7 @@ fn options(arguments: &[String]) -> Result<Options> {
 #[tokio::main]
 async fn run(options: &Options) -> Result<bool> {
     if options.kind == Kind::Sqlite && std::env::var_os(OWN_MOUNTS).is_none() {
-        in_own_mounts()?;
+        enter_mount_namespace()?;
     }
     let report = chaos::run(options).await?;
     print(&format!("{}, {:?}: {report}", options.kind, options.length));
@@ -95,26 +95,26 @@ async fn run(options: &Options) -> Result<bool> {
     Ok(report.violations.is_empty())
 }
 
-/// Becomes a process that may mount a small disk, where the system lets us.
-fn in_own_mounts() -> Result {
+/// Replaces this process by one that may mount a small disk, if the system allows it.
+fn enter_mount_namespace() -> Result {
     for namespaces in [&["--mount"][..], &["--user", "--map-root-user", "--mount"]] {
         let unshare = || {
             let mut command = Command::new("unshare");
             command.args(namespaces).arg("--");
             command
         };
-        let may = unshare().arg("true").stderr(Stdio::null()).status();
-        if may.is_ok_and(|status| status.success()) {
+        let allowed = unshare().arg("true").stderr(Stdio::null()).status();
+        if allowed.is_ok_and(|status| status.success()) {
             let program = std::env::current_exe()?;
             let arguments = std::env::args_os().skip(1);
-            let failed = unshare().arg(program).args(arguments).env(OWN_MOUNTS, "1").exec();
-            return Err(failed.into());
+            let error = unshare().arg(program).args(arguments).env(OWN_MOUNTS, "1").exec();
+            return Err(error.into());
         }
     }
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "its result is what it prints")]
+#[expect(clippy::print_stdout, reason = "the result of the program is its output")]
 fn print(line: &str) {
     println!("{line}");
 }

@@ -1,7 +1,7 @@
-//! The worker that the tests of processes start, stop, freeze and kill.
+//! The worker that the process tests start, terminate, freeze and kill.
 //!
-//! `worker FILE JOURNAL HEARTBEAT_MS GRACE_MS`. Its handlers write what they do to the journal, a line each,
-//! so that effects are counted outside of any store.
+//! `worker FILE JOURNAL HEARTBEAT_MS GRACE_MS`. Its handlers write their effects to the journal, one line each, so
+//! that tests count them without the store.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +16,7 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 async fn main() -> Result {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [file, journal, heartbeat, grace] = &arguments[..] else {
-        return Err("worker FILE JOURNAL HEARTBEAT_MS GRACE_MS".into());
+        return Err("usage: worker FILE JOURNAL HEARTBEAT_MS GRACE_MS".into());
     };
     tracing_subscriber::fmt()
         .with_ansi(false)
@@ -44,31 +44,31 @@ async fn main() -> Result {
     Ok(())
 }
 
-/// Ticks for ever in its first attempt; ends at once in the next.
-async fn ticking(job: Attempt<Ticking>, journal: State<Journal>) -> oncetask::Result<u32> {
-    journal.write("begin", &job.id, job.attempt);
-    if job.attempt == 1 {
+/// Writes a tick every 20 ms in the first attempt until it is stopped. Completes at once in later attempts.
+async fn ticking(attempt: Attempt<Ticking>, journal: State<Journal>) -> oncetask::Result<u32> {
+    journal.write("begin", &attempt.id, attempt.attempt);
+    if attempt.attempt == 1 {
         loop {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            journal.write("tick", &job.id, job.attempt);
+            journal.write("tick", &attempt.id, attempt.attempt);
         }
     }
-    journal.write("end", &job.id, job.attempt);
-    Ok(job.attempt)
+    journal.write("end", &attempt.id, attempt.attempt);
+    Ok(attempt.attempt)
 }
 
-/// Blocks its thread in its first attempt, where nothing can stop it, until a file appears.
-async fn stubborn(job: Attempt<Stubborn>, journal: State<Journal>) -> oncetask::Result<u32> {
-    journal.write("begin", &job.id, job.attempt);
-    while job.attempt == 1 && !job.until.exists() {
+/// Blocks its thread in the first attempt until a file exists, so that nothing can stop it.
+async fn stubborn(attempt: Attempt<Stubborn>, journal: State<Journal>) -> oncetask::Result<u32> {
+    journal.write("begin", &attempt.id, attempt.attempt);
+    while attempt.attempt == 1 && !attempt.until.exists() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    journal.write("end", &job.id, job.attempt);
-    Ok(job.attempt)
+    journal.write("end", &attempt.id, attempt.attempt);
+    Ok(attempt.attempt)
 }
 
-async fn quick(job: Attempt<Quick>, journal: State<Journal>) {
-    journal.write("begin", &job.id, job.attempt);
+async fn quick(attempt: Attempt<Quick>, journal: State<Journal>) {
+    journal.write("begin", &attempt.id, attempt.attempt);
 }
 
 async fn keyed(task: Keyed, journal: State<Journal>) {

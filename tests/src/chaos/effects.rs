@@ -1,7 +1,7 @@
-//! Effects: what handlers wrote to the journal while they ran, and the calls that it tells of.
+//! The effects of handlers: lines in the journal, and the calls that they show.
 //!
-//! A line says which call of a handler wrote it. Its instant is read at the beginning of a poll, so it is
-//! also the instant of that poll: what was under way when a process was frozen happened before the freeze.
+//! Each line names the call of the handler that wrote it. Its time is read at the beginning of a poll, and is the
+//! time of that poll: code that was running when its process was frozen ran before the freeze.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,27 +9,27 @@ use std::time::Duration;
 use oncetask::{HandlerError, TaskId};
 use serde::{Deserialize, Serialize};
 
-use super::work::exclusive;
+use super::work::resource;
 use crate::journal::{Entry, Journal};
 
-/// How often a handler that works says so.
+/// The interval at which a working handler writes a line.
 const TICK: Duration = Duration::from_millis(40);
 
-/// Which handler of a task.
+/// The handler of a task that was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Run,
     Cleanup,
 }
 
-/// What a handler returns: proof of which call it was that completed the task.
+/// The result of a handler. It proves which call completed the task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Receipt {
     pub(crate) call: u64,
     pub(crate) attempt: u32,
 }
 
-/// A call of a handler, as the handler sees it.
+/// A call of a handler that writes its effects to the journal.
 #[derive(Debug)]
 pub(crate) struct Call {
     number: u64,
@@ -51,108 +51,115 @@ impl Call {
             tasks: tasks.collect(),
             journal: journal.clone(),
         };
-        call.all("begin");
+        for index in 0..call.tasks.len() {
+            call.write("begin", index);
+        }
         call
     }
 
-    /// Works for a while, and says so now and then.
+    /// Works for this number of milliseconds, and writes a line in every interval.
     pub(crate) async fn work(&self, millis: u64) {
         let mut left = Duration::from_millis(millis);
         while !left.is_zero() {
             let step = left.min(TICK);
             tokio::time::sleep(step).await;
-            self.one("tick", 0);
+            self.write("tick", 0);
             left -= step;
         }
     }
 
+    /// Records that the handler created a task.
     pub(crate) fn created(&self, child: &TaskId) {
         self.journal.write(&self.event("created"), child, 0);
     }
 
+    /// Records that the handler succeeded for its only task.
     pub(crate) fn end(&self) -> Receipt {
         self.end_one(0)
     }
 
-    pub(crate) fn end_one(&self, place: usize) -> Receipt {
-        self.one("end", place);
+    /// Records that the handler succeeded for one task of its group.
+    pub(crate) fn end_one(&self, index: usize) -> Receipt {
+        self.write("end", index);
         Receipt {
             call: self.number,
-            attempt: self.tasks[place].1,
+            attempt: self.tasks[index].1,
         }
     }
 
+    /// Records that the handler failed for its only task.
     pub(crate) fn fail(&self) -> HandlerError {
         self.fail_one(0)
     }
 
-    pub(crate) fn fail_one(&self, place: usize) -> HandlerError {
-        self.one("fail", place);
-        "it fails, as it should".into()
+    /// Records that the handler failed for one task of its group.
+    pub(crate) fn fail_one(&self, index: usize) -> HandlerError {
+        self.write("fail", index);
+        "an intended failure".into()
     }
 
-    fn all(&self, what: &str) {
-        for place in 0..self.tasks.len() {
-            self.one(what, place);
-        }
+    fn write(&self, event: &str, index: usize) {
+        let (id, attempt) = &self.tasks[index];
+        self.journal.write(&self.event(event), id, *attempt);
     }
 
-    fn one(&self, what: &str, place: usize) {
-        let (id, attempt) = &self.tasks[place];
-        self.journal.write(&self.event(what), id, *attempt);
-    }
-
-    fn event(&self, what: &str) -> String {
+    fn event(&self, event: &str) -> String {
         let phase = match self.phase {
             Phase::Run => "run",
             Phase::Cleanup => "cleanup",
         };
-        format!("{phase}/{what}/{}", self.number)
+        format!("{phase}/{event}/{}", self.number)
     }
 }
 
-/// A call of a handler, as its effects tell of it.
+/// A call of a handler as the journal shows it.
 #[derive(Clone, Debug)]
-pub(crate) struct Ran {
+pub(crate) struct RecordedCall {
+    /// The id of the process that ran it.
     pub(crate) process: u32,
     pub(crate) number: u64,
     pub(crate) phase: Phase,
-    /// Each task, its attempt, and whether the handler came to an end of it.
-    pub(crate) tasks: Vec<TaskOfCall>,
-    /// The first effect and the last, in nanoseconds of the computer's clock.
-    pub(crate) begun: u128,
+    pub(crate) tasks: Vec<RecordedAttempt>,
+    /// The time of the first effect, in nanoseconds since the Unix epoch.
+    pub(crate) first: u128,
+    /// The time of the last effect, in nanoseconds since the Unix epoch.
     pub(crate) last: u128,
 }
 
-/// What a call did to one of its tasks.
+/// One task of a call.
 #[derive(Clone, Debug)]
-pub(crate) struct TaskOfCall {
+pub(crate) struct RecordedAttempt {
     pub(crate) id: TaskId,
     pub(crate) attempt: u32,
+    /// Whether the handler succeeded.
     pub(crate) ended: bool,
+    /// Whether the handler failed.
     pub(crate) failed: bool,
 }
 
-impl Ran {
-    /// What this call had for itself.
-    pub(crate) fn exclusive(&self) -> &str {
-        self.tasks.first().map_or("", |first| exclusive(&first.id))
+impl RecordedCall {
+    /// Returns the resource of the call. Two calls of one resource must not overlap.
+    pub(crate) fn resource(&self) -> &str {
+        self.tasks.first().map_or("", |first| resource(&first.id))
     }
 
-    pub(crate) fn of(&self, id: &TaskId) -> Option<&TaskOfCall> {
+    /// Returns the attempt of a task in this call.
+    pub(crate) fn attempt_of(&self, id: &TaskId) -> Option<&RecordedAttempt> {
         self.tasks.iter().find(|task| task.id == *id)
     }
 
-    /// Whether the handler was cut off: it neither ended nor failed.
-    pub(crate) fn is_cut_off(&self) -> bool {
+    /// Returns whether the handler was interrupted: it neither succeeded nor failed.
+    pub(crate) fn is_interrupted(&self) -> bool {
         self.tasks.iter().all(|task| !task.ended && !task.failed)
     }
 }
 
-/// All that a journal tells: the calls by their beginnings, and the tasks that handlers created.
+/// The content of a journal.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Effects {
-    pub(crate) calls: Vec<Ran>,
+    /// The calls, ordered by their first effects.
+    pub(crate) calls: Vec<RecordedCall>,
+    /// The tasks that handlers created.
     pub(crate) children: Vec<TaskId>,
 }
 
@@ -167,12 +174,12 @@ impl Effects {
         for entry in entries {
             let event = entry.event.clone();
             let mut words = event.split('/');
-            let (Some(phase), Some(what), Some(Ok(number))) =
+            let (Some(phase), Some(event), Some(Ok(number))) =
                 (words.next(), words.next(), words.next().map(str::parse))
             else {
                 continue;
             };
-            if what == "created" {
+            if event == "created" {
                 children.push(entry.id);
                 continue;
             }
@@ -181,24 +188,24 @@ impl Effects {
             } else {
                 Phase::Cleanup
             };
-            let call = calls.entry(number).or_insert_with(|| Ran {
+            let call = calls.entry(number).or_insert_with(|| RecordedCall {
                 process: entry.process,
                 number,
                 phase,
                 tasks: Vec::new(),
-                begun: entry.nanos,
+                first: entry.nanos,
                 last: entry.nanos,
             });
             call.last = entry.nanos;
-            note(call, what, entry);
+            apply(call, event, entry);
         }
         let mut calls: Vec<_> = calls.into_values().collect();
-        calls.sort_by_key(|call| call.begun);
+        calls.sort_by_key(|call| call.first);
         Self { calls, children }
     }
 
-    /// The calls of each task, by their beginnings.
-    pub(crate) fn by_task(&self) -> HashMap<&TaskId, Vec<&Ran>> {
+    /// Returns the calls of each task, ordered by their first effects.
+    pub(crate) fn by_task(&self) -> HashMap<&TaskId, Vec<&RecordedCall>> {
         let mut by_task: HashMap<_, Vec<_>> = HashMap::new();
         for call in &self.calls {
             for task in &call.tasks {
@@ -209,9 +216,9 @@ impl Effects {
     }
 }
 
-fn note(call: &mut Ran, what: &str, entry: Entry) {
-    match what {
-        "begin" => call.tasks.push(TaskOfCall {
+fn apply(call: &mut RecordedCall, event: &str, entry: Entry) {
+    match event {
+        "begin" => call.tasks.push(RecordedAttempt {
             id: entry.id,
             attempt: entry.attempt,
             ended: false,
@@ -220,8 +227,8 @@ fn note(call: &mut Ran, what: &str, entry: Entry) {
         "tick" => {}
         _ => {
             for task in call.tasks.iter_mut().filter(|task| task.id == entry.id) {
-                task.ended |= what == "end";
-                task.failed |= what == "fail";
+                task.ended |= event == "end";
+                task.failed |= event == "fail";
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The workers: real processes that are killed, told to end, frozen, and started again.
+//! The worker processes of an episode: they are killed, terminated, frozen and restarted.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -6,14 +6,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::time::MissedTickBehavior;
 
 use super::Result;
-use super::ground::Ground;
 use super::report::Counts;
+use super::testbed::TestBed;
 use crate::process::Process;
 
 const WORKERS: usize = 4;
-const LOOK: Duration = Duration::from_millis(20);
-/// How long a worker may take to end when it is told to: its store may be frozen, and so may we.
-const TO_END: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The time that a worker has to end after SIGTERM. Its store may be frozen meanwhile.
+const TERMINATION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The workers of an episode.
 #[derive(Debug)]
@@ -21,20 +21,22 @@ pub(crate) struct Fleet {
     program: PathBuf,
     heartbeat: Duration,
     rng: fastrand::Rng,
-    slots: Vec<Slot>,
+    workers: Vec<WorkerState>,
     started: u32,
     pub(crate) counts: Counts,
-    /// Which process was killed, and when, by the computer's clock.
+    /// The id of each killed process, and the time of the kill in nanoseconds since the Unix epoch.
     pub(crate) kills: Vec<(u32, u128)>,
 }
 
-/// A place for a worker.
 #[derive(Debug)]
-enum Slot {
-    Runs(Process),
+enum WorkerState {
+    Running(Process),
+    /// Frozen until this instant.
     Frozen(Process, Instant),
-    Ends(Process, Instant),
-    Gone(Instant),
+    /// Sent SIGTERM at this instant.
+    Terminating(Process, Instant),
+    /// Down until this instant.
+    Down(Instant),
 }
 
 impl Fleet {
@@ -43,129 +45,137 @@ impl Fleet {
             program,
             heartbeat,
             rng: fastrand::Rng::with_seed(seed),
-            slots: (0..WORKERS).map(|_| Slot::Gone(Instant::now())).collect(),
+            workers: (0..WORKERS).map(|_| WorkerState::Down(Instant::now())).collect(),
             started: 0,
             counts: Counts::default(),
             kills: Vec::new(),
         }
     }
 
-    /// Lets things go wrong for a while, and until a worker was killed: a busy machine comes to little.
-    pub(crate) async fn suffer(&mut self, ground: &mut Ground, length: Duration) -> Result {
+    /// Injects faults for this time, and then until a worker was killed: a busy machine may be slow.
+    pub(crate) async fn inject_faults(&mut self, testbed: &mut TestBed, length: Duration) -> Result {
         let end = Instant::now() + length;
-        let (mut next, mut mended) = (Instant::now(), None);
-        let mut looks = tokio::time::interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut next_fault, mut repair_at) = (Instant::now(), None);
+        let mut polls = tokio::time::interval(POLL_INTERVAL);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while Instant::now() < end || self.kills.is_empty() {
-            looks.tick().await;
-            self.tend(ground)?;
-            if mended.is_some_and(|at| at <= Instant::now()) {
-                ground.mend();
-                mended = None;
+            polls.tick().await;
+            self.maintain(testbed)?;
+            if repair_at.is_some_and(|at| at <= Instant::now()) {
+                testbed.repair();
+                repair_at = None;
             }
-            if next <= Instant::now() {
-                next = Instant::now() + Duration::from_millis(self.rng.u64(30..900));
+            if next_fault <= Instant::now() {
+                next_fault = Instant::now() + Duration::from_millis(self.rng.u64(30..900));
                 if self.rng.u8(0..10) < 3 {
-                    let broken = ground.strike(&mut self.rng, &mut self.counts);
-                    mended = broken.map(|time| Instant::now() + time).or(mended);
+                    let duration = testbed.inject_fault(&mut self.rng, &mut self.counts);
+                    repair_at = duration.map(|duration| Instant::now() + duration).or(repair_at);
                 } else {
-                    self.strike();
+                    self.inject_worker_fault();
                 }
             }
         }
-        ground.mend();
-        self.calm();
+        testbed.repair();
+        self.end_faults();
         Ok(())
     }
 
-    /// Thaws who is frozen, and starts who is gone.
-    pub(crate) fn tend(&mut self, ground: &Ground) -> Result {
-        for place in 0..self.slots.len() {
-            let slot = std::mem::replace(&mut self.slots[place], Slot::Gone(Instant::now()));
-            self.slots[place] = self.tended(slot, ground)?;
+    /// Thaws workers whose freeze is over, and restarts workers whose downtime is over.
+    pub(crate) fn maintain(&mut self, testbed: &TestBed) -> Result {
+        for index in 0..self.workers.len() {
+            let worker = self.take(index);
+            self.workers[index] = self.next_state(worker, testbed)?;
         }
         Ok(())
     }
 
-    fn tended(&mut self, slot: Slot, ground: &Ground) -> Result<Slot> {
+    fn take(&mut self, index: usize) -> WorkerState {
+        std::mem::replace(&mut self.workers[index], WorkerState::Down(Instant::now()))
+    }
+
+    fn next_state(&mut self, worker: WorkerState, testbed: &TestBed) -> Result<WorkerState> {
         let now = Instant::now();
-        let soon = now + Duration::from_millis(self.rng.u64(0..1000));
-        Ok(match slot {
-            Slot::Gone(until) if until <= now => Slot::Runs(self.start(ground)?),
-            Slot::Frozen(process, until) if until <= now => {
+        let restart_at = now + Duration::from_millis(self.rng.u64(0..1000));
+        Ok(match worker {
+            WorkerState::Down(until) if until <= now => WorkerState::Running(self.start(testbed)?),
+            WorkerState::Frozen(process, until) if until <= now => {
                 process.signal("CONT");
-                Slot::Runs(process)
+                WorkerState::Running(process)
             }
-            Slot::Runs(mut process) => match process.ended() {
+            WorkerState::Running(mut process) => match process.ended() {
                 Some(_) => {
-                    // It could not open its store.
-                    self.counts.add("workers that gave up", 1);
-                    Slot::Gone(soon)
+                    // A worker ends by itself only if it cannot open its store.
+                    self.counts.add("workers that could not start", 1);
+                    WorkerState::Down(restart_at)
                 }
-                None => Slot::Runs(process),
+                None => WorkerState::Running(process),
             },
-            Slot::Ends(mut process, since) => match process.ended() {
-                Some(_) => Slot::Gone(soon),
-                None if now > since + TO_END => {
-                    return Err(format!("a worker did not end in {TO_END:?}:\n{}", process.log()).into());
+            WorkerState::Terminating(mut process, since) => match process.ended() {
+                Some(_) => WorkerState::Down(restart_at),
+                None if now > since + TERMINATION_TIMEOUT => {
+                    let log = process.log();
+                    return Err(format!(
+                        "a worker did not end within {TERMINATION_TIMEOUT:?} of SIGTERM:\n{log}"
+                    )
+                    .into());
                 }
-                None => Slot::Ends(process, since),
+                None => WorkerState::Terminating(process, since),
             },
             other => other,
         })
     }
 
-    fn start(&mut self, ground: &Ground) -> Result<Process> {
+    fn start(&mut self, testbed: &TestBed) -> Result<Process> {
         self.started += 1;
-        let log = ground.path(&format!("worker-{}.log", self.started));
-        Ok(Process::start(&mut ground.worker(&self.program), log)?)
+        let log = testbed.path(&format!("worker-{}.log", self.started));
+        Ok(Process::start(&mut testbed.worker(&self.program), log)?)
     }
 
-    /// Does something to one of the workers. The first is killed, so that no episode is without that.
-    fn strike(&mut self) {
-        let place = self.rng.usize(0..self.slots.len());
-        let slot = std::mem::replace(&mut self.slots[place], Slot::Gone(Instant::now()));
-        let (drawn, first) = (self.rng.u8(0..10), self.kills.is_empty());
-        self.slots[place] = match (slot, if first { 0 } else { drawn }) {
-            (Slot::Runs(process) | Slot::Frozen(process, _), 0..=3) => self.kill(process),
-            (Slot::Runs(process), 4..=5) => {
-                self.counts.add("workers told to end", 1);
+    /// Injects a fault into a random worker. The first fault is a kill, so that every episode has one.
+    fn inject_worker_fault(&mut self) {
+        let index = self.rng.usize(0..self.workers.len());
+        let worker = self.take(index);
+        let (drawn, is_first) = (self.rng.u8(0..10), self.kills.is_empty());
+        self.workers[index] = match (worker, if is_first { 0 } else { drawn }) {
+            (WorkerState::Running(process) | WorkerState::Frozen(process, _), 0..=3) => self.kill(process),
+            (WorkerState::Running(process), 4..=5) => {
+                self.counts.add("workers terminated", 1);
                 process.signal("TERM");
-                Slot::Ends(process, Instant::now())
+                WorkerState::Terminating(process, Instant::now())
             }
-            (Slot::Runs(process), _) => self.freeze(process),
+            (WorkerState::Running(process), _) => self.freeze(process),
             (other, _) => other,
         };
     }
 
-    fn kill(&mut self, process: Process) -> Slot {
+    fn kill(&mut self, process: Process) -> WorkerState {
         self.counts.add("workers killed", 1);
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.kills
             .push((process.id(), now.map_or(0, |since| since.as_nanos())));
-        // It is killed where it is dropped.
+        // Dropping the process kills it.
         drop(process);
-        Slot::Gone(Instant::now() + Duration::from_millis(self.rng.u64(0..1000)))
+        WorkerState::Down(Instant::now() + Duration::from_millis(self.rng.u64(0..1000)))
     }
 
-    /// For a moment, or for longer than it may hold anything.
-    fn freeze(&mut self, process: Process) -> Slot {
+    /// Freezes a worker for up to one or two heartbeats.
+    fn freeze(&mut self, process: Process) -> WorkerState {
         self.counts.add("workers frozen", 1);
         let heartbeat = self.heartbeat;
         let longest = if self.rng.bool() { heartbeat } else { heartbeat * 2 };
         let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-        let time = Duration::from_millis(self.rng.u64(20..longest));
+        let duration = Duration::from_millis(self.rng.u64(20..longest));
         process.signal("STOP");
-        if time > heartbeat {
-            self.counts.add("of these past their leases", 1);
+        if duration > heartbeat {
+            self.counts.add("workers frozen for longer than a lease", 1);
         }
-        Slot::Frozen(process, Instant::now() + time)
+        WorkerState::Frozen(process, Instant::now() + duration)
     }
 
-    /// From now on nobody suffers.
-    fn calm(&mut self) {
-        for slot in &mut self.slots {
-            if let Slot::Frozen(_, until) | Slot::Gone(until) = slot {
+    /// Ends every freeze and every downtime.
+    fn end_faults(&mut self) {
+        for worker in &mut self.workers {
+            if let WorkerState::Frozen(_, until) | WorkerState::Down(until) = worker {
                 *until = Instant::now();
             }
         }

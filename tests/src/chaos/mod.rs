@@ -1,20 +1,19 @@
-//! Chaos: real worker processes on a real store, with everything around them going wrong at random, and a
-//! checker that compares what handlers did with what the store says.
+//! Chaos runs: real worker processes on a real store under random faults, and a checker that compares the effects
+//! of the handlers with the stored tasks.
 //!
-//! A run is a number of episodes, each on a store of its own: the workers are killed, told to end and frozen,
-//! the disk fills up or the server freezes and the line to it is cut, while tasks of every sort are created,
-//! cancelled, reset and deleted. Then everything is mended, all tasks must come to an end, and
-//! every promise is checked (`check`). The seed decides what goes wrong and when; what the processes make of
-//! it differs from run to run.
+//! A run consists of episodes, each on a new store. While a client creates, cancels, resets and deletes tasks,
+//! workers are killed, terminated and frozen, and the disk fills up, or the server freezes and connections to it
+//! fail. Then the faults stop, every task must end, and every promise is checked (`check`). The seed determines
+//! the faults and their times. The processes' reactions differ from run to run.
 
-mod brief;
 mod check;
 mod effects;
 mod fleet;
-mod ground;
 mod producer;
 mod records;
 mod report;
+mod short_run;
+mod testbed;
 mod work;
 
 use std::fmt;
@@ -25,14 +24,14 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-pub use self::brief::brief;
 use self::check::History;
 use self::effects::Effects;
 use self::fleet::Fleet;
-use self::ground::Ground;
-use self::producer::{Ledger, produce, witness};
+use self::producer::{Ledger, produce, record_ends};
 use self::records::{Records, have_ended};
 pub use self::report::Report;
+pub use self::short_run::short_run;
+use self::testbed::TestBed;
 pub use self::work::worker;
 use crate::emulator::Emulator;
 use crate::harness::wait;
@@ -40,23 +39,23 @@ use crate::journal::Journal;
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// How long things go wrong in an episode.
+/// The duration of the faults of an episode.
 const EPISODE: Duration = Duration::from_mins(1);
-/// How long all tasks may take to end when nothing goes wrong any more.
-const TO_SETTLE: Duration = Duration::from_mins(5);
-const LOOK: Duration = Duration::from_millis(200);
+/// The time that all tasks have to end after the faults have stopped.
+const SETTLE_TIMEOUT: Duration = Duration::from_mins(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Which store.
+/// The store of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A SQLite file.
     Sqlite,
-    /// The Firestore emulator, behind a proxy.
+    /// The Firestore emulator behind a proxy.
     Firestore,
 }
 
 impl Kind {
-    /// How long a lease is stored for at a time. On a busy machine the emulator demands seconds for a claim.
+    /// Returns the heartbeat of the workers. On a busy machine a claim in the emulator takes seconds.
     pub(crate) const fn heartbeat(self) -> Duration {
         match self {
             Self::Sqlite => Duration::from_secs(2),
@@ -64,10 +63,10 @@ impl Kind {
         }
     }
 
-    /// About how many tasks, or bursts of them, are created a second, so that workers keep up with them. A
-    /// query of the emulator costs what the whole collection costs.
+    /// Returns the approximate number of tasks, or bursts of tasks, that are created per second. The workers must
+    /// keep up with them, and the time of a query in the emulator grows with the whole collection.
     #[must_use]
-    pub const fn pace(self) -> u32 {
+    pub const fn rate(self) -> u32 {
         match self {
             Self::Sqlite => 20,
             Self::Firestore => 3,
@@ -83,7 +82,7 @@ impl FromStr for Kind {
             "sqlite" => Ok(Self::Sqlite),
             "firestore" => Ok(Self::Firestore),
             other => Err(format!(
-                "there is no store `{other}`; there are sqlite and firestore"
+                "unknown store `{other}`: the stores are sqlite and firestore"
             )),
         }
     }
@@ -98,43 +97,43 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// On which store.
+    /// The store.
     pub kind: Kind,
-    /// How long, without the time that the last episode takes to settle.
+    /// The duration of the run, without the time in which the last episode settles.
     pub length: Duration,
-    /// Decides what goes wrong. The second episode has the next one.
+    /// The seed of the first episode. Each further episode has the next seed.
     pub seed: u64,
-    /// Another pace than [that of the store](Kind::pace).
+    /// Another rate than [the default of the store](Kind::rate).
     pub per_second: Option<u32>,
-    /// The program to run as `PROGRAM worker STORE JOURNAL`, which calls [`worker`].
+    /// The program that is started as `PROGRAM worker STORE JOURNAL` and calls [`worker`].
     pub program: PathBuf,
 }
 
-/// Runs episode after episode until the time is up or a promise is broken. Prints what each came to.
+/// Runs episodes until the time is up or a promise is broken. Prints the report of each.
 ///
 /// # Errors
 ///
-/// When something could not be set up, or a worker does not end.
+/// Returns an error if an episode cannot be set up, or if a worker does not end.
 pub async fn run(options: &Options) -> Result<Report> {
     let emulator = match options.kind {
         Kind::Sqlite => None,
-        // One of our own, for it is frozen.
+        // The emulator is not shared, because the run freezes it.
         Kind::Firestore => Some(Arc::new(tokio::task::spawn_blocking(Emulator::start).await??)),
     };
-    let (began, mut report, mut seed) = (Instant::now(), Report::default(), options.seed);
-    while began.elapsed() < options.length && report.violations.is_empty() {
-        let left = options.length.saturating_sub(began.elapsed());
+    let (started, mut report, mut seed) = (Instant::now(), Report::default(), options.seed);
+    while started.elapsed() < options.length && report.violations.is_empty() {
+        let left = options.length.saturating_sub(started.elapsed());
         let episode = Episode {
             options,
             seed,
             length: left.min(EPISODE),
         };
-        let ended = episode.run(emulator.as_ref()).await?;
-        print(&format!("seed {seed}: {ended}"));
-        report.merge(ended);
+        let result = episode.run(emulator.as_ref()).await?;
+        print(&format!("seed {seed}: {result}"));
+        report.merge(result);
         seed += 1;
     }
     Ok(report)
@@ -148,75 +147,71 @@ struct Episode<'a> {
 
 impl Episode<'_> {
     async fn run(&self, emulator: Option<&Arc<Emulator>>) -> Result<Report> {
-        let mut ground = Ground::new(self.options.kind, emulator).await?;
-        let ended = self.run_on(&mut ground).await;
-        if ended.as_ref().is_ok_and(|report| report.violations.is_empty()) {
-            return ended;
+        let mut testbed = TestBed::new(self.options.kind, emulator).await?;
+        let result = self.run_on(&mut testbed).await;
+        if result.as_ref().is_ok_and(|report| report.violations.is_empty()) {
+            return result;
         }
         eprintln!(
-            "seed {} on {}: all that was written is in {}",
+            "seed {} on {}: the journal, the logs and the store are kept in {}",
             self.seed,
             self.options.kind,
-            ground.keep()?.display()
+            testbed.keep()?.display()
         );
-        ended
+        result
     }
 
-    async fn run_on(&self, ground: &mut Ground) -> Result<Report> {
-        let heartbeat = self.options.kind.heartbeat();
-        let mut fleet = Fleet::new(self.options.program.clone(), self.seed, heartbeat);
-        let (client, direct) = (ground.client().await?, ground.direct_client().await?);
-        let (ledger, journal) = (Arc::new(Ledger::default()), Journal::new(ground.journal()));
+    async fn run_on(&self, testbed: &mut TestBed) -> Result<Report> {
         let kind = self.options.kind;
-        let pace = self.options.per_second.unwrap_or(kind.pace());
-        // Both end with this episode, however it ends.
-        let (mut producing, mut watching) = (JoinSet::new(), JoinSet::new());
-        producing.spawn(produce(
+        let mut fleet = Fleet::new(self.options.program.clone(), self.seed, kind.heartbeat());
+        let (client, direct) = (testbed.client().await?, testbed.direct_client().await?);
+        let (ledger, journal) = (Arc::new(Ledger::default()), Journal::new(testbed.journal()));
+        let rate = self.options.per_second.unwrap_or(kind.rate());
+        // Both are aborted when this function returns.
+        let (mut producers, mut observers) = (JoinSet::new(), JoinSet::new());
+        producers.spawn(produce(
             client.clone(),
             ledger.clone(),
             self.seed,
-            (self.length, pace),
+            (self.length, rate),
         ));
-        watching.spawn(witness(client, ledger.clone()));
-        fleet.suffer(ground, self.length).await?;
-        let healed = Instant::now();
+        observers.spawn(record_ends(client, ledger.clone()));
+        fleet.inject_faults(testbed, self.length).await?;
+        let faults_stopped = Instant::now();
         let mut settled = async || -> Result<bool> {
-            fleet.tend(ground)?;
-            while let Some(ended) = producing.try_join_next() {
+            fleet.maintain(testbed)?;
+            while let Some(ended) = producers.try_join_next() {
                 ended?;
             }
             let children = Effects::read(&journal).children;
-            Ok(producing.is_empty() && have_ended(&direct, &ledger, &children).await?)
+            Ok(producers.is_empty() && have_ended(&direct, &ledger, &children).await?)
         };
-        // If it never does, the history tells what is left.
-        wait::poll(LOOK, TO_SETTLE, async || {
+        // After a timeout the checker reports the tasks that have not ended.
+        wait::poll(POLL_INTERVAL, SETTLE_TIMEOUT, async || {
             settled().await.map(|settled| settled.then_some(())).transpose()
         })
         .await
         .transpose()?;
         let (kills, counts) = (std::mem::take(&mut fleet.kills), fleet.counts.clone());
-        // The workers go first: what they hold is not to be changed while it is looked at.
-        drop((fleet, watching));
-        let unacknowledged = producing.len();
-        producing.shutdown().await;
+        // The workers stop first, so that the tasks do not change while they are read.
+        drop((fleet, observers));
+        let unacknowledged = producers.len();
+        producers.shutdown().await;
         let effects = Effects::read(&journal);
         let history = History {
             records: Records::read(&direct, &ledger, &effects.children).await?,
             known: ledger.all(),
-            errors: ledger.errors(),
+            permanent_errors: ledger.permanent_errors(),
             unacknowledged,
             effects,
             kills,
-            heartbeat,
+            heartbeat: kind.heartbeat(),
         };
-        Ok(Report::of(&history, &counts, healed.elapsed()))
+        Ok(Report::of(&history, &counts, faults_stopped.elapsed()))
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "who waits for half an hour demands to see something"
-)]
+#[expect(clippy::print_stdout, reason = "a run of half an hour reports its progress")]
 fn print(line: &str) {
     println!("{line}");
 }

@@ -1,4 +1,4 @@
-//! What the store says of the tasks in the end.
+//! The stored tasks at the end of an episode.
 
 use std::collections::HashMap;
 
@@ -7,8 +7,8 @@ use oncetask::{Client, Error, Filter, OnceTask as _, Task, TaskId};
 use super::producer::Ledger;
 use super::work::Ticker;
 
-/// How many tasks are read in a call.
-const MANY: usize = 100;
+/// The maximum number of tasks that are read in one call.
+pub(super) const MAX_READ: usize = 100;
 
 /// The stored tasks.
 #[derive(Debug, Default)]
@@ -19,12 +19,13 @@ pub(crate) struct Records {
 }
 
 impl Records {
+    /// Reads the tasks of the ledger, the tasks that handlers created, and all occurrences.
     pub(crate) async fn read(client: &Client, ledger: &Ledger, children: &[TaskId]) -> Result<Self, Error> {
         let mut records = Self::default();
         let known = ledger.all();
         let ids: Vec<_> = known.keys().chain(children).collect();
-        for some in ids.chunks(MANY) {
-            let tasks = client.get_many(some.iter().copied()).await?;
+        for chunk in ids.chunks(MAX_READ) {
+            let tasks = client.get_many(chunk.iter().copied()).await?;
             let tasks = tasks.into_iter().flatten();
             records.tasks.extend(tasks.map(|task| (task.id().clone(), task)));
         }
@@ -42,7 +43,7 @@ impl Records {
     }
 }
 
-/// Whether every task that there is has ended.
+/// Returns whether every stored task has ended.
 pub(crate) async fn have_ended(client: &Client, ledger: &Ledger, children: &[TaskId]) -> Result<bool, Error> {
     let records = Records::read(client, ledger, children).await?;
     Ok(records.all().all(Task::is_done))

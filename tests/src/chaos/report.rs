@@ -1,4 +1,4 @@
-//! Figures of a run.
+//! The numbers of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,47 +6,47 @@ use std::time::Duration;
 
 use super::check::History;
 
-/// How often each thing happened.
+/// The number of events of each kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts(BTreeMap<&'static str, u64>);
 
 impl Counts {
-    pub(crate) fn add(&mut self, what: &'static str, times: u64) {
-        *self.0.entry(what).or_default() += times;
+    pub(crate) fn add(&mut self, event: &'static str, count: u64) {
+        *self.0.entry(event).or_default() += count;
     }
 
     fn merge(&mut self, other: &Self) {
-        for (what, times) in &other.0 {
-            self.add(what, *times);
+        for (event, count) in &other.0 {
+            self.add(event, *count);
         }
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, (what, times)) in self.0.iter().enumerate() {
-            let comma = if place == 0 { "" } else { ", " };
-            write!(f, "{comma}{what} {times}")?;
+        for (index, (event, count)) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{event} {count}")?;
         }
         Ok(())
     }
 }
 
-/// What an episode, or a run of several, came to.
+/// The result of an episode, or of a run of several.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub(crate) counts: Counts,
-    /// How long it took from the end of a worker that was killed until the handler of its task ran again.
+    /// For each task of a killed worker, the time from the kill until its handler ran again.
     pub(crate) recoveries: Vec<Duration>,
-    /// How long the slowest episode took to end all tasks when everything was mended.
+    /// The longest time that an episode needed to end all tasks after the faults.
     pub(crate) slowest_settling: Duration,
     pub(crate) episodes: u32,
-    /// What was promised and not kept.
+    /// The broken promises.
     pub violations: Vec<String>,
 }
 
 impl Report {
-    /// What an episode came to that took so long to settle.
+    /// Returns the report of one episode. `settling` is the time from the end of the faults to the end of all tasks.
     pub(crate) fn of(history: &History, counts: &Counts, settling: Duration) -> Self {
         let mut report = Self {
             counts: counts.clone(),
@@ -56,21 +56,18 @@ impl Report {
             violations: history.check(),
         };
         let calls = &history.effects.calls;
-        let counted = |what, number: usize| (what, u64::try_from(number).unwrap_or(u64::MAX));
         let tasks = history.known.len() + history.effects.children.len();
         let occurrences = history.records.occurrences.values().map(Vec::len).sum();
-        let attempts: usize = calls.iter().map(|call| call.tasks.len()).sum();
-        for (what, number) in [
-            counted("tasks", tasks),
-            counted("occurrences", occurrences),
-            counted("handler calls", calls.len()),
-            counted("attempts", attempts),
-            counted(
-                "calls cut off",
-                calls.iter().filter(|call| call.is_cut_off()).count(),
-            ),
+        let attempts = calls.iter().map(|call| call.tasks.len()).sum();
+        let interrupted = calls.iter().filter(|call| call.is_interrupted()).count();
+        for (event, count) in [
+            ("tasks", tasks),
+            ("occurrences", occurrences),
+            ("handler calls", calls.len()),
+            ("attempts", attempts),
+            ("interrupted calls", interrupted),
         ] {
-            report.counts.add(what, number);
+            report.counts.add(event, u64::try_from(count).unwrap_or(u64::MAX));
         }
         report
     }
@@ -89,16 +86,16 @@ impl fmt::Display for Report {
         let mut recoveries = self.recoveries.clone();
         recoveries.sort_unstable();
         write!(f, "episodes {}, {}", self.episodes, self.counts)?;
-        if let (Some(middle), Some(slowest)) = (recoveries.get(recoveries.len() / 2), recoveries.last()) {
+        if let (Some(median), Some(slowest)) = (recoveries.get(recoveries.len() / 2), recoveries.last()) {
             write!(
                 f,
-                ", tasks of a killed worker that ran again {}, after {middle:.1?} in the middle and {slowest:.1?} at most",
+                ", tasks of killed workers that ran again {}, after {median:.1?} (median) and at most {slowest:.1?}",
                 recoveries.len()
             )?;
         }
         write!(
             f,
-            ", settled in {:.1?} at most, violations {}",
+            ", settled within {:.1?}, violations {}",
             self.slowest_settling,
             self.violations.len()
         )

@@ -1,5 +1,5 @@
-//! What the workers do: a task type for each thing that the library promises, and handlers that write down
-//! every effect, outside of any store.
+//! The workers of a chaos run: a task type for each promise of the library, and handlers that write every effect
+//! to a journal outside of the store.
 
 use std::future::Future;
 use std::path::Path;
@@ -17,15 +17,16 @@ use super::effects::{Call, Phase, Receipt};
 use crate::journal::Journal;
 
 const GRACE: Duration = Duration::from_millis(300);
-/// The attempts of a task that always fails.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
+/// The number of attempts of a task that always fails.
 pub(crate) const DOOMED_ATTEMPTS: u32 = 3;
 /// The environment of all tasks.
 pub(crate) const ENV: &str = "CHAOS";
 
-/// A task that a handler creates has the number of its parent and this.
+/// The difference between the number of a task that a handler creates and the number of its parent.
 pub(crate) const CHILDREN: u32 = 1_000_000;
 
-/// Works for a while.
+/// A task whose handler takes a while.
 #[derive(Clone, Debug, Serialize, Deserialize, OnceTask)]
 #[id("plain:{number}")]
 pub(crate) struct Plain {
@@ -33,7 +34,7 @@ pub(crate) struct Plain {
     pub(crate) millis: u64,
 }
 
-/// Fails so many times first.
+/// A task whose first attempts fail.
 #[derive(Clone, Debug, Serialize, Deserialize, OnceTask)]
 #[id("flaky:{number}")]
 pub(crate) struct Flaky {
@@ -41,14 +42,14 @@ pub(crate) struct Flaky {
     pub(crate) failures: u32,
 }
 
-/// Always fails.
+/// A task whose every attempt fails.
 #[derive(Clone, Debug, Serialize, Deserialize, OnceTask)]
 #[id("doomed:{number}")]
 pub(crate) struct Doomed {
     pub(crate) number: u32,
 }
 
-/// Runs beside no other one of its key.
+/// A task with a resource key.
 #[derive(Clone, Debug, Serialize, Deserialize, OnceTask)]
 #[id("keyed:{key}:{number}")]
 #[resource_key("{key}")]
@@ -58,7 +59,7 @@ pub(crate) struct Keyed {
     pub(crate) millis: u64,
 }
 
-/// Runs together with others of its key.
+/// A task that runs in a group with others of its key.
 #[derive(Clone, Debug, Serialize, Deserialize, OnceTask)]
 #[id("grouped:{key}:{number}")]
 #[resource_key("{key}")]
@@ -67,7 +68,7 @@ pub(crate) struct Grouped {
     pub(crate) number: u32,
 }
 
-/// Runs at an instant, not before.
+/// A task that is due later than its creation.
 #[derive(Clone, Debug, Serialize, Deserialize, OnceTask)]
 #[id("delayed:{number}")]
 pub(crate) struct Delayed {
@@ -76,7 +77,7 @@ pub(crate) struct Delayed {
     pub(crate) at: DateTime<Utc>,
 }
 
-/// A generator of fast occurrences.
+/// A generator with an occurrence every second.
 #[derive(Clone, Debug, Serialize, Deserialize, OnceTask)]
 #[id("ticker:{number}")]
 pub(crate) struct Ticker {
@@ -85,39 +86,40 @@ pub(crate) struct Ticker {
     pub(crate) every: Recurrence,
 }
 
-/// Is cancelled, and cleaned up after. A deaf one goes on when it is told to stop.
+/// A task that is cancelled, with a cleanup handler.
 #[derive(Clone, Debug, Serialize, Deserialize, OnceTask)]
 #[id("cancelled:{number}")]
 pub(crate) struct Cancelled {
     pub(crate) number: u32,
     pub(crate) millis: u64,
-    pub(crate) deaf: bool,
+    /// Whether the handler ignores the signal to stop.
+    pub(crate) ignores_signal: bool,
 }
 
-/// Creates another task while it runs.
+/// A task whose handler creates another task.
 #[derive(Clone, Debug, Serialize, Deserialize, OnceTask)]
 #[id("parent:{number}")]
 pub(crate) struct Parent {
     pub(crate) number: u32,
 }
 
-/// Runs a worker until it is told to stop, or killed.
+/// Runs a worker until it is terminated.
 ///
 /// # Errors
 ///
-/// When the store cannot be opened: its disk may be full, or it may not answer.
+/// Returns an error if the store cannot be opened, for example because its disk is full.
 pub async fn worker(store: &StoreUrl, journal: &Path) -> Result<(), oncetask::Error> {
     let kind = match store {
         StoreUrl::Firestore { .. } => Kind::Firestore,
         _ => Kind::Sqlite,
     };
     let client = Client::open_in(store.clone(), ENV).await?;
-    let again = Retry::fixed(Duration::from_millis(50)).unlimited();
+    let retry = Retry::fixed(RETRY_DELAY).unlimited();
     let config = HandlerConfig::DEFAULT
         .concurrency(6)
-        .retry(again)
-        .on_cancel_retry(again);
-    let doomed = config.retry(Retry::fixed(Duration::from_millis(50)).max_attempts(DOOMED_ATTEMPTS));
+        .retry(retry)
+        .on_cancel_retry(retry);
+    let doomed = config.retry(Retry::fixed(RETRY_DELAY).max_attempts(DOOMED_ATTEMPTS));
     oncetask::builder()
         .only(&[])
         .client(client)
@@ -131,7 +133,7 @@ pub async fn worker(store: &StoreUrl, journal: &Path) -> Result<(), oncetask::Er
         .handler(Handler::new(grouped).config(config.max_group(10)))
         .handler(Handler::new(delayed).config(config))
         .handler(Handler::new(tick).config(config.concurrency(12)))
-        .handler(Handler::new(stoppable).on_cancel(clean_up).config(config))
+        .handler(Handler::new(cancelled).on_cancel(clean_up).config(config))
         .handler(Handler::new(parent).config(config))
         .run()
         .await
@@ -139,110 +141,110 @@ pub async fn worker(store: &StoreUrl, journal: &Path) -> Result<(), oncetask::Er
 
 type Done = oncetask::Result<Receipt>;
 
-/// A call that completes its task when the work is done.
-async fn complete<T: OnceTask>(job: &Attempt<T>, journal: &Journal, millis: u64) -> Done {
-    let call = Call::begin(journal, Phase::Run, [(&job.id, job.attempt)]);
+/// Works for this number of milliseconds and completes the task.
+async fn complete<T: OnceTask>(attempt: &Attempt<T>, journal: &Journal, millis: u64) -> Done {
+    let call = Call::begin(journal, Phase::Run, [(&attempt.id, attempt.attempt)]);
     call.work(millis).await;
     Ok(call.end())
 }
 
-async fn plain(job: Attempt<Plain>, journal: State<Journal>) -> Done {
-    complete(&job, &journal, job.millis).await
+async fn plain(attempt: Attempt<Plain>, journal: State<Journal>) -> Done {
+    complete(&attempt, &journal, attempt.millis).await
 }
 
-async fn keyed(job: Attempt<Keyed>, journal: State<Journal>) -> Done {
-    complete(&job, &journal, job.millis).await
+async fn keyed(attempt: Attempt<Keyed>, journal: State<Journal>) -> Done {
+    complete(&attempt, &journal, attempt.millis).await
 }
 
-async fn delayed(job: Attempt<Delayed>, journal: State<Journal>) -> Done {
-    complete(&job, &journal, 10).await
+async fn delayed(attempt: Attempt<Delayed>, journal: State<Journal>) -> Done {
+    complete(&attempt, &journal, 10).await
 }
 
-async fn tick(job: Attempt<Ticker>, journal: State<Journal>) -> Done {
-    complete(&job, &journal, 20).await
+async fn tick(attempt: Attempt<Ticker>, journal: State<Journal>) -> Done {
+    complete(&attempt, &journal, 20).await
 }
 
-async fn flaky(job: Attempt<Flaky>, journal: State<Journal>) -> Done {
-    let call = Call::begin(&journal, Phase::Run, [(&job.id, job.attempt)]);
+async fn flaky(attempt: Attempt<Flaky>, journal: State<Journal>) -> Done {
+    let call = Call::begin(&journal, Phase::Run, [(&attempt.id, attempt.attempt)]);
     call.work(30).await;
-    if job.attempt <= job.failures {
+    if attempt.attempt <= attempt.failures {
         return Err(call.fail());
     }
     Ok(call.end())
 }
 
-async fn fail(job: Attempt<Doomed>, journal: State<Journal>) -> Done {
-    let call = Call::begin(&journal, Phase::Run, [(&job.id, job.attempt)]);
+async fn fail(attempt: Attempt<Doomed>, journal: State<Journal>) -> Done {
+    let call = Call::begin(&journal, Phase::Run, [(&attempt.id, attempt.attempt)]);
     call.work(20).await;
     Err(call.fail())
 }
 
-/// In a group every third one fails at first, and the others complete without it.
-async fn grouped(jobs: Vec<Attempt<Grouped>>, journal: State<Journal>) -> oncetask::Result<Vec<Outcome>> {
-    let tasks = jobs.iter().map(|job| (&job.id, job.attempt));
+/// Fails the first attempt of every third task of a group, and completes the others.
+async fn grouped(attempts: Vec<Attempt<Grouped>>, journal: State<Journal>) -> oncetask::Result<Vec<Outcome>> {
+    let tasks = attempts.iter().map(|attempt| (&attempt.id, attempt.attempt));
     let call = Call::begin(&journal, Phase::Run, tasks);
     call.work(60).await;
-    let outcome = |(place, job): (usize, &Attempt<Grouped>)| {
-        if job.attempt == 1 && job.number.is_multiple_of(3) {
-            Outcome::error(call.fail_one(place))
+    let outcome = |(index, attempt): (usize, &Attempt<Grouped>)| {
+        if attempt.attempt == 1 && attempt.number.is_multiple_of(3) {
+            Outcome::error(call.fail_one(index))
         } else {
-            Outcome::done(&call.end_one(place))
+            Outcome::done(&call.end_one(index))
         }
     };
-    Ok(jobs.iter().enumerate().map(outcome).collect())
+    Ok(attempts.iter().enumerate().map(outcome).collect())
 }
 
-async fn stoppable(job: Attempt<Cancelled>, journal: State<Journal>, cx: Context) -> Done {
-    let call = Call::begin(&journal, Phase::Run, [(&job.id, job.attempt)]);
-    let told = async {
-        if job.deaf {
+async fn cancelled(attempt: Attempt<Cancelled>, journal: State<Journal>, cx: Context) -> Done {
+    let call = Call::begin(&journal, Phase::Run, [(&attempt.id, attempt.attempt)]);
+    let signal = async {
+        if attempt.ignores_signal {
             std::future::pending::<()>().await;
         } else {
             cx.cancelled().await;
         }
     };
-    if ends_first(call.work(job.millis), told).await {
+    if ends_first(call.work(attempt.millis), signal).await {
         Ok(call.end())
     } else {
         Err(call.fail())
     }
 }
 
-async fn ends_first(work: impl Future<Output = ()>, told: impl Future<Output = ()>) -> bool {
+async fn ends_first(work: impl Future<Output = ()>, signal: impl Future<Output = ()>) -> bool {
     tokio::select! {
         () = work => true,
-        () = told => false,
+        () = signal => false,
     }
 }
 
-/// The first cleanup of some fails.
-async fn clean_up(job: Attempt<Cancelled>, journal: State<Journal>) -> oncetask::Result {
-    let call = Call::begin(&journal, Phase::Cleanup, [(&job.id, job.attempt)]);
+/// Fails the first cleanup of every third task.
+async fn clean_up(attempt: Attempt<Cancelled>, journal: State<Journal>) -> oncetask::Result {
+    let call = Call::begin(&journal, Phase::Cleanup, [(&attempt.id, attempt.attempt)]);
     call.work(40).await;
-    if job.attempt == 1 && job.number.is_multiple_of(3) {
+    if attempt.attempt == 1 && attempt.number.is_multiple_of(3) {
         return Err(call.fail());
     }
     call.end();
     Ok(())
 }
 
-async fn parent(job: Attempt<Parent>, client: Client, journal: State<Journal>) -> Done {
-    let call = Call::begin(&journal, Phase::Run, [(&job.id, job.attempt)]);
+async fn parent(attempt: Attempt<Parent>, client: Client, journal: State<Journal>) -> Done {
+    let call = Call::begin(&journal, Phase::Run, [(&attempt.id, attempt.attempt)]);
     let child = Plain {
-        number: CHILDREN + job.number,
+        number: CHILDREN + attempt.number,
         millis: 5,
     };
-    let created = client.create(child).await?;
-    call.created(created.id());
+    let enqueued = client.create(child).await?;
+    call.created(enqueued.id());
     Ok(call.end())
 }
 
-/// What a worker does at most once at a time: a task, or the tasks of a resource key.
-pub(crate) fn exclusive(id: &TaskId) -> &str {
+/// Returns the resource of a task: its key, or else its id. Calls of one resource must not overlap.
+pub(crate) fn resource(id: &TaskId) -> &str {
     let id = id.as_str();
-    let keyed = id.starts_with("keyed:") || id.starts_with("grouped:");
+    let is_keyed = id.starts_with("keyed:") || id.starts_with("grouped:");
     match id.rsplit_once(':') {
-        Some((key, _)) if keyed => key,
+        Some((key, _)) if is_keyed => key,
         _ => id,
     }
 }

@@ -1,20 +1,22 @@
+//! Counting tasks.
+
 use oncetask::Status;
 use oncetask::store::Filter;
 
-use super::rules;
-use super::scene::{KIND, Scene, at, task, tasks};
+use super::list_cases;
+use super::support::{Backend, KIND, at, task, tasks};
 
-rules!("count":
-    what_a_filter_lets_through,
-    pending_are_the_due_ones_of_the_kind,
-    nothing_in_an_empty_store,
-    what_is_deleted_counts_no_more,
+list_cases!("count":
+    tasks_that_match_a_filter_are_counted,
+    pending_tasks_are_the_due_tasks_of_a_kind,
+    an_empty_store_counts_zero,
+    a_deleted_task_is_not_counted,
 );
 
-async fn what_a_filter_lets_through(scene: Scene) {
-    let queue = scene.queue().await;
-    queue.complete(task("done").key("k"), at(1)).await;
-    queue
+async fn tasks_that_match_a_filter_are_counted(backend: Backend) {
+    let store = backend.open().await;
+    store.create_and_complete(task("done").key("k"), at(1)).await;
+    store
         .create([
             task("a").key("k").created(at(2)),
             task("b").kind("Other").created(at(3)),
@@ -31,13 +33,13 @@ async fn what_a_filter_lets_through(scene: Scene) {
         (Filter::new().done(Some(at(2)), None), 0),
     ];
     for (filter, count) in expected {
-        assert_eq!(queue.count(filter.clone(), at(9)).await, count, "{filter:?}");
+        assert_eq!(store.count(filter.clone(), at(9)).await, count, "{filter:?}");
     }
 }
 
-async fn pending_are_the_due_ones_of_the_kind(scene: Scene) {
-    let queue = scene.queue().await;
-    queue
+async fn pending_tasks_are_the_due_tasks_of_a_kind(backend: Backend) {
+    let store = backend.open().await;
+    store
         .create([
             task("a"),
             task("b").due(at(10)),
@@ -46,19 +48,19 @@ async fn pending_are_the_due_ones_of_the_kind(scene: Scene) {
         ])
         .await;
     let pending = Filter::new().kind(KIND).status(Status::Pending);
-    assert_eq!(queue.count(pending.clone(), at(10)).await, 2);
-    queue.take(at(10)).await;
-    assert_eq!(queue.count(pending, at(10)).await, 1);
+    assert_eq!(store.count(pending.clone(), at(10)).await, 2);
+    store.claim_one(at(10)).await;
+    assert_eq!(store.count(pending, at(10)).await, 1);
 }
 
-async fn nothing_in_an_empty_store(scene: Scene) {
-    let queue = scene.queue().await;
-    assert_eq!(queue.count(Filter::new(), at(0)).await, 0);
+async fn an_empty_store_counts_zero(backend: Backend) {
+    let store = backend.open().await;
+    assert_eq!(store.count(Filter::new(), at(0)).await, 0);
 }
 
-async fn what_is_deleted_counts_no_more(scene: Scene) {
-    let queue = scene.queue().await;
-    queue.create(tasks(["a", "b"])).await;
-    queue.delete("a").await;
-    assert_eq!(queue.count(Filter::new(), at(0)).await, 1);
+async fn a_deleted_task_is_not_counted(backend: Backend) {
+    let store = backend.open().await;
+    store.create(tasks(["a", "b"])).await;
+    store.delete("a").await;
+    assert_eq!(store.count(Filter::new(), at(0)).await, 1);
 }

@@ -1,62 +1,64 @@
+//! Deleting tasks.
+
 use oncetask::store::{Action, Filter};
 use oncetask::task::transition::Change;
 
-use super::rules;
-use super::scene::{Scene, at, task};
+use super::list_cases;
+use super::support::{Backend, at, task};
 
-rules!("delete":
-    what_is_deleted_is_gone,
-    in_every_status,
-    an_unknown_task_is_told_so,
+list_cases!("delete":
+    a_deleted_task_is_gone,
+    a_task_of_any_status_is_deleted,
+    an_unknown_id_is_reported_as_not_found,
     the_same_id_twice_is_deleted_once,
-    the_answers_are_in_the_order_asked,
-    the_id_is_free_again,
+    results_are_in_request_order,
+    the_id_of_a_deleted_task_is_free,
 );
 
-async fn what_is_deleted_is_gone(scene: Scene) {
-    let (queue, other) = (scene.queue().await, scene.queue().await);
-    queue.create([task("a"), task("b")]).await;
-    assert_eq!(queue.delete("a").await, Change::Applied);
+async fn a_deleted_task_is_gone(backend: Backend) {
+    let (store, other) = (backend.open().await, backend.open().await);
+    store.create([task("a"), task("b")]).await;
+    assert_eq!(store.delete("a").await, Change::Applied);
     assert_eq!(other.find("a").await, None);
     assert_eq!(other.list(Filter::new(), at(9)).await, ["b"]);
-    assert_eq!(other.take(at(9)).await.task.id().as_str(), "b");
-    other.assert_idle(at(9)).await;
+    assert_eq!(other.claim_one(at(9)).await.task.id().as_str(), "b");
+    other.assert_nothing_due(at(9)).await;
 }
 
-async fn in_every_status(scene: Scene) {
-    let queue = scene.queue().await;
-    queue.complete(task("done"), at(0)).await;
-    queue.start(task("leased"), at(0)).await;
-    queue
+async fn a_task_of_any_status_is_deleted(backend: Backend) {
+    let store = backend.open().await;
+    store.create_and_complete(task("done"), at(0)).await;
+    store.create_and_claim(task("leased"), at(0)).await;
+    store
         .create([task("pending"), task("waiting").due(at(500)), task("cancelled")])
         .await;
-    queue.cancel("cancelled", at(1)).await;
+    store.cancel("cancelled", at(1)).await;
     for id in ["done", "leased", "pending", "waiting", "cancelled"] {
-        assert_eq!(queue.delete(id).await, Change::Applied, "{id}");
-        assert_eq!(queue.find(id).await, None, "{id}");
+        assert_eq!(store.delete(id).await, Change::Applied, "{id}");
+        assert_eq!(store.find(id).await, None, "{id}");
     }
-    queue.assert_idle(at(1000)).await;
+    store.assert_nothing_due(at(1000)).await;
 }
 
-async fn an_unknown_task_is_told_so(scene: Scene) {
-    let queue = scene.queue().await;
-    queue.create([task("a")]).await;
-    assert_eq!(queue.delete("a").await, Change::Applied);
-    assert_eq!(queue.delete("a").await, Change::NotFound);
-    assert_eq!(queue.delete("b").await, Change::NotFound);
+async fn an_unknown_id_is_reported_as_not_found(backend: Backend) {
+    let store = backend.open().await;
+    store.create([task("a")]).await;
+    assert_eq!(store.delete("a").await, Change::Applied);
+    assert_eq!(store.delete("a").await, Change::NotFound);
+    assert_eq!(store.delete("b").await, Change::NotFound);
 }
 
-async fn the_same_id_twice_is_deleted_once(scene: Scene) {
-    let queue = scene.queue().await;
-    queue.create([task("a"), task("b")]).await;
-    let changes = queue.change(["a", "a", "b"], Action::Delete, at(1)).await;
+async fn the_same_id_twice_is_deleted_once(backend: Backend) {
+    let store = backend.open().await;
+    store.create([task("a"), task("b")]).await;
+    let changes = store.change(["a", "a", "b"], Action::Delete, at(1)).await;
     assert_eq!(changes, [Change::Applied, Change::NotFound, Change::Applied]);
 }
 
-async fn the_answers_are_in_the_order_asked(scene: Scene) {
-    let queue = scene.queue().await;
-    queue.create([task("a"), task("c")]).await;
-    let changes = queue
+async fn results_are_in_request_order(backend: Backend) {
+    let store = backend.open().await;
+    store.create([task("a"), task("c")]).await;
+    let changes = store
         .change(["c", "missing", "a", "b"], Action::Delete, at(1))
         .await;
     assert_eq!(
@@ -70,12 +72,14 @@ async fn the_answers_are_in_the_order_asked(scene: Scene) {
     );
 }
 
-async fn the_id_is_free_again(scene: Scene) {
-    let queue = scene.queue().await;
-    queue.complete(task("a").payload(r#"{"n":1}"#), at(1)).await;
-    queue.delete("a").await;
-    queue.create([task("a").payload(r#"{"n":2}"#)]).await;
-    let held = queue.take(at(2)).await;
-    assert_eq!(held.task.attempts(), 1);
-    assert_eq!(held.task.spec.payload.as_str(), r#"{"n":2}"#);
+async fn the_id_of_a_deleted_task_is_free(backend: Backend) {
+    let store = backend.open().await;
+    store
+        .create_and_complete(task("a").payload(r#"{"n":1}"#), at(1))
+        .await;
+    store.delete("a").await;
+    store.create([task("a").payload(r#"{"n":2}"#)]).await;
+    let claimed = store.claim_one(at(2)).await;
+    assert_eq!(claimed.task.attempts(), 1);
+    assert_eq!(claimed.task.spec.payload.as_str(), r#"{"n":2}"#);
 }

@@ -1,22 +1,24 @@
+//! The separation of environments.
+
 use oncetask::store::{Action, Filter, Renewed};
 use oncetask::task::transition::{Change, LeaseLost, Verdict};
 
-use super::rules;
-use super::scene::{Scene, at, rule, task};
+use super::list_cases;
+use super::support::{Backend, at, rule, task};
 
-rules!("environments":
-    one_id_in_two_is_two_tasks,
-    each_finds_its_own,
-    each_claims_its_own,
-    each_has_its_own_keys,
-    what_belongs_to_another_is_not_changed,
-    what_is_held_in_another_is_not_written,
-    what_both_have_is_changed_in_one,
-    environments_may_have_any_name,
+list_cases!("environments":
+    one_id_in_two_environments_is_two_tasks,
+    each_environment_finds_its_own_tasks,
+    each_environment_claims_its_own_tasks,
+    each_environment_has_its_own_keys,
+    a_task_of_another_environment_is_not_changed,
+    a_claim_of_another_environment_is_not_written,
+    a_shared_id_is_changed_in_one_environment,
+    any_text_is_a_valid_environment,
 );
 
-async fn one_id_in_two_is_two_tasks(scene: Scene) {
-    let (red, blue) = (scene.queue_in("red").await, scene.queue_in("blue").await);
+async fn one_id_in_two_environments_is_two_tasks(backend: Backend) {
+    let (red, blue) = (backend.open_in("red").await, backend.open_in("blue").await);
     red.create([task("a").payload(r#"{"n":1}"#)]).await;
     blue.create([task("a").payload(r#"{"n":2}"#)]).await;
     assert_eq!(red.task("a").await.spec.payload.as_str(), r#"{"n":1}"#);
@@ -25,8 +27,8 @@ async fn one_id_in_two_is_two_tasks(scene: Scene) {
     assert_eq!(blue.0.env(), "blue");
 }
 
-async fn each_finds_its_own(scene: Scene) {
-    let (red, blue) = (scene.queue_in("red").await, scene.queue_in("blue").await);
+async fn each_environment_finds_its_own_tasks(backend: Backend) {
+    let (red, blue) = (backend.open_in("red").await, backend.open_in("blue").await);
     red.create([task("a").key("k"), task("b").kind("Red").key("k")])
         .await;
     blue.create([task("c").key("k")]).await;
@@ -39,33 +41,33 @@ async fn each_finds_its_own(scene: Scene) {
     assert_eq!(red.kinds().await, ["Red", "Work"]);
 }
 
-async fn each_claims_its_own(scene: Scene) {
-    let (red, blue) = (scene.queue_in("red").await, scene.queue_in("blue").await);
+async fn each_environment_claims_its_own_tasks(backend: Backend) {
+    let (red, blue) = (backend.open_in("red").await, backend.open_in("blue").await);
     red.create([task("a")]).await;
-    blue.assert_idle(at(9)).await;
-    let claimed = blue.claim_all(vec![super::scene::room(9)], at(9)).await;
+    blue.assert_nothing_due(at(9)).await;
+    let claimed = blue.claim_all(vec![super::support::up_to(9)], at(9)).await;
     assert_eq!(claimed.next_due, [None]);
-    assert_eq!(red.take(at(9)).await.task.id().as_str(), "a");
+    assert_eq!(red.claim_one(at(9)).await.task.id().as_str(), "a");
 }
 
-async fn each_has_its_own_keys(scene: Scene) {
-    let (red, blue) = (scene.queue_in("red").await, scene.queue_in("blue").await);
-    red.start(task("a").key("k"), at(0)).await;
-    blue.start(task("b").key("k"), at(0)).await;
+async fn each_environment_has_its_own_keys(backend: Backend) {
+    let (red, blue) = (backend.open_in("red").await, backend.open_in("blue").await);
+    red.create_and_claim(task("a").key("k"), at(0)).await;
+    blue.create_and_claim(task("b").key("k"), at(0)).await;
 }
 
-async fn what_belongs_to_another_is_not_changed(scene: Scene) {
-    let (red, blue) = (scene.queue_in("red").await, scene.queue_in("blue").await);
-    red.complete(task("done"), at(0)).await;
+async fn a_task_of_another_environment_is_not_changed(backend: Backend) {
+    let (red, blue) = (backend.open_in("red").await, backend.open_in("blue").await);
+    red.create_and_complete(task("done"), at(0)).await;
     red.create([task("open"), task("gen").recurring("FREQ=DAILY")])
         .await;
     let ids = ["done", "open", "gen", "missing"];
     let stored = red.get(ids).await;
-    let follow = Action::ReplaceRule {
+    let replace_rule = Action::ReplaceRule {
         rule: rule("FREQ=HOURLY"),
         next: at(30),
     };
-    for action in [Action::Cancel, Action::Reset, Action::Delete, follow] {
+    for action in [Action::Cancel, Action::Reset, Action::Delete, replace_rule] {
         let changes = blue.change(ids, action.clone(), at(5)).await;
         let other = Change::OtherEnvironment;
         assert_eq!(changes, [other, other, other, Change::NotFound], "{action:?}");
@@ -74,19 +76,19 @@ async fn what_belongs_to_another_is_not_changed(scene: Scene) {
     assert_eq!(blue.count(Filter::new(), at(9)).await, 0);
 }
 
-async fn what_is_held_in_another_is_not_written(scene: Scene) {
-    let (red, blue) = (scene.queue_in("red").await, scene.queue_in("blue").await);
-    let held = red.start(task("a"), at(0)).await;
-    let finished = blue.finish(&held, Verdict::Complete(None), at(1)).await;
+async fn a_claim_of_another_environment_is_not_written(backend: Backend) {
+    let (red, blue) = (backend.open_in("red").await, backend.open_in("blue").await);
+    let claimed = red.create_and_claim(task("a"), at(0)).await;
+    let finished = blue.finish(&claimed, Verdict::Complete(None), at(1)).await;
     assert_eq!(finished, Err(LeaseLost));
-    let renewed = blue.extend(&held, at(90), at(1)).await;
+    let renewed = blue.extend(&claimed, at(90), at(1)).await;
     assert!(matches!(renewed, Renewed::Gone | Renewed::Lost), "{renewed:?}");
-    assert_eq!(red.task("a").await, held.task);
+    assert_eq!(red.task("a").await, claimed.task);
     assert_eq!(blue.find("a").await, None);
 }
 
-async fn what_both_have_is_changed_in_one(scene: Scene) {
-    let (red, blue) = (scene.queue_in("red").await, scene.queue_in("blue").await);
+async fn a_shared_id_is_changed_in_one_environment(backend: Backend) {
+    let (red, blue) = (backend.open_in("red").await, backend.open_in("blue").await);
     red.create([task("a"), task("b")]).await;
     blue.create([task("a"), task("b")]).await;
     assert_eq!(blue.cancel("a", at(1)).await, Change::Applied);
@@ -95,19 +97,19 @@ async fn what_both_have_is_changed_in_one(scene: Scene) {
     assert_eq!(red.task("b").await, task("b").into());
 }
 
-async fn environments_may_have_any_name(scene: Scene) {
+async fn any_text_is_a_valid_environment(backend: Backend) {
     let names = ["DEFAULT", "default", "a~b", "a/b", "it's", "Größe ✓"];
     for name in names {
-        scene
-            .queue_in(name)
+        backend
+            .open_in(name)
             .await
             .create([task("a").kind(&format!("of {name}"))])
             .await;
     }
     for name in names {
-        let queue = scene.queue_in(name).await;
-        assert_eq!(queue.0.env(), name);
-        assert_eq!(queue.kinds().await, [format!("of {name}")]);
-        assert_eq!(queue.task("a").await.kind(), format!("of {name}"));
+        let store = backend.open_in(name).await;
+        assert_eq!(store.0.env(), name);
+        assert_eq!(store.kinds().await, [format!("of {name}")]);
+        assert_eq!(store.task("a").await.kind(), format!("of {name}"));
     }
 }

@@ -1,20 +1,22 @@
-use super::rules;
-use super::scene::{KIND, Scene, at, task};
+//! Listing the kinds.
 
-rules!("kinds":
-    an_empty_store_has_none,
-    each_kind_is_told_once_in_alphabetical_order,
-    a_kind_whose_tasks_are_done_is_told,
-    a_kind_whose_last_task_is_deleted_is_told_no_more,
+use super::list_cases;
+use super::support::{Backend, KIND, at, task};
+
+list_cases!("kinds":
+    an_empty_store_has_no_kinds,
+    each_kind_is_listed_once_in_alphabetical_order,
+    a_kind_whose_tasks_are_done_is_listed,
+    a_kind_without_tasks_is_not_listed,
 );
 
-async fn an_empty_store_has_none(scene: Scene) {
-    assert_eq!(scene.queue().await.kinds().await, [] as [&str; 0]);
+async fn an_empty_store_has_no_kinds(backend: Backend) {
+    assert_eq!(backend.open().await.kinds().await, [] as [&str; 0]);
 }
 
-async fn each_kind_is_told_once_in_alphabetical_order(scene: Scene) {
-    let queue = scene.queue().await;
-    queue
+async fn each_kind_is_listed_once_in_alphabetical_order(backend: Backend) {
+    let store = backend.open().await;
+    store
         .create([
             task("a").kind("Cook"),
             task("b").kind("Bake"),
@@ -23,22 +25,22 @@ async fn each_kind_is_told_once_in_alphabetical_order(scene: Scene) {
             task("e").kind("Air"),
         ])
         .await;
-    assert_eq!(queue.kinds().await, ["Air", "Bake", "Cook", "Über"]);
+    assert_eq!(store.kinds().await, ["Air", "Bake", "Cook", "Über"]);
 }
 
-async fn a_kind_whose_tasks_are_done_is_told(scene: Scene) {
-    let queue = scene.queue().await;
-    queue.complete(task("a"), at(1)).await;
-    assert_eq!(queue.kinds().await, [KIND]);
+async fn a_kind_whose_tasks_are_done_is_listed(backend: Backend) {
+    let store = backend.open().await;
+    store.create_and_complete(task("a"), at(1)).await;
+    assert_eq!(store.kinds().await, [KIND]);
 }
 
-async fn a_kind_whose_last_task_is_deleted_is_told_no_more(scene: Scene) {
-    let queue = scene.queue().await;
-    queue
+async fn a_kind_without_tasks_is_not_listed(backend: Backend) {
+    let store = backend.open().await;
+    store
         .create([task("a"), task("b"), task("c").kind("Other")])
         .await;
-    queue.delete("a").await;
-    assert_eq!(queue.kinds().await, ["Other", KIND]);
-    queue.delete("b").await;
-    assert_eq!(queue.kinds().await, ["Other"]);
+    store.delete("a").await;
+    assert_eq!(store.kinds().await, ["Other", KIND]);
+    store.delete("b").await;
+    assert_eq!(store.kinds().await, ["Other"]);
 }

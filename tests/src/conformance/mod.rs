@@ -1,6 +1,6 @@
-//! The conformance suite: what the [`Store`] trait promises, proved on any store.
+//! The conformance suite: checks the promises of the [`Store`] trait on any store.
 //!
-//! A store of your own joins by a [`Harness`], which opens handles on a fresh store, and one call:
+//! A store joins the suite with a [`Harness`], which opens handles on a fresh store, and one call:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -20,8 +20,8 @@
 //! # });
 //! ```
 //!
-//! The suite tells the time itself, from an instant in the past on, and never sleeps: a store must believe
-//! the `now` that it is given. [`cases`] lists the cases one by one, for a test each.
+//! The cases pass their own instants, which begin in the past, and do not sleep. A store must use the `now` that
+//! it is given. [`cases`] returns the cases one by one, so that each can be a test.
 
 mod cancel;
 mod claim;
@@ -31,73 +31,73 @@ mod delete;
 mod dropped;
 mod environments;
 mod finish;
-mod follow;
 mod get;
 mod groups;
 mod keys;
 mod kinds;
 mod many;
+mod notifications;
 mod pages;
 mod query;
 mod renew;
+mod replace_rule;
 mod reset;
 mod round_trip;
-mod scene;
 mod spawn;
+mod support;
 mod takeover;
-mod watch;
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use oncetask::store::Store;
 
-use self::scene::Scene;
+use self::support::Backend;
 
-/// A handle, when it is open.
+/// The future that opens a handle.
 pub type Opening<'a> = Pin<Box<dyn Future<Output = Arc<dyn Store>> + Send + 'a>>;
 
-/// A store that was empty when the harness was made, and is gone when the harness is dropped.
+/// A store that is empty when the harness is made, and deleted when the harness is dropped.
 pub trait Harness: Send + Sync + 'static {
-    /// A new handle on an environment, as another process would have it: nothing but the store itself is
-    /// shared with the handles opened before, if the store can be shared by processes.
+    /// Opens a handle on an environment, as another process would. If processes can share the store, the handle
+    /// shares only the store itself with the handles opened before.
     ///
     /// # Panics
     ///
-    /// When the store cannot be opened.
+    /// Panics if the store cannot be opened.
     fn open<'a>(&'a self, env: &'a str) -> Opening<'a>;
 }
 
-/// One thing that a store must keep true.
+/// A check of one promise.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// What is asked of the store: `claim`, `finish`, ...
+    /// The operation of the store: `claim`, `finish`, ...
     pub operation: &'static str,
-    /// What must be true.
+    /// The promise.
     pub rule: &'static str,
-    play: fn(Scene) -> Play,
+    check: fn(Backend) -> CheckFuture,
 }
 
-type Play = Pin<Box<dyn Future<Output = ()> + Send>>;
+type CheckFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Case {
-    /// The name: `claim::the_earliest_due_goes_first`.
+    /// Returns the name, for example `claim::the_earliest_due_task_is_claimed_first`.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}::{}", self.operation, self.rule)
     }
 
-    /// Plays the case on a store.
+    /// Runs the case on a store.
     ///
     /// # Panics
     ///
-    /// When the store does not do what it must.
+    /// Panics if the store breaks the promise.
     pub async fn run(&self, harness: impl Harness) {
-        (self.play)(Scene::new(Box::new(harness))).await;
+        (self.check)(Backend::new(Box::new(harness))).await;
     }
 }
 
-/// Every case.
+/// Returns every case.
 #[must_use]
 pub fn cases() -> Vec<Case> {
     [
@@ -117,8 +117,8 @@ pub fn cases() -> Vec<Case> {
         cancel::CASES,
         reset::CASES,
         delete::CASES,
-        follow::CASES,
-        watch::CASES,
+        replace_rule::CASES,
+        notifications::CASES,
         environments::CASES,
         round_trip::CASES,
         many::CASES,
@@ -127,31 +127,31 @@ pub fn cases() -> Vec<Case> {
     .concat()
 }
 
-/// Plays every case, each on a store of its own.
+/// Runs every case, each on a fresh store.
 ///
 /// # Panics
 ///
-/// When any of them fails: with the names of all that did, after the message of each.
+/// Panics if a case fails. The message names all failed cases.
 pub async fn run<H: Harness>(fresh: impl Fn() -> H) {
     let mut failed = Vec::new();
     for case in cases() {
         let harness = fresh();
-        let played = tokio::spawn(async move { case.run(harness).await });
-        if played.await.is_err() {
+        let result = tokio::spawn(async move { case.run(harness).await });
+        if result.await.is_err() {
             failed.push(case.name());
         }
     }
     assert!(failed.is_empty(), "the store fails {}", failed.join(", "));
 }
 
-/// Lists the cases of a file. One that is not listed is unused, and the compiler says so.
-macro_rules! rules {
+/// Lists the cases of a module. The compiler reports a case that is not listed as unused.
+macro_rules! list_cases {
     ($operation:literal: $($rule:ident),* $(,)?) => {
         pub(super) const CASES: &[$crate::conformance::Case] = &[$($crate::conformance::Case {
             operation: $operation,
             rule: stringify!($rule),
-            play: |scene| Box::pin($rule(scene)),
+            check: |backend| Box::pin($rule(backend)),
         }),*];
     };
 }
-use rules;
+use list_cases;

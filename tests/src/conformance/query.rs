@@ -1,70 +1,72 @@
+//! Filters and the order of lists.
+
 use oncetask::store::Filter;
 use oncetask::task::transition::Verdict;
 use oncetask::{Status, Task};
 
-use super::rules;
-use super::scene::{KIND, Queue, Scene, at, task, tasks};
+use super::list_cases;
+use super::support::{Backend, KIND, StoreHandle, at, task, tasks};
 
-rules!("query":
+list_cases!("query":
     an_empty_store_has_no_tasks,
-    no_filter_lets_every_task_through,
-    the_oldest_are_first,
-    the_newest_are_first_if_asked,
-    a_kind,
-    each_status,
-    a_lease_that_has_ended_is_pending,
-    a_resource_key,
-    the_occurrences_of_a_generator,
-    a_range_of_creation,
-    a_range_of_endings,
-    a_kind_and_a_status,
-    a_kind_and_a_resource_key,
-    what_is_listed_is_what_is_stored,
+    an_empty_filter_matches_every_task,
+    the_oldest_task_comes_first,
+    the_newest_task_comes_first_on_request,
+    by_kind,
+    by_status,
+    a_task_with_an_expired_lease_is_pending,
+    by_resource_key,
+    by_generator,
+    by_creation,
+    by_end,
+    by_kind_and_status,
+    by_kind_and_resource_key,
+    listed_tasks_are_the_stored_tasks,
 );
 
-async fn an_empty_store_has_no_tasks(scene: Scene) {
-    let queue = scene.queue().await;
-    assert_eq!(queue.list(Filter::new(), at(0)).await, [] as [&str; 0]);
+async fn an_empty_store_has_no_tasks(backend: Backend) {
+    let store = backend.open().await;
+    assert_eq!(store.list(Filter::new(), at(0)).await, [] as [&str; 0]);
 }
 
-async fn no_filter_lets_every_task_through(scene: Scene) {
-    let queue = scene.queue().await;
-    create_one_of_each_status(&queue).await;
-    let mut listed = queue.list(Filter::new(), at(NOW)).await;
+async fn an_empty_filter_matches_every_task(backend: Backend) {
+    let store = backend.open().await;
+    create_one_of_each_status(&store).await;
+    let mut listed = store.list(Filter::new(), at(NOW)).await;
     let mut all: Vec<_> = Status::ALL.iter().map(ToString::to_string).collect();
     listed.sort_unstable();
     all.sort_unstable();
     assert_eq!(listed, all);
 }
 
-async fn the_oldest_are_first(scene: Scene) {
-    let queue = scene.queue().await;
-    create_out_of_order(&queue).await;
+async fn the_oldest_task_comes_first(backend: Backend) {
+    let store = backend.open().await;
+    create_out_of_order(&store).await;
     assert_eq!(
-        queue.list(Filter::new(), at(9)).await,
+        store.list(Filter::new(), at(9)).await,
         ["first", "second", "third"]
     );
 }
 
-async fn the_newest_are_first_if_asked(scene: Scene) {
-    let queue = scene.queue().await;
-    create_out_of_order(&queue).await;
+async fn the_newest_task_comes_first_on_request(backend: Backend) {
+    let store = backend.open().await;
+    create_out_of_order(&store).await;
     let filter = Filter::new().newest_first();
-    assert_eq!(queue.list(filter, at(9)).await, ["third", "second", "first"]);
+    assert_eq!(store.list(filter, at(9)).await, ["third", "second", "first"]);
 }
 
-async fn create_out_of_order(queue: &Queue) {
+async fn create_out_of_order(store: &StoreHandle) {
     let drafts = [
         task("second").created(at(2)),
         task("third").created(at(3)).due(at(0)),
         task("first").created(at(1)).due(at(9)),
     ];
-    queue.create(drafts).await;
+    store.create(drafts).await;
 }
 
-async fn a_kind(scene: Scene) {
-    let queue = scene.queue().await;
-    queue
+async fn by_kind(backend: Backend) {
+    let store = backend.open().await;
+    store
         .create([
             task("a"),
             task("b").kind("Other"),
@@ -72,30 +74,30 @@ async fn a_kind(scene: Scene) {
             task("d").kind("Works"),
         ])
         .await;
-    assert_eq!(queue.list(Filter::new().kind(KIND), at(9)).await, ["a"]);
-    assert_eq!(queue.list(Filter::new().kind("Other"), at(9)).await, ["b"]);
+    assert_eq!(store.list(Filter::new().kind(KIND), at(9)).await, ["a"]);
+    assert_eq!(store.list(Filter::new().kind("Other"), at(9)).await, ["b"]);
     assert_eq!(
-        queue.list(Filter::new().kind("None"), at(9)).await,
+        store.list(Filter::new().kind("None"), at(9)).await,
         [] as [&str; 0]
     );
 }
 
-async fn each_status(scene: Scene) {
-    let queue = scene.queue().await;
-    create_one_of_each_status(&queue).await;
+async fn by_status(backend: Backend) {
+    let store = backend.open().await;
+    create_one_of_each_status(&store).await;
     for status in Status::ALL {
-        let listed = queue.list(Filter::new().status(status), at(NOW)).await;
+        let listed = store.list(Filter::new().status(status), at(NOW)).await;
         assert_eq!(listed, [status.to_string()], "with the status {status}");
-        let count = queue.count(Filter::new().status(status), at(NOW)).await;
+        let count = store.count(Filter::new().status(status), at(NOW)).await;
         assert_eq!(count, 1, "with the status {status}");
     }
 }
 
-/// The instant at which [`create_one_of_each_status`] has what it says.
+/// The instant, in seconds, at which the tasks of [`create_one_of_each_status`] have their statuses.
 const NOW: i64 = 20;
 
-/// Seven tasks, each named after the status that it has.
-async fn create_one_of_each_status(queue: &Queue) {
+/// Creates seven tasks, one in each status. The id of each is its status.
+async fn create_one_of_each_status(store: &StoreHandle) {
     let verdicts = [
         (Status::Completed, Some(Verdict::Complete(None))),
         (Status::Failed, Some(Verdict::Fail { error: "no".into() })),
@@ -103,11 +105,11 @@ async fn create_one_of_each_status(queue: &Queue) {
         (Status::Leased, None),
     ];
     for ((status, verdict), created) in verdicts.into_iter().zip(1..) {
-        let held = queue
-            .start(task(status.to_string()).created(at(created)), at(10))
+        let claimed = store
+            .create_and_claim(task(status.to_string()).created(at(created)), at(10))
             .await;
         if let Some(verdict) = verdict {
-            assert_eq!(queue.finish(&held, verdict, at(11)).await, Ok(()));
+            assert_eq!(store.finish(&claimed, verdict, at(11)).await, Ok(()));
         }
     }
     let drafts = [
@@ -115,42 +117,42 @@ async fn create_one_of_each_status(queue: &Queue) {
         task(Status::Pending.to_string()).created(at(6)).due(at(NOW)),
         task(Status::Waiting.to_string()).created(at(7)).due(at(NOW + 1)),
     ];
-    queue.create(drafts).await;
-    queue
+    store.create(drafts).await;
+    store
         .cancel(&Status::CancellationPending.to_string(), at(12))
         .await;
 }
 
-async fn a_lease_that_has_ended_is_pending(scene: Scene) {
-    let queue = scene.queue().await;
-    queue.start(task("a"), at(0)).await;
+async fn a_task_with_an_expired_lease_is_pending(backend: Backend) {
+    let store = backend.open().await;
+    store.create_and_claim(task("a"), at(0)).await;
     let (leased, pending) = (
         Filter::new().status(Status::Leased),
         Filter::new().status(Status::Pending),
     );
-    assert_eq!(queue.list(leased.clone(), at(59)).await, ["a"]);
-    assert_eq!(queue.list(pending.clone(), at(59)).await, [] as [&str; 0]);
-    assert_eq!(queue.list(leased, at(60)).await, [] as [&str; 0]);
-    assert_eq!(queue.list(pending, at(60)).await, ["a"]);
+    assert_eq!(store.list(leased.clone(), at(59)).await, ["a"]);
+    assert_eq!(store.list(pending.clone(), at(59)).await, [] as [&str; 0]);
+    assert_eq!(store.list(leased, at(60)).await, [] as [&str; 0]);
+    assert_eq!(store.list(pending, at(60)).await, ["a"]);
 }
 
-async fn a_resource_key(scene: Scene) {
-    let queue = scene.queue().await;
+async fn by_resource_key(backend: Backend) {
+    let store = backend.open().await;
     let drafts = [
         task("a").key("k"),
         task("b"),
         task("c").key("K"),
         task("d").key("k").kind("Other").created(at(1)),
     ];
-    queue.create(drafts).await;
+    store.create(drafts).await;
     let filter = |key: &str| Filter::new().resource_key(key);
-    assert_eq!(queue.list(filter("k"), at(9)).await, ["a", "d"]);
-    assert_eq!(queue.list(filter("K"), at(9)).await, ["c"]);
-    assert_eq!(queue.list(filter("other"), at(9)).await, [] as [&str; 0]);
+    assert_eq!(store.list(filter("k"), at(9)).await, ["a", "d"]);
+    assert_eq!(store.list(filter("K"), at(9)).await, ["c"]);
+    assert_eq!(store.list(filter("other"), at(9)).await, [] as [&str; 0]);
 }
 
-async fn the_occurrences_of_a_generator(scene: Scene) {
-    let queue = scene.queue().await;
+async fn by_generator(backend: Backend) {
+    let store = backend.open().await;
     let drafts = [
         task("daily").recurring("FREQ=DAILY"),
         task("one").occurrence_of("daily", at(1)).created(at(1)),
@@ -158,44 +160,46 @@ async fn the_occurrences_of_a_generator(scene: Scene) {
         task("else").occurrence_of("hourly", at(1)),
         task("plain"),
     ];
-    queue.create(drafts).await;
+    store.create(drafts).await;
     assert_eq!(
-        queue.list(Filter::new().generator("daily"), at(9)).await,
+        store.list(Filter::new().generator("daily"), at(9)).await,
         ["one", "two"]
     );
     assert_eq!(
-        queue.list(Filter::new().generator("one"), at(9)).await,
+        store.list(Filter::new().generator("one"), at(9)).await,
         [] as [&str; 0]
     );
 }
 
-async fn a_range_of_creation(scene: Scene) {
-    let queue = scene.queue().await;
+async fn by_creation(backend: Backend) {
+    let store = backend.open().await;
     let drafts = [1, 2, 3, 4].map(|n| task(n.to_string()).created(at(n)));
-    queue.create(drafts).await;
+    store.create(drafts).await;
     let filter = |from: Option<i64>, before: Option<i64>| Filter::new().created(from.map(at), before.map(at));
-    assert_eq!(queue.list(filter(Some(2), Some(4)), at(9)).await, ["2", "3"]);
-    assert_eq!(queue.list(filter(Some(3), None), at(9)).await, ["3", "4"]);
-    assert_eq!(queue.list(filter(None, Some(2)), at(9)).await, ["1"]);
-    assert_eq!(queue.list(filter(Some(4), Some(4)), at(9)).await, [] as [&str; 0]);
+    assert_eq!(store.list(filter(Some(2), Some(4)), at(9)).await, ["2", "3"]);
+    assert_eq!(store.list(filter(Some(3), None), at(9)).await, ["3", "4"]);
+    assert_eq!(store.list(filter(None, Some(2)), at(9)).await, ["1"]);
+    assert_eq!(store.list(filter(Some(4), Some(4)), at(9)).await, [] as [&str; 0]);
 }
 
-async fn a_range_of_endings(scene: Scene) {
-    let queue = scene.queue().await;
+async fn by_end(backend: Backend) {
+    let store = backend.open().await;
     for n in [1, 2, 3] {
-        queue.complete(task(n.to_string()).created(at(n)), at(n)).await;
+        store
+            .create_and_complete(task(n.to_string()).created(at(n)), at(n))
+            .await;
     }
-    queue.create([task("open")]).await;
+    store.create([task("open")]).await;
     let filter = |from: Option<i64>, before: Option<i64>| Filter::new().done(from.map(at), before.map(at));
-    assert_eq!(queue.list(filter(Some(2), None), at(9)).await, ["2", "3"]);
-    assert_eq!(queue.list(filter(None, Some(3)), at(9)).await, ["1", "2"]);
-    assert_eq!(queue.list(filter(Some(2), Some(3)), at(9)).await, ["2"]);
+    assert_eq!(store.list(filter(Some(2), None), at(9)).await, ["2", "3"]);
+    assert_eq!(store.list(filter(None, Some(3)), at(9)).await, ["1", "2"]);
+    assert_eq!(store.list(filter(Some(2), Some(3)), at(9)).await, ["2"]);
 }
 
-async fn a_kind_and_a_status(scene: Scene) {
-    let queue = scene.queue().await;
-    queue.complete(task("done"), at(1)).await;
-    queue
+async fn by_kind_and_status(backend: Backend) {
+    let store = backend.open().await;
+    store.create_and_complete(task("done"), at(1)).await;
+    store
         .create([
             task("due"),
             task("later").due(at(99)),
@@ -203,14 +207,14 @@ async fn a_kind_and_a_status(scene: Scene) {
         ])
         .await;
     let filter = |status| Filter::new().kind(KIND).status(status);
-    assert_eq!(queue.list(filter(Status::Pending), at(9)).await, ["due"]);
-    assert_eq!(queue.list(filter(Status::Waiting), at(9)).await, ["later"]);
-    assert_eq!(queue.list(filter(Status::Completed), at(9)).await, ["done"]);
+    assert_eq!(store.list(filter(Status::Pending), at(9)).await, ["due"]);
+    assert_eq!(store.list(filter(Status::Waiting), at(9)).await, ["later"]);
+    assert_eq!(store.list(filter(Status::Completed), at(9)).await, ["done"]);
 }
 
-async fn a_kind_and_a_resource_key(scene: Scene) {
-    let queue = scene.queue().await;
-    queue
+async fn by_kind_and_resource_key(backend: Backend) {
+    let store = backend.open().await;
+    store
         .create([
             task("a").key("k"),
             task("b").key("k").kind("Other"),
@@ -218,20 +222,20 @@ async fn a_kind_and_a_resource_key(scene: Scene) {
         ])
         .await;
     let filter = Filter::new().kind(KIND).resource_key("k");
-    assert_eq!(queue.list(filter, at(9)).await, ["a"]);
+    assert_eq!(store.list(filter, at(9)).await, ["a"]);
 }
 
-async fn what_is_listed_is_what_is_stored(scene: Scene) {
-    let queue = scene.queue().await;
-    queue.create(tasks(["a", "b"])).await;
-    let held = queue.take(at(1)).await;
+async fn listed_tasks_are_the_stored_tasks(backend: Backend) {
+    let store = backend.open().await;
+    store.create(tasks(["a", "b"])).await;
+    let claimed = store.claim_one(at(1)).await;
     let retry = Verdict::Retry {
         at: at(30),
         error: "again".into(),
     };
-    assert_eq!(queue.finish(&held, retry, at(2)).await, Ok(()));
+    assert_eq!(store.finish(&claimed, retry, at(2)).await, Ok(()));
     let query = oncetask::store::Query::new(Filter::new(), 10, at(3));
-    let listed = queue.page(query).await.tasks;
-    let stored: Vec<Task> = queue.get(["a", "b"]).await.into_iter().flatten().collect();
+    let listed = store.page(query).await.tasks;
+    let stored: Vec<Task> = store.get(["a", "b"]).await.into_iter().flatten().collect();
     assert_eq!(listed, stored);
 }

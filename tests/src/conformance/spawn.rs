@@ -1,25 +1,27 @@
+//! The advance of a generator and its occurrences.
+
 use oncetask::Status;
 use oncetask::store::{ClaimedTask, Filter, Finish};
 use oncetask::task::transition::{LeaseLost, Verdict};
 use oncetask::task::{Ending, LeaseToken};
 
-use super::rules;
-use super::scene::{Draft, Queue, Scene, at, finish, ids, room, task};
+use super::list_cases;
+use super::support::{Backend, Draft, StoreHandle, at, finish, ids, task, up_to};
 
-rules!("spawn":
+list_cases!("spawn":
     a_generator_advances_and_its_occurrence_is_created,
-    the_occurrence_is_claimed_and_the_generator_when_it_is_due,
-    several_occurrences_come_of_one_advance,
-    a_generator_without_a_next_ends,
-    an_occurrence_that_exists_is_left_alone,
-    a_refused_advance_spawns_nothing,
-    a_cancelled_generator_spawns_nothing_more,
-    a_deleted_generator_spawns_nothing_more,
+    the_occurrence_is_due_at_once_and_the_generator_later,
+    one_advance_creates_several_occurrences,
+    a_generator_without_a_next_occurrence_ends,
+    an_existing_occurrence_is_not_changed,
+    a_refused_advance_creates_no_occurrence,
+    a_cancelled_generator_creates_no_more_occurrences,
+    a_deleted_generator_creates_no_more_occurrences,
 );
 
-async fn generator(queue: &Queue, seconds: i64) -> ClaimedTask {
+async fn claimed_generator(store: &StoreHandle, seconds: i64) -> ClaimedTask {
     let draft = task("daily").recurring("FREQ=DAILY").due(at(seconds));
-    queue.start(draft, at(seconds)).await
+    store.create_and_claim(draft, at(seconds)).await
 }
 
 fn occurrence(seconds: i64) -> Draft {
@@ -29,108 +31,110 @@ fn occurrence(seconds: i64) -> Draft {
         .due(at(seconds))
 }
 
-fn advance(held: &ClaimedTask, spawned: &[i64], next: Option<i64>) -> Finish {
+fn advance(claimed: &ClaimedTask, spawned: &[i64], next: Option<i64>) -> Finish {
     let next = next.map(at);
     let spawn = spawned.iter().map(|at| occurrence(*at).into()).collect();
-    finish(held, Verdict::Advance { next }).spawn(spawn)
+    finish(claimed, Verdict::Advance { next }).spawn(spawn)
 }
 
-async fn a_generator_advances_and_its_occurrence_is_created(scene: Scene) {
-    let queue = scene.queue().await;
-    let held = generator(&queue, 10).await;
-    let advanced = queue.finish_one(advance(&held, &[10], Some(20)), at(11)).await;
+async fn a_generator_advances_and_its_occurrence_is_created(backend: Backend) {
+    let store = backend.open().await;
+    let claimed = claimed_generator(&store, 10).await;
+    let advanced = store.finish_one(advance(&claimed, &[10], Some(20)), at(11)).await;
     assert_eq!(advanced, Ok(()));
 
-    let generator = queue.task("daily").await;
-    assert_eq!(generator.spec, held.task.spec);
+    let generator = store.task("daily").await;
+    assert_eq!(generator.spec, claimed.task.spec);
     assert_eq!(generator.state.wait_until, at(20));
     assert_eq!(
         (generator.attempts(), generator.status(at(11))),
         (0, Status::Waiting)
     );
-    assert_eq!(queue.task("daily_10").await, occurrence(10).into());
+    assert_eq!(store.task("daily_10").await, occurrence(10).into());
 }
 
-async fn the_occurrence_is_claimed_and_the_generator_when_it_is_due(scene: Scene) {
-    let queue = scene.queue().await;
-    let held = generator(&queue, 10).await;
-    queue
-        .finish_one(advance(&held, &[10], Some(20)), at(11))
+async fn the_occurrence_is_due_at_once_and_the_generator_later(backend: Backend) {
+    let store = backend.open().await;
+    let claimed = claimed_generator(&store, 10).await;
+    store
+        .finish_one(advance(&claimed, &[10], Some(20)), at(11))
         .await
-        .expect("held");
-    assert_eq!(ids(&queue.claim(room(9), at(11)).await), ["daily_10"]);
-    queue.assert_idle(at(19)).await;
-    assert_eq!(ids(&queue.claim(room(9), at(20)).await), ["daily"]);
+        .expect("the claim is active");
+    assert_eq!(ids(&store.claim(up_to(9), at(11)).await), ["daily_10"]);
+    store.assert_nothing_due(at(19)).await;
+    assert_eq!(ids(&store.claim(up_to(9), at(20)).await), ["daily"]);
 }
 
-async fn several_occurrences_come_of_one_advance(scene: Scene) {
-    let queue = scene.queue().await;
-    let held = generator(&queue, 10).await;
-    queue
-        .finish_one(advance(&held, &[10, 20, 30], Some(40)), at(35))
+async fn one_advance_creates_several_occurrences(backend: Backend) {
+    let store = backend.open().await;
+    let claimed = claimed_generator(&store, 10).await;
+    store
+        .finish_one(advance(&claimed, &[10, 20, 30], Some(40)), at(35))
         .await
-        .expect("held");
-    let listed = queue.list(Filter::new().generator("daily"), at(35)).await;
+        .expect("the claim is active");
+    let listed = store.list(Filter::new().generator("daily"), at(35)).await;
     assert_eq!(listed, ["daily_10", "daily_20", "daily_30"]);
 }
 
-async fn a_generator_without_a_next_ends(scene: Scene) {
-    let queue = scene.queue().await;
-    let held = generator(&queue, 10).await;
-    queue
-        .finish_one(advance(&held, &[10], None), at(11))
+async fn a_generator_without_a_next_occurrence_ends(backend: Backend) {
+    let store = backend.open().await;
+    let claimed = claimed_generator(&store, 10).await;
+    store
+        .finish_one(advance(&claimed, &[10], None), at(11))
         .await
-        .expect("held");
-    let ended = queue.task("daily").await;
+        .expect("the claim is active");
+    let ended = store.task("daily").await;
     assert_eq!(ended.state.done.map(|done| done.how), Some(Ending::Completed));
-    assert_eq!(ids(&queue.claim(room(9), at(99)).await), ["daily_10"]);
+    assert_eq!(ids(&store.claim(up_to(9), at(99)).await), ["daily_10"]);
 }
 
-async fn an_occurrence_that_exists_is_left_alone(scene: Scene) {
-    let queue = scene.queue().await;
-    queue.complete(occurrence(10).payload(r#"{"n":1}"#), at(10)).await;
-    let before = queue.task("daily_10").await;
-    let held = generator(&queue, 10).await;
-    queue
-        .finish_one(advance(&held, &[10, 20], Some(30)), at(21))
+async fn an_existing_occurrence_is_not_changed(backend: Backend) {
+    let store = backend.open().await;
+    store
+        .create_and_complete(occurrence(10).payload(r#"{"n":1}"#), at(10))
+        .await;
+    let before = store.task("daily_10").await;
+    let claimed = claimed_generator(&store, 10).await;
+    store
+        .finish_one(advance(&claimed, &[10, 20], Some(30)), at(21))
         .await
-        .expect("held");
-    assert_eq!(queue.task("daily_10").await, before);
-    assert_eq!(queue.task("daily_20").await, occurrence(20).into());
-    assert_eq!(queue.task("daily").await.state.wait_until, at(30));
+        .expect("the claim is active");
+    assert_eq!(store.task("daily_10").await, before);
+    assert_eq!(store.task("daily_20").await, occurrence(20).into());
+    assert_eq!(store.task("daily").await.state.wait_until, at(30));
 }
 
-async fn a_refused_advance_spawns_nothing(scene: Scene) {
-    let queue = scene.queue().await;
-    let held = generator(&queue, 10).await;
-    let mut foreign = advance(&held, &[10], Some(20));
+async fn a_refused_advance_creates_no_occurrence(backend: Backend) {
+    let store = backend.open().await;
+    let claimed = claimed_generator(&store, 10).await;
+    let mut foreign = advance(&claimed, &[10], Some(20));
     foreign.token = LeaseToken::random();
-    assert_eq!(queue.finish_one(foreign, at(11)).await, Err(LeaseLost));
-    assert_eq!(queue.find("daily_10").await, None);
-    assert_eq!(queue.task("daily").await, held.task);
+    assert_eq!(store.finish_one(foreign, at(11)).await, Err(LeaseLost));
+    assert_eq!(store.find("daily_10").await, None);
+    assert_eq!(store.task("daily").await, claimed.task);
 
-    let advanced = queue.finish_one(advance(&held, &[10], Some(20)), at(11)).await;
+    let advanced = store.finish_one(advance(&claimed, &[10], Some(20)), at(11)).await;
     assert_eq!(advanced, Ok(()));
-    let again = queue.finish_one(advance(&held, &[20], Some(30)), at(12)).await;
+    let again = store.finish_one(advance(&claimed, &[20], Some(30)), at(12)).await;
     assert_eq!(again, Err(LeaseLost));
-    assert_eq!(queue.find("daily_20").await, None);
+    assert_eq!(store.find("daily_20").await, None);
 }
 
-async fn a_cancelled_generator_spawns_nothing_more(scene: Scene) {
-    let queue = scene.queue().await;
-    let held = generator(&queue, 10).await;
-    queue.cancel("daily", at(11)).await;
-    let refused = queue.finish_one(advance(&held, &[10], Some(20)), at(12)).await;
+async fn a_cancelled_generator_creates_no_more_occurrences(backend: Backend) {
+    let store = backend.open().await;
+    let claimed = claimed_generator(&store, 10).await;
+    store.cancel("daily", at(11)).await;
+    let refused = store.finish_one(advance(&claimed, &[10], Some(20)), at(12)).await;
     assert_eq!(refused, Err(LeaseLost));
-    assert_eq!(queue.find("daily_10").await, None);
-    queue.assert_idle(at(99)).await;
+    assert_eq!(store.find("daily_10").await, None);
+    store.assert_nothing_due(at(99)).await;
 }
 
-async fn a_deleted_generator_spawns_nothing_more(scene: Scene) {
-    let queue = scene.queue().await;
-    let held = generator(&queue, 10).await;
-    queue.delete("daily").await;
-    let refused = queue.finish_one(advance(&held, &[10], Some(20)), at(12)).await;
+async fn a_deleted_generator_creates_no_more_occurrences(backend: Backend) {
+    let store = backend.open().await;
+    let claimed = claimed_generator(&store, 10).await;
+    store.delete("daily").await;
+    let refused = store.finish_one(advance(&claimed, &[10], Some(20)), at(12)).await;
     assert_eq!(refused, Err(LeaseLost));
-    assert_eq!(queue.find("daily_10").await, None);
+    assert_eq!(store.find("daily_10").await, None);
 }

@@ -6,5 +6,5 @@ crate::tests! {
 
 async fn a_few_seconds_of_chaos_break_no_promise() {
     let arguments = ["--store", "firestore", "--minutes", "0.35", "--per-second", "1"];
-    tests::chaos::brief(env!("CARGO_BIN_EXE_chaos"), &arguments);
+    tests::chaos::short_run(env!("CARGO_BIN_EXE_chaos"), &arguments);
 }

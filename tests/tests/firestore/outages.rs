@@ -10,7 +10,7 @@ use tests::emulator::Emulator;
 use tests::harness::claims::{claim, complete, task, tasks};
 use tests::harness::firestore::{Project, notified};
 use tests::harness::wait::{TIMEOUT, until_async};
-use tests::proxy::{Fate, Proxy};
+use tests::proxy::{ConnectionState, Proxy};
 
 crate::tests! {
     a_frozen_server_loses_nothing,
@@ -139,7 +139,7 @@ async fn a_silent_connection_is_replaced() {
         .create(vec![task("warm", "Warm")])
         .await
         .expect("the store answers");
-    for fate in [Fate::LosesReplies, Fate::LosesRequests] {
+    for state in [ConnectionState::LosesReplies, ConnectionState::LosesRequests] {
         let proxy = Proxy::start(warm.host.clone()).await.expect("a free port");
         let options = Project::on(proxy.host()).options();
         let options = options
@@ -150,13 +150,13 @@ async fn a_silent_connection_is_replaced() {
             .create(vec![task("before", "K")])
             .await
             .expect("the store answers");
-        assert!(proxy.strike(fate, &mut fastrand::Rng::new(), 1.0) > 0);
+        assert!(proxy.disturb(state, &mut fastrand::Rng::new(), 1.0) > 0);
         // The connection is not closed. Only the missing replies reveal its failure.
         store
             .create(vec![task("after", "K")])
             .await
             .expect("the store answers through a new connection");
-        assert_eq!(claim(&store, "K", 5).await.len(), 2, "{fate:?}");
+        assert_eq!(claim(&store, "K", 5).await.len(), 2, "{state:?}");
     }
 }
 
@@ -179,7 +179,7 @@ async fn a_wait_ends_although_its_stream_is_silent() {
     let waiting = tokio::spawn(async move { client.wait("a").await });
     // The wait has read the task, and its listener has returned it.
     until_async("the store listens", async || store.usage().reads >= before + 2).await;
-    assert!(proxy.strike(Fate::LosesReplies, &mut fastrand::Rng::new(), 1.0) > 0);
+    assert!(proxy.disturb(ConnectionState::LosesReplies, &mut fastrand::Rng::new(), 1.0) > 0);
     let claimed = claim(&worker, "K", 1).await;
     let finished = worker.finish(vec![complete(&claimed[0])], Utc::now()).await;
     assert_eq!(finished.expect("the store answers"), [Ok(())]);

@@ -1,4 +1,4 @@
-//! What holds of generators.
+//! The check of generators.
 
 use std::collections::BTreeSet;
 
@@ -6,44 +6,46 @@ use chrono::{DateTime, TimeDelta, Utc};
 use oncetask::{Missed, Task};
 
 use super::super::producer::Known;
-use super::broken;
+use super::violation;
 
-/// The occurrences are instants of the rule, each once; all of them, unless the policy or a cancellation
-/// leaves some out.
+/// Checks that every occurrence is an instant of the rule and exists once, and that none is missing unless the
+/// policy or a cancellation allows it.
 pub(super) fn check(generator: &Task, known: &Known, occurrences: &[Task]) -> Vec<String> {
     let Some(rule) = &generator.spec.recurrence else {
-        return vec![broken("occurrences", format!("no rule is left: {generator:?}"))];
+        let description = format!("the generator has no rule: {generator:?}");
+        return vec![violation("occurrences", description)];
     };
-    let begin = generator.spec.created_at - TimeDelta::days(1);
-    let of_rule: BTreeSet<_> = rule.iter_after(begin).take(1000).collect();
-    let spawned: Vec<_> = occurrences.iter().filter_map(at).collect();
-    let distinct: BTreeSet<_> = spawned.iter().copied().collect();
+    let start = generator.spec.created_at - TimeDelta::days(1);
+    let instants: BTreeSet<_> = rule.iter_after(start).take(1000).collect();
+    let created: Vec<_> = occurrences.iter().filter_map(instant_of).collect();
+    let distinct: BTreeSet<_> = created.iter().copied().collect();
     let mut violations = Vec::new();
-    let mut wrong = |what: String| {
-        let what = format!("{what}, for {} by {rule:?}: {spawned:?}", generator.id());
-        violations.push(broken("occurrences", what));
+    let mut report = |description: String| {
+        let description = format!("{description}, of {} by {rule:?}: {created:?}", generator.id());
+        violations.push(violation("occurrences", description));
     };
-    if distinct.len() != spawned.len() {
-        wrong("some come twice".to_owned());
+    if distinct.len() != created.len() {
+        report("an instant has two occurrences".to_owned());
     }
-    let strange: Vec<_> = distinct.difference(&of_rule).collect();
-    if !strange.is_empty() {
-        wrong(format!("{strange:?} are not the rule's"));
+    let foreign: Vec<_> = distinct.difference(&instants).collect();
+    if !foreign.is_empty() {
+        report(format!("{foreign:?} are not instants of the rule"));
     }
-    let all_must_be_there = matches!(rule.missed_policy(), Missed::All { .. });
-    if generator.state.cancelled_at.is_none() && all_must_be_there && distinct != of_rule {
-        wrong(format!("not all of {of_rule:?} are there"));
+    let needs_all = matches!(rule.missed_policy(), Missed::All { .. });
+    if generator.state.cancelled_at.is_none() && needs_all && distinct != instants {
+        report(format!("some of {instants:?} have no occurrence"));
     }
     if let Some((acknowledged, _)) = known.cancelled {
-        // None was due yet that comes after the cancellation.
         let late: Vec<_> = distinct.iter().filter(|at| **at > acknowledged).collect();
         if !late.is_empty() {
-            wrong(format!("{late:?} came after the cancellation at {acknowledged}"));
+            report(format!(
+                "{late:?} are later than the cancellation at {acknowledged}"
+            ));
         }
     }
     violations
 }
 
-fn at(occurrence: &Task) -> Option<DateTime<Utc>> {
+fn instant_of(occurrence: &Task) -> Option<DateTime<Utc>> {
     occurrence.spec.occurrence.as_ref().map(|of| of.at)
 }

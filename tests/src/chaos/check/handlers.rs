@@ -1,4 +1,4 @@
-//! What holds of the calls of handlers, whatever the store says.
+//! Checks of the handler calls that do not depend on the stored tasks.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,22 +6,18 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use oncetask::TaskId;
 
-use super::super::effects::Ran;
-use super::{broken, instant};
+use super::super::effects::RecordedCall;
+use super::{instant, violation};
 
-/// No call runs beside another one of its task or key.
-pub(super) fn beside(calls: &[Ran]) -> Vec<String> {
-    let mut running: HashMap<&str, &Ran> = HashMap::new();
+/// Returns the overlaps of two calls of one task or key.
+pub(super) fn overlaps(calls: &[RecordedCall]) -> Vec<String> {
+    let mut running: HashMap<&str, &RecordedCall> = HashMap::new();
     let mut violations = Vec::new();
     for call in calls {
-        let before = running.entry(call.exclusive()).or_insert(call);
-        if before.number != call.number && call.begun < before.last {
-            let what = format!(
-                "{} for {}:\n  {before:?}\n  {call:?}",
-                "two calls",
-                call.exclusive()
-            );
-            violations.push(broken("beside", what));
+        let before = running.entry(call.resource()).or_insert(call);
+        if before.number != call.number && call.first < before.last {
+            let description = format!("two calls of {}:\n  {before:?}\n  {call:?}", call.resource());
+            violations.push(violation("overlap", description));
         }
         if call.last > before.last {
             *before = call;
@@ -30,25 +26,30 @@ pub(super) fn beside(calls: &[Ran]) -> Vec<String> {
     violations
 }
 
-/// No effect comes later than this.
-pub(super) fn none_after(
-    name: &str,
+/// Returns the calls with an effect later than the instant and the tolerance.
+pub(super) fn effects_after(
+    promise: &str,
     id: &TaskId,
     at: DateTime<Utc>,
-    tolerated: Duration,
-    calls: &[&Ran],
+    tolerance: Duration,
+    calls: &[&RecordedCall],
 ) -> Vec<String> {
-    let limit = instant(at) + tolerated.as_nanos();
+    let limit = instant(at) + tolerance.as_nanos();
     let late = calls.iter().filter(|call| call.last > limit);
-    late.map(|call| broken(name, format!("{id} ended at {at}, and then: {call:?}")))
-        .collect()
+    late.map(|call| {
+        violation(
+            promise,
+            format!("{id} ended at {at}, before an effect of {call:?}"),
+        )
+    })
+    .collect()
 }
 
-/// No call begins before this.
-pub(super) fn not_before(id: &TaskId, at: Option<DateTime<Utc>>, calls: &[&Ran]) -> Vec<String> {
+/// Returns the calls that started before the instant.
+pub(super) fn starts_before(id: &TaskId, at: Option<DateTime<Utc>>, calls: &[&RecordedCall]) -> Vec<String> {
     let Some(at) = at else { return Vec::new() };
-    let early = calls.iter().filter(|call| call.begun < instant(at));
+    let early = calls.iter().filter(|call| call.first < instant(at));
     early
-        .map(|call| broken("early", format!("{id} was due at {at}: {call:?}")))
+        .map(|call| violation("early", format!("{id} was due at {at}: {call:?}")))
         .collect()
 }

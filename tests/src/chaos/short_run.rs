@@ -6,14 +6,14 @@ use std::process::Command;
 ///
 /// # Panics
 ///
-/// When a promise was broken, or nothing went wrong that could have broken one.
-pub fn brief(program: &str, arguments: &[&str]) {
+/// Panics if the run finds a violation, or if no worker was killed.
+pub fn short_run(program: &str, arguments: &[&str]) {
     let run = Command::new(program)
         .args(arguments)
         .output()
         .expect("the program runs");
-    let said = String::from_utf8_lossy(&run.stdout);
+    let output = String::from_utf8_lossy(&run.stdout);
     let errors = String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success(), "{said}\n{errors}");
-    assert!(said.contains("workers killed"), "nothing went wrong: {said}");
+    assert!(run.status.success(), "{output}\n{errors}");
+    assert!(output.contains("workers killed"), "no fault occurred: {output}");
 }

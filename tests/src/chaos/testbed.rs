@@ -1,4 +1,4 @@
-//! The store that an episode runs on, and what can go wrong with it.
+//! The store of an episode and its faults.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -15,22 +15,23 @@ use super::report::Counts;
 use super::work::ENV;
 use super::{Kind, Result};
 use crate::emulator::Emulator;
-use crate::proxy::{Fate, Proxy};
+use crate::proxy::{ConnectionState, Proxy};
 
-/// Room for an episode, its log, and nothing more than that.
+/// The size of the disk: an episode's store and its log fit in it.
 const DISK: &str = "size=256m";
 
-/// A store of its own for an episode, with a folder for all that is written beside it.
+/// The new store of an episode, and a directory for its journal and its logs.
 #[derive(Debug)]
-pub(crate) struct Ground {
-    folder: TempDir,
+pub(crate) struct TestBed {
+    directory: TempDir,
     store: Store,
-    broken: Option<Broken>,
+    fault: Option<StoreFault>,
 }
 
 #[derive(Debug)]
 enum Store {
     Sqlite {
+        /// The small disk of the store, if it could be mounted.
         disk: Option<Disk>,
     },
     Firestore {
@@ -40,21 +41,20 @@ enum Store {
     },
 }
 
-/// What goes wrong with the store now.
+/// The current fault of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Broken {
-    Full,
-    Frozen,
-    Line,
+enum StoreFault {
+    DiskFull,
+    ServerFrozen,
+    Proxy,
 }
 
-impl Ground {
-    /// A store that nobody used before.
+impl TestBed {
     pub(crate) async fn new(kind: Kind, emulator: Option<&Arc<Emulator>>) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("chaos-").tempdir()?;
+        let directory = tempfile::Builder::new().prefix("chaos-").tempdir()?;
         let store = match emulator.filter(|_| kind == Kind::Firestore) {
             None => Store::Sqlite {
-                disk: Disk::mount(&folder.path().join("disk"))?,
+                disk: Disk::mount(&directory.path().join("disk"))?,
             },
             Some(emulator) => Store::Firestore {
                 emulator: emulator.clone(),
@@ -62,37 +62,36 @@ impl Ground {
                 proxy: Proxy::start(emulator.host().to_owned()).await?,
             },
         };
-        let broken = None;
         Ok(Self {
-            folder,
+            directory,
             store,
-            broken,
+            fault: None,
         })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
         self.path("journal")
     }
 
-    /// A store that goes through all that goes wrong.
+    /// Returns a client that is subject to the faults.
     pub(crate) async fn client(&self) -> Result<Client, Error> {
         match &self.store {
             Store::Sqlite { .. } => Client::open_in(self.url(), ENV).await,
-            Store::Firestore { project, proxy, .. } => firestore(project, proxy.host()).await,
+            Store::Firestore { project, proxy, .. } => firestore_client(project, proxy.host()).await,
         }
     }
 
-    /// A store that nothing comes between, for who looks afterwards.
+    /// Returns a client that bypasses the proxy, for the checks after the faults.
     pub(crate) async fn direct_client(&self) -> Result<Client, Error> {
         match &self.store {
             Store::Sqlite { .. } => self.client().await,
             Store::Firestore {
                 project, emulator, ..
-            } => firestore(project, emulator.host()).await,
+            } => firestore_client(project, emulator.host()).await,
         }
     }
 
@@ -106,7 +105,7 @@ impl Ground {
         }
     }
 
-    /// This program once more, as a worker on this store.
+    /// Returns the command that runs the program as a worker on this store.
     pub(crate) fn worker(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command
@@ -118,105 +117,106 @@ impl Ground {
         command
     }
 
-    /// Breaks something, if nothing is broken and there is something to break. Returns for how long.
-    pub(crate) fn strike(&mut self, rng: &mut fastrand::Rng, counts: &mut Counts) -> Option<Duration> {
-        if self.broken.is_some() {
+    /// Injects a fault and returns its duration. Returns `None` if another fault is active or none is possible.
+    pub(crate) fn inject_fault(&mut self, rng: &mut fastrand::Rng, counts: &mut Counts) -> Option<Duration> {
+        if self.fault.is_some() {
             return None;
         }
-        let (what, broken, millis) = match &self.store {
+        let (name, fault, millis) = match &self.store {
             Store::Sqlite { disk } => {
                 disk.as_ref()?.fill();
-                ("disk full", Broken::Full, 100..2500)
+                ("disk full", StoreFault::DiskFull, 100..2500)
             }
             Store::Firestore { emulator, .. } if rng.u8(..) < 50 => {
                 emulator.signal("STOP");
-                ("server frozen", Broken::Frozen, 100..4000)
+                ("server frozen", StoreFault::ServerFrozen, 100..4000)
             }
             Store::Firestore { proxy, .. } => {
-                let what = strike_line(proxy, rng, counts);
-                (what, Broken::Line, 100..3000)
+                let name = inject_proxy_fault(proxy, rng, counts);
+                (name, StoreFault::Proxy, 100..3000)
             }
         };
-        counts.add(what, 1);
-        self.broken = Some(broken);
+        counts.add(name, 1);
+        self.fault = Some(fault);
         Some(Duration::from_millis(rng.u64(millis)))
     }
 
-    /// Mends what was broken.
-    pub(crate) fn mend(&mut self) {
-        match (&self.store, self.broken.take()) {
+    /// Ends the current fault.
+    pub(crate) fn repair(&mut self) {
+        match (&self.store, self.fault.take()) {
             (Store::Sqlite { disk: Some(disk) }, Some(_)) => disk.free(),
-            (Store::Firestore { emulator, .. }, Some(Broken::Frozen)) => emulator.signal("CONT"),
-            (Store::Firestore { proxy, .. }, Some(_)) => proxy.calm(),
+            (Store::Firestore { emulator, .. }, Some(StoreFault::ServerFrozen)) => emulator.signal("CONT"),
+            (Store::Firestore { proxy, .. }, Some(_)) => proxy.heal(),
             _ => {}
         }
     }
 
-    /// Keeps what was written, for who demands to know what went wrong. Returns where.
+    /// Keeps the files of the episode for an investigation. Returns their directory.
     pub(crate) fn keep(mut self) -> Result<PathBuf> {
-        self.mend();
+        self.repair();
         let kept = self.path("kept");
         fs::create_dir(&kept)?;
         if let Store::Sqlite { disk: Some(_) } = &self.store {
-            // The disk goes with this process.
+            // The disk is unmounted when this process ends.
             for file in fs::read_dir(self.path("disk"))? {
                 let file = file?;
                 fs::copy(file.path(), kept.join(file.file_name()))?;
             }
         }
-        self.folder.disable_cleanup(true);
-        Ok(self.folder.path().to_owned())
+        self.directory.disable_cleanup(true);
+        Ok(self.directory.path().to_owned())
     }
 }
 
-impl Drop for Ground {
+impl Drop for TestBed {
     fn drop(&mut self) {
-        self.mend();
+        self.repair();
     }
 }
 
-async fn firestore(project: &str, host: &str) -> Result<Client, Error> {
+async fn firestore_client(project: &str, host: &str) -> Result<Client, Error> {
     let store = FirestoreStore::options(project).emulator(host).open(ENV).await;
     Ok(Client::new(store.map_err(Error::Store)?))
 }
 
-fn strike_line(proxy: &Proxy, rng: &mut fastrand::Rng, counts: &mut Counts) -> &'static str {
-    const FATES: [(Fate, &str); 4] = [
-        (Fate::Cut, "connections cut"),
-        (Fate::LosesReplies, "connections that lose replies"),
-        (Fate::LosesRequests, "connections that lose requests"),
-        (Fate::HalfClosed, "connections half-closed"),
+/// Injects a random fault into the proxy, and returns its name.
+fn inject_proxy_fault(proxy: &Proxy, rng: &mut fastrand::Rng, counts: &mut Counts) -> &'static str {
+    const STATES: [(ConnectionState, &str); 4] = [
+        (ConnectionState::Cut, "connections cut"),
+        (ConnectionState::LosesReplies, "connections that lose replies"),
+        (ConnectionState::LosesRequests, "connections that lose requests"),
+        (ConnectionState::HalfClosed, "connections half-closed"),
     ];
     match rng.u8(0..10) {
         0..=1 => {
             proxy.delay(Duration::from_millis(rng.u64(20..500)));
-            "line slow"
+            "network slow"
         }
         2 => {
             proxy.stall(true);
-            "line stalled"
+            "network stalled"
         }
         3 => {
             proxy.refuse(true);
-            let cut = proxy.strike(Fate::Cut, rng, 1.0);
-            counts.add(FATES[0].1, cut);
-            "line down"
+            let cut = proxy.disturb(ConnectionState::Cut, rng, 1.0);
+            counts.add(STATES[0].1, cut);
+            "network down"
         }
         _ => {
-            let (fate, name) = FATES[rng.usize(0..FATES.len())];
-            let met = proxy.strike(fate, rng, 0.4);
-            counts.add(name, met);
-            "line struck"
+            let (state, name) = STATES[rng.usize(0..STATES.len())];
+            let disturbed = proxy.disturb(state, rng, 0.4);
+            counts.add(name, disturbed);
+            "connections disturbed"
         }
     }
 }
 
-/// A small disk of our own. It needs the right to mount, which a namespace of our own gives.
+/// A small disk. Mounting it needs a right that a mount namespace gives.
 #[derive(Debug)]
 struct Disk(PathBuf);
 
 impl Disk {
-    /// `None`, with a message, where nothing may be mounted: the folder is a plain one then.
+    /// Mounts a disk at this path. If that is not allowed, creates a directory, prints a message, and returns `None`.
     fn mount(at: &Path) -> Result<Option<Self>> {
         fs::create_dir(at)?;
         let mounted = Command::new("mount")
@@ -227,35 +227,35 @@ impl Disk {
         if mounted.is_ok_and(|status| status.success()) {
             return Ok(Some(Self(at.to_owned())));
         }
-        eprintln!("skipped: a disk that fills up, for nothing may be mounted here");
+        eprintln!("skipped: a disk that fills up, because this process may not mount one");
         Ok(None)
     }
 
-    /// Writes until not a byte is left.
+    /// Writes a file until no byte is free.
     fn fill(&self) {
-        let ballast = OpenOptions::new().create(true).append(true).open(self.ballast());
-        let mut ballast = ballast.expect("a file without content takes no room");
-        let mut piece = vec![0; 1 << 20];
-        while !piece.is_empty() {
-            if ballast.write_all(&piece).is_err() {
-                piece.truncate(piece.len() / 2);
+        let filler = OpenOptions::new().create(true).append(true).open(self.filler());
+        let mut filler = filler.expect("an empty file can be created on a full disk");
+        let mut chunk = vec![0; 1 << 20];
+        while !chunk.is_empty() {
+            if filler.write_all(&chunk).is_err() {
+                chunk.truncate(chunk.len() / 2);
             }
         }
     }
 
     fn free(&self) {
-        // There is nothing to remove when it is free.
-        let _ = fs::remove_file(self.ballast());
+        // The file does not exist if the disk was never full.
+        let _ = fs::remove_file(self.filler());
     }
 
-    fn ballast(&self) -> PathBuf {
-        self.0.join("ballast")
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // A worker that is about to end may still have files open.
+        // Detaches the disk lazily, because a worker that is ending may still have files open.
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
