@@ -9,6 +9,14 @@ use std::path::Path;
 
 const PAGE: &str = "docs/architecture.md";
 const SOURCE: &str = "oncetask/src";
+/// The folders at the top of the repository to which the page refers.
+const ROOTS: [&str; 5] = [
+    "oncetask/",
+    "oncetask-macros/",
+    "oncetask-recurrence/",
+    "tests/src/",
+    "ui-tests/",
+];
 
 #[test]
 fn the_page_names_every_module() {
@@ -25,6 +33,25 @@ fn the_page_names_every_module() {
         missing.is_empty() && gone.is_empty(),
         "{PAGE} does not match the tree\n  add a row with one sentence for: {missing:#?}\n  remove the rows of: {gone:#?}"
     );
+}
+
+#[test]
+fn every_path_on_the_page_exists() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package is in a workspace");
+    let page = fs::read_to_string(repository.join(PAGE)).expect("a readable page");
+    let quoted = page.split('`').skip(1).step_by(2);
+    let paths: Vec<_> = quoted
+        .filter(|text| text.contains('/') && ROOTS.iter().any(|root| text.starts_with(root)))
+        .collect();
+    assert!(paths.len() > 40, "only {} paths", paths.len());
+    for path in paths {
+        assert!(
+            repository.join(path).exists(),
+            "{PAGE} names `{path}`, which does not exist"
+        );
+    }
 }
 
 /// Returns the paths that the tables of the page name.
