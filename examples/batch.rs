@@ -1,7 +1,7 @@
-//! A batch: many item tasks, and one that completes when they all have.
+//! Shows a batch: many item tasks, and a task that completes after all of them.
 //!
-//! The completion task is an ordinary task whose attempt fails as long as items are missing. Its retry policy
-//! reads from the error how far they are, and chooses when to look again.
+//! The last task is an ordinary task. Its attempts fail as long as items are missing. Its retry policy reads the number of
+//! finished items from the error, and chooses the delay before the next check.
 //!
 //! `cargo run --example batch`
 
@@ -26,16 +26,16 @@ impl Item {
     }
 }
 
-/// What follows when all items are done.
+/// Completes when all items are done.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("batch:{batch}")]
-#[handler(retry = WATCH)]
-struct Complete {
+#[handler(retry = CHECK_AGAIN)]
+struct FinishBatch {
     batch: String,
     items: u32,
 }
 
-impl Complete {
+impl FinishBatch {
     async fn run(self, client: Client) -> oncetask::Result<String> {
         let ids: Vec<TaskId> = (0..self.items)
             .map(|number| {
@@ -55,7 +55,7 @@ impl Complete {
     }
 }
 
-/// How far the items are.
+/// The error of an attempt while items are missing, displayed as a progress bar.
 #[derive(Debug)]
 struct Missing {
     done: usize,
@@ -79,10 +79,10 @@ impl std::fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
-const WATCH: Retry = Retry::custom(look_again);
+const CHECK_AGAIN: Retry = Retry::custom(check_again);
 
-/// The nearer the end, the sooner. Any other error gets three attempts.
-fn look_again(attempt: u32, error: &HandlerError) -> Option<Duration> {
+/// Returns a shorter delay when more than half of the items are done. Any other error gets three attempts.
+fn check_again(attempt: u32, error: &HandlerError) -> Option<Duration> {
     match error.downcast_ref::<Missing>() {
         Some(missing) => {
             println!("  {missing}");
@@ -108,7 +108,7 @@ async fn main() -> Result<(), oncetask::Error> {
     for created in client.create_many(items).await? {
         created?;
     }
-    let completion = Complete {
+    let finish = FinishBatch {
         batch: batch.to_owned(),
         items: ITEMS,
     }
@@ -116,7 +116,7 @@ async fn main() -> Result<(), oncetask::Error> {
     .await?;
 
     let worker = oncetask::builder().client(client.clone()).start().await?;
-    let task = client.wait(&completion.id()).await?;
+    let task = client.wait(finish.id()).await?;
     worker.shutdown().await;
 
     let items = client
@@ -124,7 +124,7 @@ async fn main() -> Result<(), oncetask::Error> {
         .await?;
     let result: Option<String> = task.result().unwrap_or_default();
     println!(
-        "  {} after {} looks; {items} are stored as completed.",
+        "  {} after {} checks; {items} are stored as completed.",
         result.unwrap_or_default(),
         task.attempts()
     );

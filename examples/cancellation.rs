@@ -1,4 +1,4 @@
-//! Cancelling a task that runs: its handler is told, and its cleanup handler has the last word.
+//! Shows the cancellation of a running task: its handler is notified, and its cleanup handler runs afterwards.
 //!
 //! `cargo run --example cancellation`
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use oncetask::{Client, Context, Ending, Error, OnceTask};
 use serde::{Deserialize, Serialize};
 
-/// Copies a file, page by page. Cancelled, it stops at the next page, and what it copied is removed.
+/// Copies a file page by page. When it is cancelled, it stops at the next page, and the copied pages are removed.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("copy:{file}")]
 #[handler(on_cancel, on_cancel_retry = exponential(max_attempts = 5, base = "200ms"), lease = "1h")]
@@ -28,7 +28,7 @@ impl Copy {
         Ok(PAGES)
     }
 
-    /// Runs after `run` has ended, never beside it, and until it succeeds or its own retries are used up.
+    /// Removes the copied pages. It starts after `run` has ended, and is retried by its own policy.
     async fn on_cancel(self, cx: Context) -> oncetask::Result {
         println!("  cleanup of {}, attempt {}", self.file, cx.attempt());
         if cx.attempt() == 1 {
@@ -55,7 +55,7 @@ async fn main() -> Result<(), Error> {
     .id()
     .clone();
 
-    // A person who watches, and changes their mind.
+    // Cancels the task when more than a fifth of the pages is copied.
     let mut interval = tokio::time::interval(Duration::from_secs(1));
     loop {
         interval.tick().await;
@@ -79,13 +79,13 @@ async fn main() -> Result<(), Error> {
             errors,
             ..
         }) => {
-            println!("  it ended as cancelled, and remembers:");
+            println!("  the task ended as cancelled, with these errors:");
             for error in errors {
-                let who = if error.cleanup { "cleanup" } else { "handler" };
-                println!("    {who}, attempt {}: {}", error.attempt, error.error);
+                let handler = if error.cleanup { "cleanup" } else { "handler" };
+                println!("    {handler}, attempt {}: {}", error.attempt, error.error);
             }
         }
-        other => println!("  it ended otherwise: {other:?}"),
+        other => println!("  unexpected end: {other:?}"),
     }
     worker.shutdown().await;
     Ok(())

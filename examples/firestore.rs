@@ -1,4 +1,4 @@
-//! Tasks in Firestore, and what they cost.
+//! Shows tasks in Firestore, and the number of reads and writes that they cost.
 //!
 //! On the emulator:
 //!
@@ -7,9 +7,9 @@
 //! FIRESTORE_EMULATOR_HOST=127.0.0.1:8080 cargo run -p examples --example firestore --features firestore
 //! ```
 //!
-//! In a project of yours: `GOOGLE_CLOUD_PROJECT=my-project cargo run -p examples --example firestore --features firestore`, with credentials
-//! from `gcloud auth application-default login` and the indexes of `docs/firestore/firestore.indexes.json`.
-//! Run it in two terminals at once: they share the work.
+//! In a Google Cloud project: `GOOGLE_CLOUD_PROJECT=my-project cargo run -p examples --example firestore --features firestore`, with credentials
+//! from `gcloud auth application-default login` and the indexes of `oncetask/docs/firestore/firestore.indexes.json`.
+//! Two processes that run at once share the work.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use oncetask::store::FirestoreStore;
 use oncetask::{Client, Context, OnceTask};
 use serde::{Deserialize, Serialize};
 
-/// How many pages a site has.
+/// The number of pages of the site.
 const PAGES: u32 = 40;
 
-/// Each page is fetched once, however often it is asked for.
+/// Fetches a page of a site. Each page is fetched once, however often the task is created.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("page:{site}:{number}")]
 #[handler(concurrency = 8)]
@@ -33,7 +33,7 @@ impl Page {
     async fn run(self, cx: Context) -> oncetask::Result<usize> {
         tokio::time::sleep(Duration::from_millis(50)).await; // the work
         if self.number % 10 == 3 && cx.attempt() == 1 {
-            return Err("the site is busy".into()); // and again in a second
+            return Err("the site is busy".into()); // retried after a second
         }
         Ok(self.number as usize * 100)
     }
@@ -41,7 +41,7 @@ impl Page {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Try `RUST_LOG=oncetask=debug`.
+    // `RUST_LOG=oncetask=debug` shows the log of the worker.
     if std::env::var_os("RUST_LOG").is_some() {
         tracing_subscriber::fmt::init();
     }
@@ -64,8 +64,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let before = store.usage();
     let worker = oncetask::builder().client(client.clone()).start().await?;
-    for id in ids {
-        let page = client.wait(&id.as_str().into()).await?;
+    for id in &ids {
+        let page = client.wait(id).await?;
         let bytes: usize = page.result()?.unwrap_or_default();
         println!("{id}: {bytes} bytes, attempt {}", page.attempts());
     }

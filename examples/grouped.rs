@@ -1,11 +1,11 @@
-//! One call for all pending tasks of a resource key: what piled up for a user is sent as one digest.
+//! Shows a grouped handler: all pending notices of a user are sent as one digest.
 //!
 //! `cargo run --example grouped`
 
 use oncetask::{Attempt, Client, OnceTask, Outcome, TaskId};
 use serde::{Deserialize, Serialize};
 
-/// Something that happened to a user. The handler takes a `Vec`: every pending one of a user, by due time.
+/// A notice for a user. The handler takes a `Vec`: the pending notices of one user, ordered by due time.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("notice:{user}:{number}")]
 #[resource_key("user:{user}")]
@@ -16,7 +16,7 @@ struct Notice {
     text: String,
 }
 
-/// One outcome for each, in order: a notice that cannot be sent does not hold up the others.
+/// Returns one outcome for each notice, in order. A notice that cannot be sent does not delay the others.
 async fn send_digest(notices: Vec<Attempt<Notice>>) -> oncetask::Result<Vec<Outcome>> {
     let user = &notices[0].user;
     println!("  one mail to {user} with {} notices:", notices.len());

@@ -1,1 +1,1 @@
-//! Programs to start from: each is a file of this folder, run with `cargo run --example NAME`.
+//! Programs to start from. Each is one file of this folder: `cargo run --example NAME`.

@@ -1,6 +1,6 @@
-//! The first five minutes: tasks that are created once, retried, scheduled, and kept apart by a key.
+//! Shows tasks that are created once, retried, scheduled, and serialised by a resource key.
 //!
-//! `cargo run --example quickstart`, twice: the second run finds the first one's file and runs nothing again.
+//! Run `cargo run --example quickstart` twice. The second run opens the file of the first one, and runs no task again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use oncetask::store::StoreUrl;
-use oncetask::{Client, Context, Enqueued, OnceTask, ResultExt, State, Status, TaskId};
+use oncetask::{Client, Context, Enqueued, OnceTask, ResultExt, State, Status};
 use serde::{Deserialize, Serialize};
 
 /// Fails twice, and succeeds on the third attempt.
@@ -20,19 +20,19 @@ struct SendEmail {
 }
 
 impl SendEmail {
-    async fn run(self, cx: Context, story: State<Story>) -> oncetask::Result<String> {
-        story.tell(&format!("✉  to {}, attempt {}", self.to, cx.attempt()));
+    async fn run(self, cx: Context, console: State<Console>) -> oncetask::Result<String> {
+        console.log(&format!("✉  to {}, attempt {}", self.to, cx.attempt()));
         if self.to.starts_with("bob") && cx.attempt() < 3 {
             return Err("the mail server is busy".into());
         }
         if !self.to.contains('@') {
-            return Err(format!("`{}` is no address", self.to)).permanent(); // no retry will help
+            return Err(format!("`{}` is not an address", self.to)).permanent(); // no retry will help
         }
         Ok(format!("delivered to {}", self.to))
     }
 }
 
-/// Not before an instant.
+/// Runs at an instant.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("remind:{about}")]
 #[handler]
@@ -43,13 +43,16 @@ struct Remind {
 }
 
 impl Remind {
-    async fn run(self, story: State<Story>) {
+    async fn run(self, console: State<Console>) {
         let late = (Utc::now() - self.at).num_milliseconds();
-        story.tell(&format!("⏰ remember {}: {late} ms after its time", self.about));
+        console.log(&format!(
+            "⏰ remember {}: {late} ms after the scheduled time",
+            self.about
+        ));
     }
 }
 
-/// Tasks of one account never run at the same time, whatever the concurrency.
+/// Charges an account. Tasks of one account never run at the same time, although ten charges may.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("charge:{account}:{cents}")]
 #[resource_key("account:{account}")]
@@ -60,26 +63,26 @@ struct Charge {
 }
 
 impl Charge {
-    async fn run(self, story: State<Story>) {
-        let others = story.charging.fetch_add(1, Ordering::SeqCst);
-        story.tell(&format!(
-            "💶 {} ct from {}, beside {others} other charges of it",
+    async fn run(self, console: State<Console>) {
+        let others = console.charging.fetch_add(1, Ordering::SeqCst);
+        console.log(&format!(
+            "💶 {} ct from {}, while {others} other charges of that account run",
             self.cents, self.account
         ));
         tokio::time::sleep(Duration::from_millis(300)).await; // the work
-        story.charging.fetch_sub(1, Ordering::SeqCst);
+        console.charging.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), oncetask::Error> {
-    // Try `RUST_LOG=info`.
+    // `RUST_LOG=info` shows the log of the worker.
     if std::env::var_os("RUST_LOG").is_some() {
         tracing_subscriber::fmt::init();
     }
     let path = std::env::temp_dir().join("oncetask-quickstart.db");
     let client = Client::open_in(StoreUrl::Sqlite(path.clone()), "DEFAULT").await?;
-    let story = Story::new();
+    let console = Console::new();
 
     println!("The tasks are in {}.\n", path.display());
     let again = create_tasks(&client).await?;
@@ -87,23 +90,23 @@ async fn main() -> Result<(), oncetask::Error> {
 
     let worker = oncetask::builder()
         .client(client.clone())
-        .state(story.clone())
+        .state(console.clone())
         .start()
         .await?;
     for id in IDS {
-        // Whoever waits is woken when the task ends; it may well fail.
-        let _ = client.wait(&TaskId::new(id)).await;
+        // One of these tasks fails, which `wait` reports as an error.
+        let _ = client.wait(id).await;
     }
     worker.shutdown().await;
 
     report(&client).await?;
-    let runs = story.runs.load(Ordering::SeqCst);
+    let runs = console.runs.load(Ordering::SeqCst);
     match (again, runs) {
         (true, 0) => println!(
             "\nEverything was done before, so nothing ran again. Start over: rm {}",
             path.display()
         ),
-        (true, _) => println!("\n{runs} runs: what an earlier run of this program had left undone."),
+        (true, _) => println!("\n{runs} runs: an earlier run of this program had not finished these tasks."),
         (false, _) => {
             println!("\n{runs} runs. Run this program again: it finds the file, and nothing runs twice.");
         }
@@ -121,7 +124,7 @@ const IDS: [&str; 7] = [
     "charge:ada:300",
 ];
 
-/// Creates the tasks; returns whether they were there before.
+/// Creates the tasks. Returns whether they already existed.
 async fn create_tasks(client: &Client) -> Result<bool, oncetask::Error> {
     let email = |to: &str| SendEmail { to: to.to_owned() };
     let charge = |cents| Charge {
@@ -153,18 +156,18 @@ async fn create_tasks(client: &Client) -> Result<bool, oncetask::Error> {
 }
 
 fn show(created: &Enqueued) {
-    let what = if created.is_new {
+    let outcome = if created.is_new {
         "new".to_owned()
     } else {
         format!("exists, {}", created.task.status(Utc::now()))
     };
-    println!("  create {:24} {what}", created.id().as_str());
+    println!("  create {:24} {outcome}", created.id().as_str());
 }
 
 async fn report(client: &Client) -> Result<(), oncetask::Error> {
     println!();
     for id in IDS {
-        let Some(task) = client.get(&id.into()).await? else {
+        let Some(task) = client.get(id).await? else {
             continue;
         };
         let status = task.status(Utc::now());
@@ -188,25 +191,25 @@ async fn report(client: &Client) -> Result<(), oncetask::Error> {
     Ok(())
 }
 
-/// Says what happens, and when.
+/// Prints and counts the runs.
 #[derive(Clone)]
-struct Story {
-    began: Instant,
+struct Console {
+    start: Instant,
     runs: Arc<AtomicUsize>,
     charging: Arc<AtomicUsize>,
 }
 
-impl Story {
+impl Console {
     fn new() -> Self {
         Self {
-            began: Instant::now(),
+            start: Instant::now(),
             runs: Arc::default(),
             charging: Arc::default(),
         }
     }
 
-    fn tell(&self, line: &str) {
+    fn log(&self, line: &str) {
         self.runs.fetch_add(1, Ordering::SeqCst);
-        println!("  {:5.2} s  {line}", self.began.elapsed().as_secs_f64());
+        println!("  {:5.2} s  {line}", self.start.elapsed().as_secs_f64());
     }
 }

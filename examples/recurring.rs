@@ -1,13 +1,13 @@
-//! Recurring tasks: one every two seconds that ends by itself, and a weekly one across a clock change.
+//! Shows recurring tasks: one that runs every two seconds and ends by itself, and a weekly one across a clock change.
 //!
 //! `cargo run --example recurring`
 
 use chrono::{DateTime, Utc};
-use oncetask::schedule::{RecurrenceError, parse_tz, preview_after};
+use oncetask::schedule::{RecurrenceError, preview_after};
 use oncetask::{Client, Context, Ending, Error, Filter, OnceTask, Recurrence};
 use serde::{Deserialize, Serialize};
 
-/// Every two seconds, three times. `at_start`: the worker sees to it that it exists.
+/// Runs every two seconds, three times. With `at_start` the worker creates the generator when it starts.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("heartbeat")]
 #[recurrence("FREQ=SECONDLY;INTERVAL=2;COUNT=3", at_start)]
@@ -24,10 +24,10 @@ impl Heartbeat {
     }
 }
 
-/// The same rule in two cities: Mondays at nine by the clocks there.
+/// Prints the next five Mondays at nine, local time, in a time zone.
 fn show_weekly(zone: &str, from: DateTime<Utc>) -> Result<(), RecurrenceError> {
     let weekly = Recurrence::new("FREQ=WEEKLY;BYDAY=MO;BYHOUR=9;BYMINUTE=0;BYSECOND=0")?
-        .tz(parse_tz(zone)?)
+        .tz(zone.parse()?)
         .anchored_at(from);
     println!("\n  Mondays at nine in {zone}:");
     for at in preview_after(&weekly, from, 5) {
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     show_weekly("Europe/Paris", from)?;
     show_weekly("America/New_York", from)?;
 
-    println!("\n  And now every two seconds, three times:");
+    println!("\n  Every two seconds, three times:");
     let client = Client::in_memory();
     let worker = oncetask::builder().client(client.clone()).start().await?;
     // The generator is done when its rule has no occurrence left.

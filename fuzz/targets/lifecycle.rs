@@ -1,4 +1,4 @@
-//! The events of a stored task: none of them panics, whatever the task's state.
+//! The events of a stored task. No event panics in any state of the task.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use oncetask::task::transition::{

@@ -9,7 +9,7 @@ use std::str;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use oncetask::schedule::{Missed, Recurrence};
+use oncetask::schedule::{Missed, Recurrence, Zone};
 use oncetask::store::__fuzz::{self, Value};
 use oncetask::store::StoreUrl;
 use oncetask::task::{IdBuilder, Task, TaskId};
@@ -104,7 +104,7 @@ pub(crate) fn recurrence(data: &[u8]) {
     }
     let mut lines = text.split('\n');
     let rule = Recurrence::new(lines.next().unwrap_or_default());
-    let zone = lines.next().map(oncetask::schedule::parse_tz);
+    let zone = lines.next().map(str::parse::<Zone>);
     let start = lines.next().map(str::parse::<chrono::NaiveDateTime>);
     let Ok(mut rule) = rule else { return };
     if let Some(Ok(zone)) = zone {

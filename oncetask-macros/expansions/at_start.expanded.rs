@@ -22,7 +22,7 @@ const _: () = {
                 _,
                 _,
             >(Self::run, delivery),
-            cancel: ::core::option::Option::None,
+            on_cancel: ::core::option::Option::None,
             needs: |needs| {
                 ::oncetask::__private::needs(&Self::run, needs);
             },
@@ -30,7 +30,7 @@ const _: () = {
         const CHECKS: () = {
             ::core::assert!(
                 ! < Self as ::oncetask::__private::Handled > ::HANDLER.grouped,
-                "this handler takes a `Vec`, but `Nightly` has no `#[resource_key]` to group by"
+                "this handler takes a `Vec`, but `Nightly` has no `#[resource_key]` to group by; add one"
             );
         };
     }

@@ -72,7 +72,7 @@ const _: () = {
             },
             grouped: renamed::__private::is_grouped::<Self, _, _>(&send),
             run: |delivery| renamed::__private::deliver::<Self, _, _>(send, delivery),
-            cancel: ::core::option::Option::Some(|delivery| renamed::__private::clean_up::<
+            on_cancel: ::core::option::Option::Some(|delivery| renamed::__private::clean_up::<
                 Self,
                 _,
                 _,
@@ -85,7 +85,7 @@ const _: () = {
         const CHECKS: () = {
             ::core::assert!(
                 < Self as renamed::__private::Handled > ::HANDLER.grouped,
-                "`max_group` is for a handler that takes a `Vec`, and this one takes one task"
+                "`max_group` needs a handler that takes a `Vec`, but this one takes one task; remove `max_group`"
             );
         };
     }

@@ -13,7 +13,7 @@
 )]
 #[handler(
     run = send,
-    cancel,
+    on_cancel,
     retry = exponential(max_attempts = 5, base = "1s", max = "1m", factor = 1.5, jitter = full),
     on_cancel_retry = fixed(max_attempts = unlimited, delay = DELAY),
     lease = "15m",

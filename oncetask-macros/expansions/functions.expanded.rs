@@ -40,7 +40,7 @@ const _: () = {
         const HANDLER: ::oncetask::__private::HandlerDefinition = ::oncetask::__private::HandlerDefinition {
             config: {
                 let __config = ::oncetask::__private::HandlerConfig::DEFAULT;
-                let __config = __config.retry(PATIENT);
+                let __config = __config.retry(EVERY_MINUTE);
                 let __config = __config
                     .on_cancel_retry(::oncetask::__private::Retry::never());
                 __config.lease(Self::LEASE)
@@ -55,7 +55,7 @@ const _: () = {
                 _,
                 _,
             >(<Self as Work>::work, delivery),
-            cancel: ::core::option::Option::Some(|delivery| ::oncetask::__private::clean_up::<
+            on_cancel: ::core::option::Option::Some(|delivery| ::oncetask::__private::clean_up::<
                 Self,
                 _,
                 _,

@@ -36,7 +36,7 @@ const _: () = {
                 _,
                 _,
             >(Self::run, delivery),
-            cancel: ::core::option::Option::None,
+            on_cancel: ::core::option::Option::None,
             needs: |needs| {
                 ::oncetask::__private::needs(&Self::run, needs);
             },

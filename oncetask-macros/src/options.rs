@@ -1,4 +1,4 @@
-//! Lists of options, `key` or `key = value`, as attributes and retry policies have them.
+//! Lists of options, `key` or `key = value`, in attributes and retry policies.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens as _;
@@ -10,37 +10,42 @@ use syn::{Attribute, Error, Ident, LitStr, Meta, Result, Token, parenthesized};
 use crate::errors::Errors;
 use crate::suggest::{hint, list};
 
-/// A list of options. An error in one does not hide the others.
+/// The parser of a list of options. An error in one option does not hide the errors in the others.
 pub(crate) struct Options<'a> {
     keys: &'static [&'static str],
-    repeated: &'static [&'static str],
+    repeatable: &'static [&'static str],
     seen: Vec<String>,
     errors: &'a mut Errors,
 }
 
-/// A key, and what follows it.
-pub(crate) struct Input<'a> {
+/// The key of an option, and the input after the key.
+pub(crate) struct OptionInput<'a> {
     stream: ParseStream<'a>,
     key: &'a Ident,
 }
 
-impl<'a> Input<'a> {
+impl<'a> OptionInput<'a> {
+    /// Returns the option with this key, whose value is next in the stream.
     pub(crate) fn new(stream: ParseStream<'a>, key: &'a Ident) -> Self {
         Self { stream, key }
     }
 
+    /// Returns the key.
     pub(crate) fn key(&self) -> &Ident {
         self.key
     }
 
+    /// Returns whether a `=` follows the key.
     pub(crate) fn has_value(&self) -> bool {
         self.stream.peek(Token![=])
     }
 
+    /// Parses the value in `key = value`.
     pub(crate) fn value<T: Parse>(&self) -> Result<T> {
         self.value_with(T::parse)
     }
 
+    /// Parses the value in `key = value` with a function.
     pub(crate) fn value_with<T>(&self, parse: fn(ParseStream) -> Result<T>) -> Result<T> {
         let key = self.key;
         if !self.has_value() {
@@ -50,41 +55,45 @@ impl<'a> Input<'a> {
         parse(self.stream)
     }
 
-    /// The value `key = "text"`.
+    /// Parses the value in `key = "text"`.
     pub(crate) fn text(&self, example: &str) -> Result<LitStr> {
         let text = self.value_with(|stream| Ok(stream.parse::<LitStr>().map_err(|error| error.span())))?;
         let expected = || format!("expected a string, as in `{} = \"{example}\"`", self.key);
         text.map_err(|span| Error::new(span, expected()))
     }
 
-    /// Nothing follows.
-    pub(crate) fn alone(&self) -> Result<()> {
+    /// Checks that the key has no value.
+    pub(crate) fn no_value(&self) -> Result<()> {
         if self.has_value() {
             let key = self.key;
-            return Err(Error::new_spanned(key, format!("`{key}` takes no value")));
+            return Err(Error::new_spanned(
+                key,
+                format!("`{key}` takes no value; write `{key}` alone"),
+            ));
         }
         Ok(())
     }
 }
 
 impl<'a> Options<'a> {
+    /// Returns a parser of options with these keys, which adds its errors to `errors`.
     pub(crate) fn new(keys: &'static [&'static str], errors: &'a mut Errors) -> Self {
         Self {
             keys,
-            repeated: &[],
+            repeatable: &[],
             seen: Vec::new(),
             errors,
         }
     }
 
-    /// Lets these options be given several times.
-    pub(crate) fn repeated(mut self, keys: &'static [&'static str]) -> Self {
-        self.repeated = keys;
+    /// Allows these options several times.
+    pub(crate) fn repeatable(mut self, keys: &'static [&'static str]) -> Self {
+        self.repeatable = keys;
         self
     }
 
-    /// Parses the options of an attribute, which may have none.
-    pub(crate) fn parse_attr(&mut self, attr: &Attribute, option: impl FnMut(Input<'_>) -> Result<()>) {
+    /// Parses the options of an attribute. The list may be absent.
+    pub(crate) fn parse_attr(&mut self, attr: &Attribute, option: impl FnMut(OptionInput<'_>) -> Result<()>) {
         let tokens = match &attr.meta {
             Meta::List(list) => list.tokens.clone(),
             Meta::Path(_) => TokenStream::new(),
@@ -101,11 +110,11 @@ impl<'a> Options<'a> {
         self.errors.ok(parsed);
     }
 
-    /// Parses options in parentheses; there may be none.
+    /// Parses options in parentheses. The parentheses may be absent.
     pub(crate) fn parse_arguments(
         &mut self,
         input: ParseStream,
-        option: impl FnMut(Input<'_>) -> Result<()>,
+        option: impl FnMut(OptionInput<'_>) -> Result<()>,
     ) -> Result<()> {
         if input.peek(Paren) {
             let arguments;
@@ -116,7 +125,11 @@ impl<'a> Options<'a> {
     }
 
     /// Parses options up to the end of the input.
-    pub(crate) fn parse(&mut self, input: ParseStream, mut option: impl FnMut(Input<'_>) -> Result<()>) {
+    pub(crate) fn parse(
+        &mut self,
+        input: ParseStream,
+        mut option: impl FnMut(OptionInput<'_>) -> Result<()>,
+    ) {
         while !input.is_empty() {
             if let Err(error) = self.parse_one(input, &mut option) {
                 self.errors.push(error);
@@ -132,7 +145,7 @@ impl<'a> Options<'a> {
     fn parse_one(
         &mut self,
         input: ParseStream,
-        option: &mut impl FnMut(Input<'_>) -> Result<()>,
+        option: &mut impl FnMut(OptionInput<'_>) -> Result<()>,
     ) -> Result<()> {
         let keys = self.keys.iter().copied();
         let expected = |error: Error| {
@@ -148,14 +161,17 @@ impl<'a> Options<'a> {
                 format!("there is no option `{name}`; {hint}"),
             ));
         }
-        if self.mentions(&name) && !self.repeated.contains(&name.as_str()) {
-            return Err(Error::new_spanned(&key, format!("`{name}` is given twice")));
+        if self.mentions(&name) && !self.repeatable.contains(&name.as_str()) {
+            return Err(Error::new_spanned(
+                &key,
+                format!("`{name}` is given twice; keep one of them"),
+            ));
         }
         self.seen.push(name);
-        option(Input::new(input, &key))
+        option(OptionInput::new(input, &key))
     }
 
-    /// Whether an option was given, even if its value was wrong.
+    /// Returns whether an option was given, even if its value was invalid.
     pub(crate) fn mentions(&self, key: &str) -> bool {
         self.seen.iter().any(|seen| seen == key)
     }

@@ -1,4 +1,4 @@
-//! What the next occurrence costs, for rules that started ten years ago.
+//! Measures the cost of the next occurrence of rules that started ten years ago.
 //!
 //! `cargo run --release --example cost`
 
@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use oncetask_recurrence::{Recurrence, Tz};
+use oncetask_recurrence::{Recurrence, Zone};
 
 const RULES: [&str; 40] = [
     "FREQ=YEARLY",
@@ -54,16 +54,17 @@ const RULES: [&str; 40] = [
 fn main() {
     let now: DateTime<Utc> = "2026-05-17T10:11:12Z".parse().expect("an instant");
     let mut worst = Duration::ZERO;
-    for tz in [Tz::UTC, Tz::Europe__Paris] {
+    let paris = "Europe/Paris".parse().expect("a time zone");
+    for tz in [Zone::UTC, paris] {
         println!(
-            "{tz}: nanoseconds of `after`, on average over many instants; of the first, with all it prepares"
+            "{tz}: nanoseconds of `after`: average over many instants; slowest first call, with preparation"
         );
         for rule in RULES {
             let rule = Recurrence::new(rule)
                 .expect("a rule")
                 .tz(tz)
                 .anchored_at(now - TimeDelta::days(3653));
-            let (mean, first) = (average(&rule, now), slowest_of_fresh(&rule, now));
+            let (mean, first) = (average(&rule, now), slowest_first_call(&rule, now));
             worst = worst.max(first);
             println!("{mean:>9} {:>9}  {}", first.as_nanos(), rule.rule());
         }
@@ -80,15 +81,15 @@ fn average(rule: &Recurrence, now: DateTime<Utc>) -> u128 {
     start.elapsed().as_nanos() / u128::from(calls.unsigned_abs())
 }
 
-/// The slowest of some first calls, each of a recurrence that has remembered nothing yet. Each is made three
-/// times, and the fastest taken, so that what else the machine does is not measured.
-fn slowest_of_fresh(rule: &Recurrence, now: DateTime<Utc>) -> Duration {
-    let call = |minute: i64| {
+/// Returns the duration of the slowest of 20 first calls, each on a recurrence without cached values. Each
+/// call is measured three times and the fastest is taken, to exclude other activity of the machine.
+fn slowest_first_call(rule: &Recurrence, now: DateTime<Utc>) -> Duration {
+    let measure = |minute: i64| {
         let fresh = rule.clone().missed(rule.missed_policy());
         let start = Instant::now();
         black_box(fresh.after(now + TimeDelta::minutes(minute)));
         start.elapsed()
     };
-    let fastest = |minute| (0..3).map(|_| call(minute)).min().unwrap_or_default();
+    let fastest = |minute| (0..3).map(|_| measure(minute)).min().unwrap_or_default();
     (0..20).map(fastest).max().unwrap_or_default()
 }

@@ -1,17 +1,17 @@
-//! What can be wrong with a recurrence beyond the grammar of its rule.
+//! The validation of a recurrence, beyond the syntax of its rule.
 
 use chrono::{Datelike, NaiveDateTime};
 
 use crate::error::{Argument, RecurrenceError};
 use crate::local::Expansion;
 use crate::local::civil::LAST_YEAR;
-use crate::moment::{LOCAL, Moment, local_to_second};
+use crate::moment::{LOCAL_FORMAT, Moment, local_to_second};
 use crate::policy::{Gap, Missed};
 use crate::recurrence::{Parts, Recurrence};
 use crate::rule::parse::parse;
 use crate::rule::{Rule, Until};
 
-/// Reads a rule and makes sure that it names any time at all.
+/// Parses a rule. Rejects a rule that has no occurrence for any start.
 pub(crate) fn rule(text: &str) -> Result<Rule, Vec<RecurrenceError>> {
     let rule = parse(text)?;
     if Expansion::is_possible(&rule) {
@@ -21,8 +21,8 @@ pub(crate) fn rule(text: &str) -> Result<Rule, Vec<RecurrenceError>> {
     }
 }
 
-/// Of several mistakes the one to name when only one can be named.
-pub(crate) fn first(errors: Vec<RecurrenceError>) -> RecurrenceError {
+/// Returns the first of several errors, for an interface that reports only one.
+pub(crate) fn first_error(errors: Vec<RecurrenceError>) -> RecurrenceError {
     errors
         .into_iter()
         .next()
@@ -32,72 +32,91 @@ pub(crate) fn first(errors: Vec<RecurrenceError>) -> RecurrenceError {
 const NEVER: &str = "this rule never occurs";
 
 impl Recurrence {
-    /// Makes sure that the recurrence can be followed.
+    /// Checks that the recurrence has an occurrence and that its dates exist.
     ///
-    /// Nothing breaks without: a recurrence with a mistake merely has fewer occurrences than it seems to.
+    /// A recurrence that fails this check can still be used, but it has fewer occurrences than it appears to
+    /// have.
     ///
     /// # Errors
     ///
-    /// - The rule never occurs, from its start on: `UNTIL` is before `dtstart`, `INTERVAL` goes past all that
-    ///   the other parts name, or every occurrence is left out.
-    /// - The clocks skip a local time that was given, and [`Gap::Skip`] holds.
-    /// - The start is not in the years from 1 to 9999, or [`Missed::All`] runs nothing.
+    /// Returns an error in these cases; if there are several errors, the first:
     ///
-    /// Of several mistakes it is the first.
+    /// - The rule does not occur from its start on: `UNTIL` is before `dtstart`, `INTERVAL` skips every
+    ///   period with an occurrence, or every occurrence is excluded.
+    /// - A given local time is skipped by the clocks, and the policy is [`Gap::Skip`].
+    /// - The year of the start is not from 1 to 9999.
+    /// - [`Missed::All`] has a maximum of 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oncetask_recurrence::Recurrence;
+    ///
+    /// let ended = Recurrence::new("FREQ=DAILY;UNTIL=20250101")?.starting_at("2026-01-01T00:00:00".parse()?);
+    /// let error = ended.validate().unwrap_err();
+    /// assert_eq!(error.reason(), "this rule never occurs: `UNTIL` is before `dtstart`");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn validate(&self) -> Result<(), RecurrenceError> {
-        let errors = self.mistakes();
+        let errors = self.validation_errors();
         if errors.is_empty() {
             Ok(())
         } else {
-            Err(first(errors))
+            Err(first_error(errors))
         }
     }
 
-    /// Every mistake that [`validate`](Self::validate) looks for.
-    pub(crate) fn mistakes(&self) -> Vec<RecurrenceError> {
+    /// Returns all errors that [`validate`](Self::validate) looks for.
+    pub(crate) fn validation_errors(&self) -> Vec<RecurrenceError> {
         let parts = self.parts();
-        let mut errors: Vec<_> = parts.skipped_dates().chain(parts.empty_missed()).collect();
+        let mut errors: Vec<_> = parts.skipped_dates().chain(parts.zero_missed()).collect();
         errors.extend(
-            self.emptiness()
-                .or_else(|| errors.is_empty().then(|| self.exhaustion()).flatten()),
+            self.local_emptiness()
+                .or_else(|| errors.is_empty().then(|| self.emptiness()).flatten()),
         );
         errors
     }
 
-    /// Why the rule names no local time from the start on; what the clocks show does not matter.
-    pub(crate) fn emptiness(&self) -> Option<RecurrenceError> {
+    /// Returns an error if the rule has no local time from its start on. Clock changes are disregarded.
+    pub(crate) fn local_emptiness(&self) -> Option<RecurrenceError> {
         let parts = self.parts();
         let start = parts.start?;
-        let never = |why: &str| Some(RecurrenceError::of_rule(&parts.text, format!("{NEVER}{why}")));
         if !(1..=LAST_YEAR).contains(&start.year()) {
-            let reason = "a recurrence starts in a year from 1 to 9999";
-            return Some(RecurrenceError::new(Argument::Start, start.format(LOCAL), reason));
+            let reason = "the year of the start must be from 1 to 9999";
+            return Some(RecurrenceError::new(
+                Argument::Start,
+                start.format(LOCAL_FORMAT),
+                reason,
+            ));
         }
         if parts.ends_before(start) {
-            return never(": `UNTIL` is before `dtstart`");
+            return Some(parts.never(": `UNTIL` is before `dtstart`"));
         }
         match self.plan()?.first_local() {
             Some(_) => None,
-            None => never(&parts.reason_of_emptiness()),
+            None => Some(parts.never(&parts.reason_of_emptiness())),
         }
     }
 
-    /// Why nothing is left of the rule on the clocks of its zone.
-    fn exhaustion(&self) -> Option<RecurrenceError> {
+    /// Returns an error if the recurrence has a start but no occurrence.
+    fn emptiness(&self) -> Option<RecurrenceError> {
         let parts = self.parts();
         if parts.start.is_none() || self.first().is_some() {
             return None;
         }
-        let why = if parts.exdates.is_empty() && parts.rule.until.is_some() {
-            parts.reason_of_emptiness()
+        if parts.exdates.is_empty() && parts.rule.until.is_some() {
+            Some(parts.never(&parts.reason_of_emptiness()))
         } else {
-            ": all of it is left out by `exdates`, or skipped by the clocks".to_owned()
-        };
-        Some(RecurrenceError::of_rule(&parts.text, format!("{NEVER}{why}")))
+            Some(parts.never(": every occurrence is excluded by `exdates` or skipped by the clocks"))
+        }
     }
 }
 
 impl Parts {
+    fn never(&self, why: &str) -> RecurrenceError {
+        RecurrenceError::of_rule(&self.text, format!("{NEVER}{why}"))
+    }
+
     fn ends_before(&self, start: NaiveDateTime) -> bool {
         let start = local_to_second(start);
         match self.rule.until {
@@ -110,43 +129,50 @@ impl Parts {
     fn reason_of_emptiness(&self) -> String {
         match (self.rule.until, self.rule.interval) {
             (Some(_), _) => " before its `UNTIL`".to_owned(),
-            (None, 1) => " from its `dtstart` on".to_owned(),
-            (None, interval) => format!(" at its `dtstart` and every {interval} periods from there"),
+            (None, 1) => " on or after its `dtstart`".to_owned(),
+            (None, interval) => {
+                format!(" in the periods that `INTERVAL={interval}` selects, counted from its `dtstart`")
+            }
         }
     }
 
-    fn empty_missed(&self) -> Option<RecurrenceError> {
-        let reason = "`missed = all(max = 0)` runs nothing; write `missed = skip`";
+    fn zero_missed(&self) -> Option<RecurrenceError> {
+        let reason = "`missed = all(max = 0)` runs no occurrence; write `missed = skip`";
         (self.missed == Missed::All { max: 0 }).then(|| RecurrenceError::new(Argument::Missed, "0", reason))
     }
 
+    /// Returns an error for each given local time that the clocks skip, if the policy leaves it without an
+    /// instant.
     fn skipped_dates(&self) -> impl Iterator<Item = RecurrenceError> {
         let start = self.start.map(|start| (Argument::Start, Moment::Local(start)));
-        let exdates = self
-            .exdates
-            .iter()
-            .enumerate()
-            .map(|(index, date)| (Argument::Exdate(index), *date));
-        let rdates = self
-            .rdates
-            .iter()
-            .enumerate()
-            .map(|(index, date)| (Argument::Rdate(index), *date));
+        let exdates = indexed(&self.exdates, Argument::Exdate);
+        let rdates = indexed(&self.rdates, Argument::Rdate);
         start
             .into_iter()
             .chain(exdates)
             .chain(rdates)
-            .filter_map(|(argument, date)| match date {
-                Moment::Local(local)
-                    if self.gap == Gap::Skip && self.clock().skips(local_to_second(local)) =>
-                {
-                    let reason = format!(
-                        "clocks in {} skip this time, when daylight saving begins",
-                        self.tz
-                    );
-                    Some(RecurrenceError::new(argument, date, reason))
-                }
-                _ => None,
+            .filter(|(_, date)| self.is_lost(*date))
+            .map(|(argument, date)| {
+                let reason = format!(
+                    "the clocks in {} skip this local time; choose another time, or set `gap = shift`",
+                    self.tz
+                );
+                RecurrenceError::new(argument, date, reason)
             })
     }
+
+    fn is_lost(&self, date: Moment) -> bool {
+        match date {
+            Moment::Local(local) => self.gap == Gap::Skip && self.clock().skips(local_to_second(local)),
+            Moment::Instant(_) => false,
+        }
+    }
+}
+
+/// Returns the dates, each with the argument for an error about it.
+fn indexed(dates: &[Moment], argument: fn(usize) -> Argument) -> impl Iterator<Item = (Argument, Moment)> {
+    dates
+        .iter()
+        .enumerate()
+        .map(move |(index, date)| (argument(index), *date))
 }

@@ -1,95 +1,98 @@
-//! From local times to instants, on the clocks of a time zone.
+//! The mapping from local times to instants.
 //!
-//! An instant is counted as the local time that clocks in UTC show. The line of instants falls into segments
-//! of one offset each. Within a segment local times and instants go in step; what the clocks do where two
-//! segments meet is settled here, by the policies.
+//! An instant is represented by the local time in UTC, in seconds. The line of instants is divided into
+//! segments of constant offset. Within a segment, local times and instants differ by that offset. The
+//! policies decide about the local times that are skipped or repeated where two segments meet.
 //!
-//! In no zone of the database do two segments begin within two days of each other, so from any instant at
-//! most one change of the clocks is in reach on either side.
+//! In every zone of the database, two segments begin more than two days apart. Within [`REACH`] of an instant
+//! there is therefore at most one clock change on either side.
 
 use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeZone};
-use chrono_tz::Tz;
 
 use crate::local::civil::Second;
 use crate::moment::second_to_instant;
 use crate::policy::{Gap, Overlap};
+use crate::zone::Zone;
 
-/// The clocks of a zone, and what to do when they change.
+/// The wall clock of a zone, with the policies for its changes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    pub(crate) tz: Tz,
+pub(crate) struct WallClock {
+    pub(crate) tz: Zone,
     pub(crate) gap: Gap,
     pub(crate) overlap: Overlap,
 }
 
-/// More than clocks differ from UTC, and more than they are ever put forward or back.
+/// A duration in seconds that is longer than any offset from UTC and than any change of an offset.
 pub(crate) const REACH: Second = 26 * 3600;
 
-/// A time span of one offset, as far as one can see from an instant in it.
+/// A span of instants with one offset, limited to [`REACH`] around the instant from which it was computed.
 struct Segment {
     start: Second,
     end: Second,
     offset: Second,
-    /// The offset just before `start`; the same when the view ends there.
+    /// The offset just before `start`. If the limit is reached before the offset changes, this is `offset`.
     before: Second,
-    /// Whether the clocks change at `end`, rather than the view ending there.
+    /// Whether the offset changes at `end`. Otherwise `end` is the limit.
     changes: bool,
 }
 
-impl Clock {
-    /// The first instant after this one to which a local time is mapped.
+impl WallClock {
+    /// Returns the first instant after `after` to which a local time is mapped.
     ///
-    /// `local` tells the first local time that is not before a given one.
+    /// `local` returns the first local time that is not before its argument.
     pub(crate) fn next(self, after: Second, local: impl Fn(Second) -> Option<Second>) -> Option<Second> {
         let mut from = after + 1;
         loop {
             let segment = self.segment(from);
-            let found = self.shown(&segment, from, &local);
-            let first = found
+            let shown = self.first_shown(&segment, from, &local);
+            let first = shown
                 .into_iter()
-                .chain(self.shifted(&segment, from, &local))
+                .chain(self.first_shifted(&segment, from, &local))
                 .min();
             match first {
                 Some(first) if first < segment.end => return Some(first),
                 _ if segment.changes => from = segment.end,
-                // Nothing comes before the clocks are within reach of it.
-                _ => from = segment.end.max(found? - REACH),
+                // Another offset moves the occurrence by less than `REACH`, so the search continues just
+                // before it.
+                _ => from = segment.end.max(shown? - REACH),
             }
         }
     }
 
-    /// The first instant of the segment, or beyond, at which its clocks show one of the local times.
-    fn shown(
+    /// Returns the first instant of the segment, or after it, at which the clock shows one of the local
+    /// times.
+    fn first_shown(
         self,
         segment: &Segment,
         from: Second,
         local: impl Fn(Second) -> Option<Second>,
     ) -> Option<Second> {
-        let least = match self.overlap {
+        let earliest = match self.overlap {
             Overlap::Both => from + segment.offset,
-            // The clocks have shown all of this in the segment before.
+            // Earlier local times were already shown in the previous segment.
             Overlap::First => (from + segment.offset).max(segment.start + segment.before),
         };
-        Some(local(least)? - segment.offset)
+        Some(local(earliest)? - segment.offset)
     }
 
-    /// The first instant of the segment that stands for a local time skipped at its start.
-    fn shifted(
+    /// Returns the first instant of the segment to which a local time is shifted that was skipped at its
+    /// start.
+    fn first_shifted(
         self,
         segment: &Segment,
         from: Second,
         local: impl Fn(Second) -> Option<Second>,
     ) -> Option<Second> {
         let skipped_until = segment.start + segment.offset;
-        let least = from + segment.before;
-        if self.gap == Gap::Skip || least >= skipped_until {
+        let earliest = from + segment.before;
+        if self.gap == Gap::Skip || earliest >= skipped_until {
             return None;
         }
-        let skipped = local(least).filter(|skipped| *skipped < skipped_until)?;
+        let skipped = local(earliest).filter(|skipped| *skipped < skipped_until)?;
         Some(skipped - segment.before)
     }
 
-    /// The instants for which this local time stands: none, one or two, in order.
+    /// Returns the instants to which a local time is mapped: none, one or two, in order.
     pub(crate) fn instants(self, local: Second) -> impl Iterator<Item = Second> + use<> {
         let offsets = match (self.local_offsets(local), self.overlap, self.gap) {
             (MappedLocalTime::Single(offset), ..) => [Some(offset), None],
@@ -101,11 +104,12 @@ impl Clock {
         offsets.into_iter().flatten().map(move |offset| local - offset)
     }
 
-    /// Whether the clocks never show this local time.
+    /// Returns whether the clock never shows this local time.
     pub(crate) fn skips(self, local: Second) -> bool {
         matches!(self.local_offsets(local), MappedLocalTime::None)
     }
 
+    /// Returns the offsets at which the clock shows this local time, in the order of time.
     fn local_offsets(self, local: Second) -> MappedLocalTime<Second> {
         let offsets = self
             .tz
@@ -125,8 +129,8 @@ impl Clock {
     fn segment(self, instant: Second) -> Segment {
         let offset = self.offset(instant);
         let (first, last) = (instant - REACH, instant + REACH);
-        let start = self.change(first, instant, offset);
-        let end = self.change(last, instant, offset);
+        let start = self.limit_of_offset(first, instant, offset);
+        let end = self.limit_of_offset(last, instant, offset);
         Segment {
             start: start.unwrap_or(first),
             end: end.unwrap_or(last) + 1,
@@ -136,8 +140,9 @@ impl Clock {
         }
     }
 
-    /// The instant nearest to `outside` that has this offset, as `inside` does; none if `outside` has it too.
-    fn change(self, mut outside: Second, mut inside: Second, offset: Second) -> Option<Second> {
+    /// Returns the instant nearest to `outside` that still has the given offset of `inside`; `None` if
+    /// `outside` has the same offset.
+    fn limit_of_offset(self, mut outside: Second, mut inside: Second, offset: Second) -> Option<Second> {
         if self.offset(outside) == offset {
             return None;
         }

@@ -1,16 +1,15 @@
-//! A recurrence in texts, from an attribute or a file.
+//! A recurrence as texts, from an attribute or a file.
 
 use chrono::NaiveDateTime;
-use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::check;
 use crate::error::{Argument, RecurrenceError};
 use crate::moment::Moment;
 use crate::policy::{Gap, Missed, Overlap};
 use crate::recurrence::Recurrence;
-use crate::suggest::did_you_mean;
+use crate::zone::Zone;
 
-/// A recurrence in texts, as written in an attribute, to be read with all its mistakes at once.
+/// A recurrence as texts, such as the arguments of an attribute. Reading it reports all errors at once.
 ///
 /// # Examples
 ///
@@ -20,40 +19,52 @@ use crate::suggest::did_you_mean;
 /// let draft = Draft { rule: "FREQ=FORTNIGHTLY", tz: Some("Europe/Pariss"), ..Draft::default() };
 /// let errors = draft.read().unwrap_err();
 /// assert_eq!(errors[0].argument(), Argument::Rule);
-/// assert_eq!(errors[1].reason(), "there is no time zone `Europe/Pariss`; did you mean `Europe/Paris`?");
+/// assert_eq!(errors[1].reason(), "unknown time zone `Europe/Pariss`; did you mean `Europe/Paris`?");
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Draft<'a> {
     /// The rule, such as `FREQ=DAILY`.
     pub rule: &'a str,
-    /// The name of the time zone; UTC without.
+    /// The name of the time zone; UTC if there is none.
     pub tz: Option<&'a str>,
-    /// The start: a local time such as `2026-01-05T09:00:00`.
+    /// The start, a local time such as `2026-01-05T09:00:00`.
     pub dtstart: Option<&'a str>,
-    /// Occurrences left out: local times, or instants such as `2026-01-05T09:00:00Z`.
+    /// The excluded occurrences: local times, or instants such as `2026-01-05T09:00:00Z`.
     pub exdates: Vec<&'a str>,
-    /// Occurrences added: local times or instants.
+    /// The added occurrences: local times or instants.
     pub rdates: Vec<&'a str>,
-    /// What becomes of local times that the clocks skip.
+    /// The treatment of local times that the clocks skip.
     pub gap: Gap,
-    /// What becomes of local times that the clocks show twice.
+    /// The treatment of local times that the clocks show twice.
     pub overlap: Overlap,
-    /// What becomes of occurrences that came due while nobody was there to run them.
+    /// The treatment of occurrences that became due while no worker ran.
     pub missed: Missed,
 }
 
 impl Draft<'_> {
-    /// Reads the texts and makes sure that they make a recurrence that can be followed.
+    /// Parses and validates the recurrence.
     ///
     /// # Errors
     ///
-    /// Every mistake, in the order of the fields: what [`parse`](Self::parse) and
-    /// [`Recurrence::validate`] say, and each of the `exdates` that is not an occurrence.
+    /// Returns every error, in the order of the fields: the errors of [`parse`](Self::parse) and of
+    /// [`Recurrence::validate`], and an error for each of the `exdates` that is not an occurrence.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oncetask_recurrence::Draft;
+    ///
+    /// let mut draft = Draft { rule: "FREQ=DAILY", dtstart: Some("2026-01-05T09:00:00"), ..Draft::default() };
+    /// assert!(draft.read().is_ok());
+    /// draft.exdates = vec!["2026-01-06T10:00:00"];
+    /// let errors = draft.read().unwrap_err();
+    /// assert_eq!(errors[0].reason(), "`2026-01-06T10:00:00` is not an occurrence of this rule");
+    /// ```
     pub fn read(&self) -> Result<Recurrence, Vec<RecurrenceError>> {
         let recurrence = self.parse()?;
-        let mut errors = recurrence.mistakes();
+        let mut errors = recurrence.validation_errors();
         if errors.is_empty() {
-            errors.extend(recurrence.unused());
+            errors.extend(recurrence.unused_exdate_errors());
         }
         if errors.is_empty() {
             Ok(recurrence)
@@ -62,26 +73,26 @@ impl Draft<'_> {
         }
     }
 
-    /// Reads the texts.
+    /// Parses the recurrence without validating it.
     ///
     /// # Errors
     ///
-    /// Every text that is not what it should be: no rule of RFC 5545 or one that names no time at all, no name
-    /// of a time zone, no date and time.
+    /// Returns an error for each text that cannot be parsed: a rule that is not a rule of RFC 5545 or that
+    /// never occurs, an unknown time zone, an invalid date and time.
     pub fn parse(&self) -> Result<Recurrence, Vec<RecurrenceError>> {
         let mut errors = Vec::new();
         let rule = check::rule(self.rule)
-            .map_err(|mistakes| errors.extend(mistakes))
+            .map_err(|rule_errors| errors.extend(rule_errors))
             .ok();
-        let tz = collect(self.tz.map(parse_tz), &mut errors);
-        let start = collect(self.dtstart.map(start), &mut errors);
-        let exdates = collect(dates(&self.exdates, Argument::Exdate), &mut errors);
-        let rdates = collect(dates(&self.rdates, Argument::Rdate), &mut errors);
+        let tz = collect_ok(self.tz.map(str::parse::<Zone>), &mut errors);
+        let start = collect_ok(self.dtstart.map(parse_start), &mut errors);
+        let exdates = collect_ok(parse_dates(&self.exdates, Argument::Exdate), &mut errors);
+        let rdates = collect_ok(parse_dates(&self.rdates, Argument::Rdate), &mut errors);
         let Some(rule) = rule.filter(|_| errors.is_empty()) else {
             return Err(errors);
         };
         let recurrence = Recurrence::from_rule(self.rule, rule)
-            .tz(tz.first().copied().unwrap_or(Tz::UTC))
+            .tz(tz.first().copied().unwrap_or(Zone::UTC))
             .exdates(exdates)
             .rdates(rdates)
             .gap(self.gap)
@@ -91,8 +102,8 @@ impl Draft<'_> {
     }
 }
 
-/// What could be read; the rest is added to the errors.
-fn collect<T>(
+/// Returns the values of the successful results, and appends the errors of the others to `errors`.
+fn collect_ok<T>(
     results: impl IntoIterator<Item = Result<T, RecurrenceError>>,
     errors: &mut Vec<RecurrenceError>,
 ) -> Vec<T> {
@@ -102,48 +113,24 @@ fn collect<T>(
         .collect()
 }
 
-/// The time zone of this name in the IANA database.
-///
-/// # Errors
-///
-/// When there is none; the error suggests the name that was probably meant.
-///
-/// # Examples
-///
-/// ```
-/// use oncetask_recurrence::parse_tz;
-///
-/// let error = parse_tz("Europe/Pariss").unwrap_err();
-/// assert_eq!(error.to_string(), "there is no time zone `Europe/Pariss`; did you mean `Europe/Paris`?");
-/// ```
-pub fn parse_tz(name: &str) -> Result<Tz, RecurrenceError> {
-    name.parse().map_err(|_| {
-        let hint = match did_you_mean(name, TZ_VARIANTS.iter().map(|tz| tz.name())) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => "expected a name of the IANA database, such as `Europe/Paris`".to_owned(),
-        };
-        let reason = format!("there is no time zone `{name}`; {hint}");
-        RecurrenceError::new(Argument::TimeZone, name, reason)
-    })
-}
+const EXPECTED_DATE: &str =
+    "expected a local date and time such as `\"2026-01-05T09:00:00\"`; `tz` sets its time zone";
 
-fn start(text: &str) -> Result<NaiveDateTime, RecurrenceError> {
-    let reason = "expected a local date and time, such as `\"2026-01-05T09:00:00\"`; `tz` says where";
+fn parse_start(text: &str) -> Result<NaiveDateTime, RecurrenceError> {
     text.parse()
-        .map_err(|_| RecurrenceError::new(Argument::Start, text, reason))
+        .map_err(|_| RecurrenceError::new(Argument::Start, text, EXPECTED_DATE))
 }
 
-fn dates(texts: &[&str], argument: fn(usize) -> Argument) -> Vec<Result<Moment, RecurrenceError>> {
-    let reason = "expected a local date and time, such as `\"2026-01-05T09:00:00\"`; `tz` says where";
-    let date = |(index, text): (usize, &&str)| {
+fn parse_dates(texts: &[&str], argument: fn(usize) -> Argument) -> Vec<Result<Moment, RecurrenceError>> {
+    let parse_date = |(index, text): (usize, &&str)| {
         text.parse()
-            .map_err(|_| RecurrenceError::new(argument(index), text, reason))
+            .map_err(|_| RecurrenceError::new(argument(index), text, EXPECTED_DATE))
     };
-    texts.iter().enumerate().map(date).collect()
+    texts.iter().enumerate().map(parse_date).collect()
 }
 
 impl Recurrence {
-    fn unused(&self) -> impl Iterator<Item = RecurrenceError> {
+    fn unused_exdate_errors(&self) -> impl Iterator<Item = RecurrenceError> {
         let unused = self.unused_exdates();
         let exdates = self.excluded().to_vec().into_iter().enumerate();
         exdates
@@ -155,7 +142,8 @@ impl Recurrence {
     }
 }
 
-/// For code that the attribute generates, whose texts were read by [`Draft::read`] while compiling.
+/// Constructors for the code that the attribute generates. [`Draft::read`] accepted their texts when that
+/// code was compiled.
 #[doc(hidden)]
 impl Recurrence {
     #[must_use]
@@ -165,12 +153,12 @@ impl Recurrence {
 
     #[must_use]
     pub fn __tz(self, tz: &'static str) -> Self {
-        self.tz(parse_tz(tz).expect(CHECKED))
+        self.tz(tz.parse().expect(CHECKED))
     }
 
     #[must_use]
     pub fn __dtstart(self, local: &'static str) -> Self {
-        self.starting_at(start(local).expect(CHECKED))
+        self.starting_at(parse_start(local).expect(CHECKED))
     }
 
     #[must_use]
@@ -184,4 +172,4 @@ impl Recurrence {
     }
 }
 
-const CHECKED: &str = "was checked when the task type was compiled";
+const CHECKED: &str = "the text was checked when the task type was compiled";

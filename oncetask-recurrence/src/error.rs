@@ -1,27 +1,27 @@
-//! What is wrong with a recurrence, and where.
+//! The error of an invalid recurrence.
 
 use std::fmt;
 use std::ops::Range;
 
-/// The part of a recurrence that is wrong.
+/// The part of a recurrence that is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Argument {
     /// The rule.
     Rule,
-    /// The name of the time zone.
+    /// The name of the time zone, `tz`.
     TimeZone,
     /// The start, `dtstart`.
     Start,
-    /// One of the `exdates`: its index.
+    /// The date with this index in `exdates`.
     Exdate(usize),
-    /// One of the `rdates`: its index.
+    /// The date with this index in `rdates`.
     Rdate(usize),
-    /// What becomes of missed occurrences, `missed`.
+    /// The policy for missed occurrences, `missed`.
     Missed,
 }
 
-/// A recurrence that cannot be followed: the reason, and the place of the mistake.
+/// An invalid recurrence: the reason, and the part that is invalid.
 ///
 /// # Examples
 ///
@@ -31,7 +31,7 @@ pub enum Argument {
 /// let error = Recurrence::new("FREQ=DAILY;BYHOUR=25").unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "not a recurrence rule of RFC 5545: `25` is not a valid `BYHOUR`; expected numbers from 0 to 23, \
+///     "invalid RFC 5545 recurrence rule: `25` is not a valid `BYHOUR`; expected numbers from 0 to 23, \
 ///      separated by commas (at 18..20 of `FREQ=DAILY;BYHOUR=25`)"
 /// );
 /// assert_eq!(error.span(), Some(18..20));
@@ -45,14 +45,14 @@ pub struct RecurrenceError {
 }
 
 impl RecurrenceError {
-    /// The rule as a whole is wrong.
+    /// Returns an error about a rule as a whole.
     pub(crate) fn of_rule(text: &str, reason: impl Into<String>) -> Self {
         Self::new(Argument::Rule, text, reason)
     }
 
-    /// These bytes of the rule are no rule.
+    /// Returns an error about these bytes of a rule.
     pub(crate) fn in_rule(text: &str, span: Range<usize>, reason: impl fmt::Display) -> Self {
-        let reason = format!("not a recurrence rule of RFC 5545: {reason}");
+        let reason = format!("invalid RFC 5545 recurrence rule: {reason}");
         Self {
             span: Some(span),
             ..Self::of_rule(text, reason)
@@ -68,19 +68,38 @@ impl RecurrenceError {
         }
     }
 
-    /// Which part of the recurrence is wrong.
+    /// Returns the part of the recurrence that is invalid.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oncetask_recurrence::{Argument, Zone};
+    ///
+    /// let error = "Mars".parse::<Zone>().unwrap_err();
+    /// assert_eq!(error.argument(), Argument::TimeZone);
+    /// ```
     #[must_use]
     pub fn argument(&self) -> Argument {
         self.argument
     }
 
-    /// The reason alone, for whoever shows the place by other means.
+    /// Returns the reason without the invalid text, for a message that shows the text itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oncetask_recurrence::Recurrence;
+    ///
+    /// let error = Recurrence::new("FREQ=MONTHLY;BYMONTH=2;BYMONTHDAY=30").unwrap_err();
+    /// assert_eq!(error.reason(), "this rule never occurs");
+    /// ```
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// The bytes of the rule that are wrong; `None` when no single part of it is.
+    /// Returns the range of the invalid bytes of the rule; `None` if the error is not about a single part of
+    /// the rule.
     #[must_use]
     pub fn span(&self) -> Option<Range<usize>> {
         self.span.clone()

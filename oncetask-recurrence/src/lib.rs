@@ -1,10 +1,10 @@
-//! Recurrence rules of RFC 5545: read, checked, and followed on the clocks of a time zone.
+//! Recurrence rules of RFC 5545: parsing, validation, and the calculation of occurrences in a time zone.
 //!
 //! ```
-//! use oncetask_recurrence::{Recurrence, parse_tz, preview_after};
+//! use oncetask_recurrence::{Recurrence, preview_after};
 //!
 //! let report = Recurrence::new("FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1;BYHOUR=18;BYMINUTE=0;BYSECOND=0")?
-//!     .tz(parse_tz("Europe/Paris")?)
+//!     .tz("Europe/Paris".parse()?)
 //!     .starting_at("2026-01-01T00:00:00".parse()?);
 //! report.validate()?;
 //!
@@ -14,64 +14,77 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What a rule means
+//! # Meaning of a rule
 //!
-//! A rule is expanded in local time, without regard to clocks, and agrees there with python-dateutil. Each
-//! local time is then mapped to an instant. That mapping is the same for rules of every frequency:
+//! A rule is expanded to local times, without regard to clock changes. The local times are those that
+//! python-dateutil computes. Each local time is then mapped to an instant. The mapping is the same for rules
+//! of every frequency:
 //!
-//! | the clocks of the zone | default | otherwise |
+//! | the clocks of the zone show the local time | default | alternative |
 //! |---|---|---|
-//! | show the time once | it happens then | |
-//! | skip it ([`Gap`]) | it does not happen, and `COUNT` does not count it | `shift`: it happens as much later as the clocks are put forward |
-//! | show it twice ([`Overlap`]) | it happens the first time | `both`: it happens both times, and `COUNT` counts it once |
+//! | once | one occurrence | |
+//! | never ([`Gap`]) | no occurrence, and `COUNT` does not count the time | `shift`: one occurrence, later by as much as the clocks are put forward |
+//! | twice ([`Overlap`]) | one occurrence, the first time | `both`: two occurrences, which `COUNT` counts as one |
 //!
-//! So `FREQ=HOURLY` keeps the beat of the wall clock. When clocks are put forward no hour is missed, since the
-//! hour that is skipped does not exist. When they are put back, the hour that comes twice has one occurrence,
-//! or two with `both`. A rule that is to keep the beat of real time is followed in UTC, which is the default.
-//! Occurrences are always in order, and no instant comes twice, even where two local times map to it.
+//! `FREQ=HOURLY` therefore follows the hours of the wall clock. When the clocks are put forward, the skipped
+//! hour has no occurrence, because it does not exist. When they are put back, the repeated hour has one
+//! occurrence, or two with `both`. For a constant interval in real time, use UTC, which is the default.
+//! Occurrences are in order, and no instant occurs twice, even if two local times map to it.
 //!
-//! - `dtstart` is an occurrence only if the rule names it. It is a local time of the zone.
-//! - `UNTIL` with a `Z` is an instant, without one a local time; a date alone is its first moment. Both ends
-//!   are inclusive.
-//! - `COUNT`, at most 100,000, counts what the rule names: also what `exdates` leave out, not what `rdates` add.
-//! - `exdates` are taken out last, from what the rule names and from `rdates`.
-//! - A second of 60, for leap seconds, is the second 59.
-//! - Occurrences end with the year 9999. The database knows the clocks of up to 2099; after that each zone keeps
-//!   its last offset.
+//! - `dtstart` is a local time of the zone. It is an occurrence only if it matches the rule.
+//! - `UNTIL` with a `Z` is an instant, and without a `Z` a local time. A date without a time stands for its
+//!   midnight. `dtstart` and `UNTIL` are both inclusive.
+//! - `COUNT` is at most 100,000. It counts the occurrences of the rule, including those that `exdates`
+//!   excludes, but not those that `rdates` adds.
+//! - `exdates` is applied last. It also excludes dates that `rdates` adds.
+//! - The second 60, a leap second, is treated as second 59.
+//! - The last occurrence is in the year 9999. The time zone database covers clock changes up to 2099. After
+//!   that each zone keeps its last offset.
 //!
-//! # What is refused
+//! # Rejected rules
 //!
-//! What RFC 5545 forbids: `COUNT` beside `UNTIL`; a part given twice; `BYWEEKNO` but for `YEARLY`; `BYYEARDAY`
-//! for `MONTHLY`, `WEEKLY` and `DAILY`; `BYMONTHDAY` for `WEEKLY`; counted weekdays such as `1MO` but for
-//! `MONTHLY` and `YEARLY`, or beside `BYWEEKNO`; `BYSETPOS` without another `BY` part. Also parts that it does
-//! not know, such as `BYEASTER`, and rules that never occur.
+//! The combinations that RFC 5545 forbids are rejected:
 //!
-//! # Where python-dateutil departs from RFC 5545
+//! - `COUNT` together with `UNTIL`;
+//! - a part that is given twice;
+//! - `BYWEEKNO` with a frequency other than `YEARLY`;
+//! - `BYYEARDAY` with `MONTHLY`, `WEEKLY` or `DAILY`;
+//! - `BYMONTHDAY` with `WEEKLY`;
+//! - numbered weekdays such as `1MO` with a frequency other than `MONTHLY` or `YEARLY`, or together with
+//!   `BYWEEKNO`;
+//! - `BYSETPOS` without another `BY` part.
 //!
-//! In three places it is not followed:
+//! Parts that RFC 5545 does not define, such as `BYEASTER`, and rules that never occur are rejected too.
 //!
-//! - The first days of January may belong to the last week of the year before. In some years dateutil takes
-//!   its week 52 for week 53: of 2011-01-01, for one, which `BYWEEKNO=53` finds there and `BYWEEKNO=52` here.
-//! - The last days of December may belong to week 1 of the next year. dateutil does not find them under that
-//!   week's negative number, -52 or -53.
-//! - `BYDAY=MO,1TU` is a list of alternatives. dateutil finds only what is a Monday and the first Tuesday, so
-//!   nothing.
+//! # Differences from python-dateutil
 //!
-//! Where RFC 5545 leaves room dateutil is followed: `FREQ=YEARLY;BYWEEKNO=20` means every day of that week;
-//! `BYSETPOS` counts from the first day of the year or month even if `dtstart` is later, but for `WEEKLY` from
-//! `dtstart` in its week.
+//! Where python-dateutil deviates from RFC 5545, this crate follows the RFC. There are three such cases:
 //!
-//! # What it costs
+//! - The first days of January can belong to the last week of the previous year. In some years
+//!   python-dateutil counts week 52 as week 53. An example is 2011-01-01, which belongs to week 52.
+//! - The last days of December can belong to week 1 of the next year. python-dateutil does not find them by
+//!   the negative number of that week, -52 or -53.
+//! - `BYDAY=MO,1TU` is a list of alternatives. python-dateutil requires a day to match all of them, and finds
+//!   none.
 //!
-//! The next occurrence takes a fraction of a microsecond for most rules, however long ago they started, and
-//! for all but contrived ones well under a millisecond: `cargo run --release --example cost` measures some. A
-//! rule with `COUNT` is followed from its start once. No text makes a rule that takes unbounded time or memory.
+//! Where RFC 5545 is ambiguous, this crate follows python-dateutil: `FREQ=YEARLY;BYWEEKNO=20` selects every
+//! day of that week. `BYSETPOS` counts from the first day of the year or month even if `dtstart` is later;
+//! with `WEEKLY` it counts from `dtstart` in the week of `dtstart`.
+//!
+//! # Cost
+//!
+//! The next occurrence of most rules takes a fraction of a microsecond, independent of the distance to the
+//! start. For all but contrived rules it takes much less than a millisecond. A rule with `COUNT` is expanded
+//! once from its start. No rule takes unbounded time or memory. The example `cost` prints measurements:
+//! `cargo run --release --example cost`.
 
-mod access;
+mod accessors;
 mod check;
 mod clock;
 mod draft;
 mod error;
+#[doc(hidden)]
+pub mod limits;
 mod local;
 mod moment;
 mod occurrences;
@@ -79,14 +92,14 @@ mod plan;
 mod policy;
 mod recurrence;
 mod rule;
+mod stored;
 mod suggest;
-mod wire;
+mod zone;
 
-pub use chrono_tz::Tz;
-
-pub use draft::{Draft, parse_tz};
+pub use draft::Draft;
 pub use error::{Argument, RecurrenceError};
 pub use moment::Moment;
 pub use occurrences::{Occurrences, preview, preview_after};
 pub use policy::{Gap, Missed, Overlap};
 pub use recurrence::Recurrence;
+pub use zone::{Zone, ZoneOffset};

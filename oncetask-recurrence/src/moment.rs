@@ -1,4 +1,4 @@
-//! Moments as users write them, and as the engine counts them.
+//! Single dates of a recurrence, and conversions between chrono's types and seconds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,8 +9,8 @@ use crate::local::civil::{Second, UNIX_EPOCH};
 
 /// A single date of a recurrence: a local time of its zone, or an instant.
 ///
-/// As text, `2026-12-25T09:00:00` is a local time, and `2026-12-25T09:00:00Z` or `2026-12-25T09:00:00+01:00`
-/// an instant.
+/// As text, `2026-12-25T09:00:00` is a local time. `2026-12-25T09:00:00Z` and `2026-12-25T09:00:00+01:00` are
+/// instants. Fractions of a second are dropped.
 ///
 /// # Examples
 ///
@@ -25,9 +25,9 @@ use crate::local::civil::{Second, UNIX_EPOCH};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Moment {
-    /// What the clocks of the recurrence's zone show.
+    /// A local time of the recurrence's zone. It stands for none, one or two instants.
     Local(NaiveDateTime),
-    /// The same everywhere.
+    /// An instant, independent of the zone.
     Instant(DateTime<Utc>),
 }
 
@@ -43,6 +43,11 @@ impl<Z: TimeZone> From<DateTime<Z>> for Moment {
     }
 }
 
+/// Parses a local time or an instant.
+///
+/// # Errors
+///
+/// Returns chrono's error if the text is neither a local time nor an instant in the format of RFC 3339.
 impl FromStr for Moment {
     type Err = chrono::ParseError;
 
@@ -59,14 +64,14 @@ impl FromStr for Moment {
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Local(local) => write!(f, "{}", local.format(LOCAL)),
+            Self::Local(local) => write!(f, "{}", local.format(LOCAL_FORMAT)),
             Self::Instant(instant) => f.write_str(&instant.to_rfc3339_opts(SecondsFormat::Secs, true)),
         }
     }
 }
 
-/// How local times are written.
-pub(crate) const LOCAL: &str = "%Y-%m-%dT%H:%M:%S";
+/// The text format of local times.
+pub(crate) const LOCAL_FORMAT: &str = "%Y-%m-%dT%H:%M:%S";
 
 pub(crate) fn local_to_second(local: NaiveDateTime) -> Second {
     local.and_utc().timestamp() + UNIX_EPOCH

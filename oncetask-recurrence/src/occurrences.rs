@@ -4,31 +4,43 @@ use std::iter::FusedIterator;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use chrono_tz::Tz;
 
-use crate::clock::Clock;
+use crate::clock::WallClock;
 use crate::local::civil::Second;
 use crate::moment::{Moment, instant_to_second, local_to_second, second_to_instant};
 use crate::plan::Plan;
 use crate::recurrence::{Parts, Recurrence};
+use crate::zone::Zone;
 
 impl Recurrence {
-    /// The first occurrence after this instant, strictly; `None` when there is none up to the year 9999.
+    /// Returns the first occurrence strictly after an instant; `None` if there is none up to the year 9999.
     ///
-    /// A recurrence without a start is taken to start at this instant. The time this takes does not depend on
-    /// how long ago the start was: a rule with `COUNT` is followed from its start once, and then remembered.
+    /// A recurrence without a start starts at this instant. The cost does not depend on the distance to the
+    /// start. A rule with `COUNT` is expanded once from its start, and the result is cached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oncetask_recurrence::Recurrence;
+    ///
+    /// let daily = Recurrence::new("FREQ=DAILY;BYHOUR=9;BYMINUTE=0;BYSECOND=0")?;
+    /// let next = daily.after("2026-01-05T09:00:00Z".parse()?);
+    /// assert_eq!(next, Some("2026-01-06T09:00:00Z".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.iter_after(instant).next()
     }
 
-    /// The first occurrence of all; `None` too as long as there is no start.
+    /// Returns the first occurrence; `None` if there is none, or if the recurrence has no start.
     #[must_use]
     pub fn first(&self) -> Option<DateTime<Utc>> {
         second_to_instant(self.plan()?.next(Second::MIN)?)
     }
 
-    /// The occurrences after this instant, strictly, in order, each worked out when it is asked for.
+    /// Returns an iterator over the occurrences strictly after an instant, in order. Each occurrence is
+    /// computed when it is requested.
     ///
     /// # Examples
     ///
@@ -36,7 +48,7 @@ impl Recurrence {
     /// use oncetask_recurrence::{Gap, Recurrence};
     ///
     /// let nightly = Recurrence::new("FREQ=DAILY;COUNT=3")?
-    ///     .tz(chrono_tz::Europe::Paris)
+    ///     .tz("Europe/Paris".parse()?)
     ///     .starting_at("2026-03-28T02:30:00".parse()?);
     /// let times = |nightly: Recurrence| {
     ///     let all = nightly.iter_after("2026-01-01T00:00:00Z".parse().unwrap());
@@ -54,7 +66,18 @@ impl Recurrence {
         }
     }
 
-    /// The occurrences from one instant, inclusive, up to another, exclusive.
+    /// Returns an iterator over the occurrences from one instant, inclusive, to another, exclusive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oncetask_recurrence::Recurrence;
+    ///
+    /// let hourly = Recurrence::new("FREQ=HOURLY")?.starting_at("2026-01-05T09:00:00".parse()?);
+    /// let morning = hourly.occurrences_between("2026-01-05T10:00:00Z".parse()?, "2026-01-05T12:00:00Z".parse()?);
+    /// assert_eq!(morning.count(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn occurrences_between(
         &self,
         from: DateTime<Utc>,
@@ -66,16 +89,20 @@ impl Recurrence {
         Occurrences { plan, last }.take_while(move |occurrence| *occurrence < to)
     }
 
-    /// The dates to be left out that would not have occurred anyway, most likely mistakes.
-    ///
-    /// Empty as long as there is no start.
+    /// Returns the excluded dates that are not occurrences, and are therefore probably mistakes. The result
+    /// is empty if the recurrence has no start.
     #[must_use]
     pub fn unused_exdates(&self) -> Vec<Moment> {
         let Some(plan) = self.plan() else {
             return Vec::new();
         };
-        let unused = |date: &&Moment| !self.parts().instants(**date).any(|instant| plan.has(instant));
-        self.parts().exdates.iter().filter(unused).copied().collect()
+        let is_unused = |date: &&Moment| {
+            !self
+                .parts()
+                .instants(**date)
+                .any(|instant| plan.contains(instant))
+        };
+        self.parts().exdates.iter().filter(is_unused).copied().collect()
     }
 }
 
@@ -86,15 +113,15 @@ impl Parts {
             .with_dates(all(&self.rdates), all(&self.exdates))
     }
 
-    pub(crate) fn clock(&self) -> Clock {
-        Clock {
+    pub(crate) fn clock(&self) -> WallClock {
+        WallClock {
             tz: self.tz,
             gap: self.gap,
             overlap: self.overlap,
         }
     }
 
-    /// The instants for which a date stands.
+    /// Returns the instants that a date stands for.
     fn instants(&self, date: Moment) -> impl Iterator<Item = Second> + use<> {
         let (instant, local) = match date {
             Moment::Instant(instant) => (Some(instant_to_second(instant)), None),
@@ -104,7 +131,7 @@ impl Parts {
     }
 }
 
-/// The occurrences of a recurrence, in order; from [`Recurrence::iter_after`].
+/// An iterator over the occurrences of a recurrence, in order; created by [`Recurrence::iter_after`].
 #[derive(Clone, Debug)]
 #[must_use = "iterators do nothing unless consumed"]
 pub struct Occurrences {
@@ -127,9 +154,9 @@ impl Iterator for Occurrences {
 
 impl FusedIterator for Occurrences {}
 
-/// The next `n` occurrences from now, on the clocks of the recurrence's zone.
+/// Returns the next `n` occurrences from now, in the time zone of the recurrence.
 ///
-/// Without a start the recurrence is taken to start now.
+/// A recurrence without a start starts now.
 ///
 /// # Examples
 ///
@@ -142,17 +169,30 @@ impl FusedIterator for Occurrences {}
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
-pub fn preview(recurrence: &Recurrence, n: usize) -> Vec<DateTime<Tz>> {
+pub fn preview(recurrence: &Recurrence, n: usize) -> Vec<DateTime<Zone>> {
     preview_after(recurrence, Utc::now(), n)
 }
 
-/// The next `n` occurrences after this instant, strictly, on the clocks of the recurrence's zone.
+/// Returns the next `n` occurrences strictly after an instant, in the time zone of the recurrence.
+///
+/// A recurrence without a start starts at this instant.
+///
+/// # Examples
+///
+/// ```
+/// use oncetask_recurrence::{Recurrence, preview_after};
+///
+/// let daily = Recurrence::new("FREQ=DAILY;BYHOUR=9;BYMINUTE=0;BYSECOND=0")?.tz("Asia/Tokyo".parse()?);
+/// let next = preview_after(&daily, "2026-01-05T12:00:00Z".parse()?, 2);
+/// assert_eq!(next[0].to_string(), "2026-01-06 09:00:00 JST");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
-pub fn preview_after(recurrence: &Recurrence, instant: DateTime<Utc>, n: usize) -> Vec<DateTime<Tz>> {
-    let tz = recurrence.time_zone();
+pub fn preview_after(recurrence: &Recurrence, instant: DateTime<Utc>, n: usize) -> Vec<DateTime<Zone>> {
+    let zone = recurrence.time_zone();
     recurrence
         .iter_after(instant)
         .take(n)
-        .map(|occurrence| occurrence.with_timezone(&tz))
+        .map(|occurrence| occurrence.with_timezone(&zone))
         .collect()
 }

@@ -1,26 +1,28 @@
-//! A recurrence made ready: its instants, one after the other.
+//! A recurrence prepared for the calculation of its occurrences.
 
-use crate::clock::{Clock, REACH};
+use crate::clock::{REACH, WallClock};
 use crate::local::Expansion;
 use crate::local::civil::{END, Second};
 use crate::policy::Gap;
 use crate::rule::{Rule, Until};
 
-/// Everything that follows from a recurrence once its start is known.
+/// The values that are computed once from a recurrence with a start.
 #[derive(Debug)]
 pub(crate) struct Plan {
     expansion: Expansion,
-    clock: Clock,
+    clock: WallClock,
+    /// The last local time of the rule, by `UNTIL` or `COUNT`.
     last_local: Second,
+    /// The last instant of the rule, by `UNTIL`.
     last: Second,
-    /// Instants that are left out, in order.
-    without: Vec<Second>,
-    /// Instants that are added, in order.
-    with: Vec<Second>,
+    /// The excluded instants, in order.
+    excluded: Vec<Second>,
+    /// The added instants, in order.
+    added: Vec<Second>,
 }
 
 impl Plan {
-    pub(crate) fn new(rule: &Rule, start: Second, clock: Clock) -> Self {
+    pub(crate) fn new(rule: &Rule, start: Second, clock: WallClock) -> Self {
         let expansion = Expansion::new(rule, start);
         let (last_local, last) = match (rule.until, rule.count) {
             (Some(Until::Local(local)), _) => (local, Second::MAX),
@@ -33,28 +35,28 @@ impl Plan {
             clock,
             last_local,
             last,
-            without: Vec::new(),
-            with: Vec::new(),
+            excluded: Vec::new(),
+            added: Vec::new(),
         }
     }
 
-    pub(crate) fn with_dates(mut self, with: Vec<Second>, without: Vec<Second>) -> Self {
-        (self.with, self.without) = (with, without);
-        self.with.sort_unstable();
-        self.without.sort_unstable();
+    pub(crate) fn with_dates(mut self, added: Vec<Second>, excluded: Vec<Second>) -> Self {
+        (self.added, self.excluded) = (added, excluded);
+        self.added.sort_unstable();
+        self.excluded.sort_unstable();
         self
     }
 
-    /// The first occurrence after this instant.
+    /// Returns the first occurrence after an instant.
     pub(crate) fn next(&self, mut after: Second) -> Option<Second> {
         after = after.max(-REACH);
         while after < END + REACH {
             let added = self
-                .with
-                .get(self.with.partition_point(|instant| *instant <= after))
+                .added
+                .get(self.added.partition_point(|instant| *instant <= after))
                 .copied();
             let found = self.next_by_rule(after).into_iter().chain(added).min()?;
-            if self.without.binary_search(&found).is_err() {
+            if self.excluded.binary_search(&found).is_err() {
                 return Some(found);
             }
             after = found;
@@ -62,34 +64,34 @@ impl Plan {
         None
     }
 
-    /// The first local time that the rule names, whether or not the clocks show it.
+    /// Returns the first local time of the rule, whether or not the clocks show it.
     pub(crate) fn first_local(&self) -> Option<Second> {
-        self.local(0)
+        self.local_at_or_after(0)
     }
 
-    /// Whether this instant occurs if nothing is left out.
-    pub(crate) fn has(&self, instant: Second) -> bool {
-        self.with.binary_search(&instant).is_ok() || self.next_by_rule(instant - 1) == Some(instant)
+    /// Returns whether an instant is an occurrence, exclusions disregarded.
+    pub(crate) fn contains(&self, instant: Second) -> bool {
+        self.added.binary_search(&instant).is_ok() || self.next_by_rule(instant - 1) == Some(instant)
     }
 
     fn next_by_rule(&self, after: Second) -> Option<Second> {
         self.clock
-            .next(after, |least| self.local(least))
+            .next(after, |local| self.local_at_or_after(local))
             .filter(|found| *found <= self.last)
     }
 
-    fn local(&self, least: Second) -> Option<Second> {
+    fn local_at_or_after(&self, local: Second) -> Option<Second> {
         self.expansion
-            .at_or_after(least)
+            .at_or_after(local)
             .filter(|local| *local <= self.last_local)
     }
 }
 
-/// The local time that `COUNT` makes the last; those that the clocks skip are not counted if nothing becomes
-/// of them.
-fn last_counted(expansion: &Expansion, clock: Clock, count: u32) -> Second {
-    let following = |time: &Second| expansion.at_or_after(time + 1);
-    std::iter::successors(expansion.at_or_after(0), following)
+/// Returns the local time at which `COUNT` is reached. Local times that the clocks skip are not counted,
+/// unless they are shifted.
+fn last_counted(expansion: &Expansion, clock: WallClock, count: u32) -> Second {
+    let next = |time: &Second| expansion.at_or_after(time + 1);
+    std::iter::successors(expansion.at_or_after(0), next)
         .filter(|local| clock.gap == Gap::Shift || !clock.skips(*local))
         .take(count as usize)
         .last()

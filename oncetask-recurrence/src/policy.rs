@@ -1,43 +1,86 @@
-//! What to do at the edges: where clocks change, and after a pause.
+//! The policies for clock changes and for missed occurrences.
 
 use serde::{Deserialize, Serialize};
 
-/// What becomes of a local time that the clocks skip, when daylight saving begins.
+/// The treatment of a local time that the clocks skip, when daylight saving time begins.
+///
+/// # Examples
+///
+/// ```
+/// use oncetask_recurrence::{Gap, Recurrence};
+///
+/// // On 29 March 2026 the clocks in Paris go from 02:00 to 03:00.
+/// let nightly = Recurrence::new("FREQ=DAILY")?
+///     .tz("Europe/Paris".parse()?)
+///     .starting_at("2026-03-28T02:30:00".parse()?);
+/// let first = Some("2026-03-28T01:30:00Z".parse()?);
+/// assert_eq!(nightly.first(), first);
+/// assert_eq!(nightly.after(first.unwrap()), Some("2026-03-30T00:30:00Z".parse()?));
+/// assert_eq!(nightly.gap(Gap::Shift).after(first.unwrap()), Some("2026-03-29T01:30:00Z".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gap {
-    /// Nothing happens, as RFC 5545 (3.3.10) has it; `COUNT` does not count the time.
+    /// The time has no occurrence, as RFC 5545 (3.3.10) requires. `COUNT` does not count it.
     #[default]
     Skip,
-    /// It happens later by as much as the clocks are put forward: 02:30 becomes 03:30.
+    /// The occurrence is later by as much as the clocks are put forward: 02:30 becomes 03:30.
     Shift,
 }
 
-/// What becomes of a local time that the clocks show twice, when daylight saving ends.
+/// The treatment of a local time that the clocks show twice, when daylight saving time ends.
+///
+/// # Examples
+///
+/// ```
+/// use oncetask_recurrence::{Overlap, Recurrence};
+///
+/// // On 25 October 2026 the clocks in Paris go from 03:00 back to 02:00.
+/// let nightly = Recurrence::new("FREQ=DAILY")?
+///     .tz("Europe/Paris".parse()?)
+///     .starting_at("2026-10-25T02:30:00".parse()?);
+/// let first = Some("2026-10-25T00:30:00Z".parse()?);
+/// assert_eq!(nightly.first(), first);
+/// assert_eq!(nightly.after(first.unwrap()), Some("2026-10-26T01:30:00Z".parse()?));
+/// assert_eq!(nightly.overlap(Overlap::Both).after(first.unwrap()), Some("2026-10-25T01:30:00Z".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
-    /// It happens the first time only, as RFC 5545 (3.3.5) has it.
+    /// The time has one occurrence, the first time, as RFC 5545 (3.3.5) requires.
     #[default]
     First,
-    /// It happens both times; `COUNT` counts it once.
+    /// The time has two occurrences. `COUNT` counts them as one.
     Both,
 }
 
-/// What becomes of the occurrences that came due while nobody was there to run them.
+/// The treatment of occurrences that became due while no worker ran.
 ///
-/// The rule itself is not concerned: whoever follows it asks for this.
+/// This policy does not change the occurrences that a [`Recurrence`](crate::Recurrence) computes. The program
+/// that runs them applies it.
+///
+/// # Examples
+///
+/// ```
+/// use oncetask_recurrence::{Missed, Recurrence};
+///
+/// let hourly = Recurrence::new("FREQ=HOURLY")?.missed(Missed::All { max: 24 });
+/// assert_eq!(hourly.missed_policy(), Missed::All { max: 24 });
+/// # Ok::<(), oncetask_recurrence::RecurrenceError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missed {
-    /// The earliest of them runs, late; the others are dropped.
+    /// The earliest missed occurrence runs late. The others are dropped.
     #[default]
     One,
-    /// They run, the oldest first, `max` of them at most; the others are dropped.
+    /// Missed occurrences run, the oldest first. Those beyond `max` are dropped.
     All {
-        /// How many, from 1.
+        /// The maximum number of missed occurrences that run, at least 1.
         max: u32,
     },
-    /// None of them runs.
+    /// No missed occurrence runs.
     Skip,
 }

@@ -1,9 +1,8 @@
-//! The public type: a recurrence, and how one is put together.
+//! The public type [`Recurrence`] and its builder methods.
 
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, NaiveDateTime, SubsecRound, Utc};
-use chrono_tz::Tz;
 
 use crate::check;
 use crate::error::RecurrenceError;
@@ -11,47 +10,50 @@ use crate::moment::Moment;
 use crate::plan::Plan;
 use crate::policy::{Gap, Missed, Overlap};
 use crate::rule::Rule;
+use crate::zone::Zone;
 
-/// When something happens again and again: a rule of RFC 5545, followed on the clocks of a time zone.
+/// A recurrence: a rule of RFC 5545, evaluated in a time zone.
 ///
-/// The rule is expanded in local time, and each local time is then mapped to an instant: what the clocks skip
-/// or show twice is settled by [`Gap`] and [`Overlap`], for rules of every frequency alike. So an hourly rule
-/// keeps the beat of the wall clock. Where clocks change, two of its occurrences may lie up to an hour more
-/// or less apart; choose [`Overlap::Both`], or leave the zone at UTC, to have them come at the beat of real
-/// time.
+/// The rule is expanded to local times, and each local time is then mapped to an instant. [`Gap`] and
+/// [`Overlap`] decide about local times that the clocks skip or show twice, in the same way for every
+/// frequency. An hourly rule therefore follows the hours of the wall clock, and two of its occurrences may be
+/// up to an hour further apart or closer together when the clocks change. For a constant interval in real
+/// time, leave the zone at UTC.
 ///
-/// The start, `dtstart`, says what the rule leaves open (`FREQ=DAILY` happens at the time of day of the
-/// start) and from when `INTERVAL` and `COUNT` count. It is an occurrence only if the rule names it. Without a
-/// start the recurrence begins when it is first used; see [`anchored_at`](Self::anchored_at).
+/// The start, `dtstart`, supplies the values that the rule does not specify: `FREQ=DAILY` occurs at the time
+/// of day of the start. `INTERVAL` and `COUNT` count from the start. The start is an occurrence only if it
+/// matches the rule. A recurrence without a start begins when it is first used; see
+/// [`anchored_at`](Self::anchored_at).
 ///
 /// # Examples
 ///
 /// ```
-/// use oncetask_recurrence::{Recurrence, parse_tz};
+/// use oncetask_recurrence::{Moment, Recurrence};
 ///
 /// let standup = Recurrence::new("FREQ=WEEKLY;BYDAY=MO,WE,FR")?
-///     .tz(parse_tz("Europe/Paris")?)
+///     .tz("Europe/Paris".parse()?)
 ///     .starting_at("2026-03-25T09:30:00".parse()?)
-///     .exdate("2026-03-27T09:30:00".parse::<oncetask_recurrence::Moment>()?);
+///     .exdate("2026-03-27T09:30:00".parse::<Moment>()?);
 /// standup.validate()?;
 ///
 /// let next = standup.after("2026-03-25T12:00:00Z".parse()?);
-/// assert_eq!(next, Some("2026-03-30T07:30:00Z".parse()?)); // daylight saving has begun on the 29th
+/// // Daylight saving time began on the 29th.
+/// assert_eq!(next, Some("2026-03-30T07:30:00Z".parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct Recurrence {
     parts: Parts,
-    /// Worked out when first needed, and again after any change of the parts.
+    /// Computed when first needed, and discarded when a part changes.
     plan: OnceLock<Arc<Plan>>,
 }
 
-/// What a recurrence consists of.
+/// The parts of a recurrence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Parts {
     pub(crate) text: String,
     pub(crate) rule: Rule,
-    pub(crate) tz: Tz,
+    pub(crate) tz: Zone,
     pub(crate) start: Option<NaiveDateTime>,
     pub(crate) exdates: Vec<Moment>,
     pub(crate) rdates: Vec<Moment>,
@@ -61,23 +63,35 @@ pub(crate) struct Parts {
 }
 
 impl Recurrence {
-    /// Reads a rule such as `FREQ=WEEKLY;BYDAY=MO`, in UTC and without a start until they are given.
+    /// Parses a rule such as `FREQ=WEEKLY;BYDAY=MO`. The recurrence is in UTC and has no start.
     ///
     /// # Errors
     ///
-    /// When the text is not a rule of RFC 5545, or a rule that names no time at all. The error says the reason
-    /// and the place; of several mistakes it is the first.
+    /// Returns an error if the text is not a rule of RFC 5545, or if the rule never occurs. The error
+    /// contains the reason and the invalid part of the text. If there are several errors, the first is
+    /// returned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oncetask_recurrence::Recurrence;
+    ///
+    /// let weekly = Recurrence::new("FREQ=WEEKLY;BYDAY=MO")?;
+    /// assert_eq!(weekly.to_string(), "FREQ=WEEKLY;BYDAY=MO in UTC");
+    /// assert!(Recurrence::new("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30").is_err());
+    /// # Ok::<(), oncetask_recurrence::RecurrenceError>(())
+    /// ```
     pub fn new(rule: &str) -> Result<Self, RecurrenceError> {
         check::rule(rule)
             .map(|parsed| Self::from_rule(rule, parsed))
-            .map_err(check::first)
+            .map_err(check::first_error)
     }
 
     pub(crate) fn from_rule(text: &str, rule: Rule) -> Self {
         let parts = Parts {
             text: text.to_owned(),
             rule,
-            tz: Tz::UTC,
+            tz: Zone::UTC,
             start: None,
             exdates: Vec::new(),
             rdates: Vec::new(),
@@ -91,67 +105,81 @@ impl Recurrence {
         }
     }
 
-    /// Follows the rule on the clocks of this time zone, daylight saving included.
+    /// Sets the time zone in which the rule is evaluated.
     ///
-    /// A recurrence that has a start keeps what its clocks show: `09:00` stays `09:00`.
+    /// An existing start keeps its local time: `09:00` stays `09:00`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use oncetask_recurrence::Recurrence;
+    ///
+    /// let daily = Recurrence::new("FREQ=DAILY")?
+    ///     .starting_at("2026-01-05T09:00:00".parse()?)
+    ///     .tz("Europe/Paris".parse()?);
+    /// assert_eq!(daily.first(), Some("2026-01-05T08:00:00Z".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
-    pub fn tz(self, tz: Tz) -> Self {
+    pub fn tz(self, tz: Zone) -> Self {
         self.with(|parts| parts.tz = tz)
     }
 
-    /// Starts at this local time of the zone; parts of a second are dropped.
+    /// Sets the start, a local time of the zone. Fractions of a second are dropped.
     #[must_use]
     pub fn starting_at(self, local: NaiveDateTime) -> Self {
         self.with(|parts| parts.start = Some(local.trunc_subsecs(0)))
     }
 
-    /// Leaves this occurrence out.
+    /// Excludes an occurrence.
     ///
-    /// A local time stands for the instants that [`gap`](Self::gap) and [`overlap`](Self::overlap) map it to.
+    /// A local time stands for the instants to which [`gap`](Self::gap) and [`overlap`](Self::overlap) map
+    /// it.
     #[must_use]
     pub fn exdate(self, date: impl Into<Moment>) -> Self {
         self.exdates([date])
     }
 
-    /// Leaves these occurrences out.
+    /// Excludes occurrences.
     #[must_use]
     pub fn exdates(self, dates: impl IntoIterator<Item = impl Into<Moment>>) -> Self {
         self.with(|parts| parts.exdates.extend(dates.into_iter().map(Into::into)))
     }
 
-    /// Adds an occurrence that the rule does not name; one that it names stays one.
+    /// Adds an occurrence. An instant that is already an occurrence does not occur twice.
     #[must_use]
     pub fn rdate(self, date: impl Into<Moment>) -> Self {
         self.rdates([date])
     }
 
-    /// Adds occurrences that the rule does not name.
+    /// Adds occurrences.
     #[must_use]
     pub fn rdates(self, dates: impl IntoIterator<Item = impl Into<Moment>>) -> Self {
         self.with(|parts| parts.rdates.extend(dates.into_iter().map(Into::into)))
     }
 
-    /// Says what becomes of a local time that the clocks skip.
+    /// Sets the policy for local times that the clocks skip.
     #[must_use]
     pub fn gap(self, gap: Gap) -> Self {
         self.with(|parts| parts.gap = gap)
     }
 
-    /// Says what becomes of a local time that the clocks show twice.
+    /// Sets the policy for local times that the clocks show twice.
     #[must_use]
     pub fn overlap(self, overlap: Overlap) -> Self {
         self.with(|parts| parts.overlap = overlap)
     }
 
-    /// Says what becomes of occurrences that came due while nobody was there to run them.
+    /// Sets the policy for occurrences that became due while no worker ran.
     #[must_use]
     pub fn missed(self, missed: Missed) -> Self {
         self.with(|parts| parts.missed = missed)
     }
 
-    /// The same recurrence with a start: this instant, if it has none yet.
+    /// Returns the recurrence with a start: its own, or this instant if it has none. Fractions of a second
+    /// are dropped.
     ///
-    /// To be called once, when the recurrence is created; parts of a second are dropped.
+    /// Call it once, when the recurrence is created, and store the result.
     ///
     /// # Examples
     ///
@@ -183,7 +211,7 @@ impl Recurrence {
         &self.parts
     }
 
-    /// The plan of a recurrence that has a start.
+    /// Returns the plan, or `None` if the recurrence has no start.
     pub(crate) fn plan(&self) -> Option<Arc<Plan>> {
         let start = self.parts.start?;
         Some(self.plan.get_or_init(|| Arc::new(self.parts.plan(start))).clone())

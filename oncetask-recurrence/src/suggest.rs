@@ -1,8 +1,12 @@
-//! What was probably meant.
+//! Suggestions for misspelled names.
 
-/// The name that is closest, if one is close.
+/// The length in bytes up to which names are compared. No known name is longer, and a comparison takes
+/// quadratic time.
+const MAX_NAME_LENGTH: usize = 64;
+
+/// Returns the most similar of the names, or `None` if none is similar.
 pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    if wrong.len() > LONGEST {
+    if wrong.len() > MAX_NAME_LENGTH {
         return None;
     }
     let wrong = wrong.to_lowercase();
@@ -14,10 +18,7 @@ pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a 
         .map(|(_, name)| name)
 }
 
-/// No name is longer, and the comparison takes quadratic time.
-const LONGEST: usize = 64;
-
-/// The number of insertions, deletions and substitutions between two words.
+/// Returns the number of insertions, deletions and substitutions that turn one word into the other.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -1,4 +1,4 @@
-//! Occurrences agree with python-dateutil: see `oracle/oracle.py`.
+//! A comparison with the occurrences that python-dateutil computes; see `oracle/oracle.py`.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use oncetask_recurrence::Recurrence;
 
 const COMPACT: &str = "%Y%m%dT%H%M%S";
 
-/// A rule, and what the oracle says of it.
+/// A rule and its occurrences as the oracle computed them.
 struct Case<'a> {
     rule: &'a str,
     start: NaiveDateTime,
@@ -36,7 +36,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// What is different from what the oracle says, if anything is.
+    /// Returns a description of the difference from the oracle, or `None` if there is none.
     fn difference(&self) -> Option<String> {
         let recurrence = match Recurrence::new(self.rule).map(|rule| rule.starting_at(self.start)) {
             Ok(recurrence) => recurrence,
@@ -47,7 +47,7 @@ impl<'a> Case<'a> {
             return recurrence
                 .validate()
                 .is_ok()
-                .then(|| "nothing was expected".to_owned());
+                .then(|| "expected no occurrence".to_owned());
         }
         let mut all = recurrence.iter_after(DateTime::<Utc>::MIN_UTC);
         let found: Vec<_> = all.by_ref().take(self.number).collect();
@@ -108,13 +108,13 @@ fn compare(lines: &str) {
 }
 
 #[test]
-fn rules_of_a_fixed_seed_agree_with_dateutil() {
+fn occurrences_of_the_stored_rules_agree_with_dateutil() {
     compare(include_str!("oracle/dateutil.tsv"));
 }
 
-/// With the name of a file made by `oracle.py --seed fresh` in the variable `ORACLE`.
+/// Reads the file that the environment variable `ORACLE` names. `oracle.py --seed fresh` writes such a file.
 #[test]
-fn rules_of_a_fresh_seed_agree_with_dateutil() {
+fn occurrences_of_fresh_rules_agree_with_dateutil() {
     if let Ok(name) = std::env::var("ORACLE") {
         compare(&std::fs::read_to_string(name).unwrap());
     }

@@ -1,13 +1,13 @@
-//! The examples of RFC 5545, section 3.8.5.3, in its order and with its dates, at nine in New York.
+//! The examples of RFC 5545, section 3.8.5.3, in its order and with its dates, at 9:00 in New York.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
-use oncetask_recurrence::{Recurrence, Tz};
+use oncetask_recurrence::{Recurrence, Zone};
 
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
-/// Reads dates as the RFC writes them, such as `1997 Sep 2-11 Oct 7,14`.
+/// Parses dates in the form `1997 Sep 2-11 Oct 7,14`.
 fn dates(text: &str) -> Vec<NaiveDate> {
     let (mut year, mut month, mut dates) = (0, 0, Vec::new());
     for word in text.split_whitespace() {
@@ -28,7 +28,7 @@ fn dates(text: &str) -> Vec<NaiveDate> {
 }
 
 fn local_times(rule: &str, start: NaiveDateTime, number: usize) -> Vec<NaiveDateTime> {
-    let tz = Tz::America__New_York;
+    let tz: Zone = "America/New_York".parse().unwrap();
     let recurrence = Recurrence::new(rule).unwrap().tz(tz).starting_at(start);
     recurrence.validate().unwrap();
     let all = recurrence.iter_after(DateTime::<Utc>::MIN_UTC);
@@ -37,7 +37,7 @@ fn local_times(rule: &str, start: NaiveDateTime, number: usize) -> Vec<NaiveDate
         .collect()
 }
 
-/// The rule has these occurrences; with `...` at their end, among others that come later.
+/// Checks the occurrences of a rule. `...` at the end of `expected` stands for later occurrences.
 #[track_caller]
 fn check(start: &str, rule: &str, expected: &str) {
     let (expected, open) = expected
@@ -50,7 +50,7 @@ fn check(start: &str, rule: &str, expected: &str) {
     assert_eq!(found, expected, "{rule}");
 }
 
-/// The rule has these times on 2 September 1997 and the days after it.
+/// Checks that a rule has these times on each of the days from 2 September 1997.
 #[track_caller]
 fn check_times(rule: &str, expected: &str, days: u32) {
     let day = |day| NaiveDate::from_ymd_opt(1997, 9, day).unwrap();
@@ -73,7 +73,7 @@ fn check_times(rule: &str, expected: &str, days: u32) {
 }
 
 #[test]
-fn daily() {
+fn daily_rules_match_the_rfc() {
     let start = "1997 Sep 2";
     check(start, "FREQ=DAILY;COUNT=10", "1997 Sep 2-11");
     check(
@@ -101,7 +101,7 @@ fn daily() {
 }
 
 #[test]
-fn weekly() {
+fn weekly_rules_match_the_rfc() {
     let start = "1997 Sep 2";
     check(
         start,
@@ -137,7 +137,7 @@ fn weekly() {
 }
 
 #[test]
-fn monthly_by_weekday() {
+fn monthly_rules_by_weekday_match_the_rfc() {
     check(
         "1997 Sep 5",
         "FREQ=MONTHLY;COUNT=10;BYDAY=1FR",
@@ -166,7 +166,7 @@ fn monthly_by_weekday() {
 }
 
 #[test]
-fn monthly_by_day() {
+fn monthly_rules_by_day_match_the_rfc() {
     check(
         "1997 Sep 28",
         "FREQ=MONTHLY;BYMONTHDAY=-3",
@@ -196,7 +196,7 @@ fn monthly_by_day() {
 }
 
 #[test]
-fn yearly() {
+fn yearly_rules_match_the_rfc() {
     check(
         "1997 Jun 10",
         "FREQ=YEARLY;COUNT=10;BYMONTH=6,7",
@@ -237,7 +237,7 @@ fn yearly() {
 }
 
 #[test]
-fn combined() {
+fn rules_that_combine_parts_match_the_rfc() {
     check(
         "1997 Sep 2",
         "FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13",
@@ -266,8 +266,8 @@ fn combined() {
 }
 
 #[test]
-fn below_a_day() {
-    // The RFC has UNTIL at 17:00 UTC, which its erratum 3883 corrects to 17:00 in New York.
+fn rules_by_hour_and_minute_match_the_rfc() {
+    // The RFC gives UNTIL as 17:00 UTC. Erratum 3883 corrects it to 17:00 in New York.
     check_times(
         "FREQ=HOURLY;INTERVAL=3;UNTIL=19970902T210000Z",
         "9:00 12:00 15:00",
@@ -293,7 +293,7 @@ fn below_a_day() {
 }
 
 #[test]
-fn the_start_of_the_week_matters() {
+fn the_start_of_the_week_affects_the_weeks_of_an_interval() {
     check(
         "1997 Aug 5",
         "FREQ=WEEKLY;INTERVAL=2;COUNT=4;BYDAY=TU,SU;WKST=MO",

@@ -23,8 +23,5 @@ pub mod sqlite {}
 #[doc = include_str!("../docs/firestore.md")]
 pub mod firestore {}
 
-#[doc = include_str!("../docs/promises.md")]
-pub mod promises {}
-
 #[doc = include_str!("../docs/reading-our-errors.md")]
 pub mod errors {}

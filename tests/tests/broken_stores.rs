@@ -1,4 +1,4 @@
-//! The conformance suite finds what is wrong with a store: each of these has one fault.
+//! The conformance suite detects faulty stores: each store here has one fault.
 
 use std::sync::Arc;
 
@@ -13,34 +13,34 @@ use tests::conformance::{Harness, Opening, cases};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
-    /// What is wrong with none.
-    Nothing,
-    /// Says that a task is stored which is not.
+    /// No fault.
+    None,
+    /// Reports tasks as stored that it has not stored.
     LosesTasks,
-    /// Claims without an order.
+    /// Returns claims in reverse order.
     ClaimsBackwards,
-    /// Completes under any token.
-    BelievesEveryToken,
-    /// Says that leases are extended which are not.
+    /// Accepts a finish under any token.
+    AcceptsEveryToken,
+    /// Reports leases as extended that it has not extended.
     ForgetsRenewals,
-    /// Completes a generator's turn without its occurrences.
+    /// Advances a generator without creating its occurrences.
     ForgetsOccurrences,
-    /// Takes the time from the computer.
+    /// Uses the system clock instead of the given time.
     HasItsOwnClock,
-    /// Has one environment.
+    /// Stores the tasks of all environments together.
     SharesEnvironments,
-    /// Rings nobody.
-    RingsNobody,
+    /// Notifies no subscriber.
+    NotifiesNobody,
 }
 
-/// A store in memory with a fault.
+/// A memory store with a fault.
 #[derive(Debug)]
-struct Broken {
-    sound: MemoryStore,
+struct FaultyStore {
+    inner: MemoryStore,
     fault: Fault,
 }
 
-impl Broken {
+impl FaultyStore {
     fn now(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         if self.fault == Fault::HasItsOwnClock {
             Utc::now()
@@ -49,59 +49,59 @@ impl Broken {
         }
     }
 
-    /// The token under which a task is held, whoever asks.
-    async fn forge(&self, finish: &mut Finish) {
-        let found = self.sound.get(vec![finish.id.clone()]).await;
-        let stored = found.expect("memory answers").pop().flatten();
+    /// Replaces the token by that of the stored lease.
+    async fn forge_token(&self, finish: &mut Finish) {
+        let found = self.inner.get(vec![finish.id.clone()]).await;
+        let stored = found.expect("the store answers").pop().flatten();
         if let Some(lease) = stored.and_then(|task| task.state.lease) {
             finish.token = lease.token;
         }
     }
 }
 
-impl Store for Broken {
+impl Store for FaultyStore {
     fn address(&self) -> &str {
-        self.sound.address()
+        self.inner.address()
     }
 
     fn env(&self) -> &str {
-        self.sound.env()
+        self.inner.env()
     }
 
     fn create(&self, mut tasks: Vec<Task>) -> BoxFuture<'_, Vec<Insert>> {
         Box::pin(async move {
             let lost = self.fault == Fault::LosesTasks && tasks.len() > 1;
             let lost = lost.then(|| tasks.pop()).flatten();
-            let mut inserts = self.sound.create(tasks).await?;
+            let mut inserts = self.inner.create(tasks).await?;
             inserts.extend(lost.map(|_| Insert::New));
             Ok(inserts)
         })
     }
 
     fn get(&self, ids: Vec<TaskId>) -> BoxFuture<'_, Vec<Option<Task>>> {
-        self.sound.get(ids)
+        self.inner.get(ids)
     }
 
     fn query(&self, query: Query) -> BoxFuture<'_, Page> {
-        self.sound.query(query)
+        self.inner.query(query)
     }
 
     fn count(&self, filter: Filter, now: DateTime<Utc>) -> BoxFuture<'_, u64> {
-        self.sound.count(filter, self.now(now))
+        self.inner.count(filter, self.now(now))
     }
 
     fn kinds(&self) -> BoxFuture<'_, Vec<String>> {
-        self.sound.kinds()
+        self.inner.kinds()
     }
 
     fn claim(&self, mut request: ClaimRequest) -> BoxFuture<'_, ClaimResponse> {
         request.now = self.now(request.now);
         Box::pin(async move {
-            let mut claimed = self.sound.claim(request).await?;
+            let mut response = self.inner.claim(request).await?;
             if self.fault == Fault::ClaimsBackwards {
-                claimed.claims.reverse();
+                response.claims.reverse();
             }
-            Ok(claimed)
+            Ok(response)
         })
     }
 
@@ -111,7 +111,7 @@ impl Store for Broken {
                 renewal.until = None;
             }
         }
-        self.sound.renew(renewals, self.now(now))
+        self.inner.renew(renewals, self.now(now))
     }
 
     fn finish(
@@ -122,111 +122,112 @@ impl Store for Broken {
         Box::pin(async move {
             for finish in &mut finishes {
                 match self.fault {
-                    Fault::BelievesEveryToken => self.forge(finish).await,
+                    Fault::AcceptsEveryToken => self.forge_token(finish).await,
                     Fault::ForgetsOccurrences => finish.spawn.clear(),
                     _ => {}
                 }
             }
-            self.sound.finish(finishes, self.now(now)).await
+            self.inner.finish(finishes, self.now(now)).await
         })
     }
 
     fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Change>> {
-        self.sound.change(ids, action, self.now(now))
+        self.inner.change(ids, action, self.now(now))
     }
 
     fn subscribe(&self, topic: Topic) -> Subscription {
-        if self.fault == Fault::RingsNobody {
-            // A notifier that nobody has a hand on.
+        if self.fault == Fault::NotifiesNobody {
+            // The notifier of a store without tasks.
             return MemoryStore::new("").subscribe(topic);
         }
-        self.sound.subscribe(topic)
+        self.inner.subscribe(topic)
     }
 }
 
-impl Harness for Broken {
+impl Harness for FaultyStore {
     fn open<'a>(&'a self, env: &'a str) -> Opening<'a> {
         let env = if self.fault == Fault::SharesEnvironments {
             ""
         } else {
             env
         };
-        let broken = Self {
-            sound: self.sound.in_env(env),
+        let store = Self {
+            inner: self.inner.in_env(env),
             fault: self.fault,
         };
-        Box::pin(async move { Arc::new(broken) as Arc<dyn Store> })
+        Box::pin(async move { Arc::new(store) as Arc<dyn Store> })
     }
 }
 
-/// The cases that a store with this fault fails, among those that are asked of these operations.
+/// Returns the cases of these operations that a store with this fault fails.
 async fn failed(fault: Fault, operations: &[&str]) -> Vec<String> {
-    let asked = cases()
+    let cases = cases()
         .into_iter()
         .filter(|case| operations.contains(&case.operation));
-    let mut played = Vec::new();
-    for case in asked {
-        let sound = MemoryStore::new("");
-        let broken = Broken { sound, fault };
-        played.push((case.name(), tokio::spawn(async move { case.run(broken).await })));
+    let mut runs = Vec::new();
+    for case in cases {
+        let inner = MemoryStore::new("");
+        let store = FaultyStore { inner, fault };
+        runs.push((case.name(), tokio::spawn(async move { case.run(store).await })));
     }
     let mut failed = Vec::new();
-    for (name, played) in played {
-        if played.await.is_err() {
+    for (name, run) in runs {
+        if run.await.is_err() {
             failed.push(name);
         }
     }
     failed
 }
 
-macro_rules! found {
+/// Checks for each fault that these cases of these operations fail.
+macro_rules! detected {
     ($($test:ident: $fault:ident by $($operation:literal),+: $($case:literal),+;)*) => {$(
         #[tokio::test(start_paused = true)]
         async fn $test() {
             let failed = failed(Fault::$fault, &[$($operation),+]).await;
             for case in [$($case),+] {
-                assert!(failed.iter().any(|name| name == case), "{case} passes; these fail: {failed:?}");
+                assert!(failed.iter().any(|name| name == case), "{case} passes; the failing cases are {failed:?}");
             }
         }
     )*};
 }
 
-found! {
-    lost_tasks: LosesTasks by "create", "many":
+detected! {
+    lost_tasks_are_detected: LosesTasks by "create", "many":
         "create::results_are_in_request_order", "many::tasks_in_a_create";
-    a_wrong_order: ClaimsBackwards by "claim", "keys":
+    a_wrong_order_is_detected: ClaimsBackwards by "claim", "keys":
         "claim::the_earliest_due_task_is_claimed_first", "claim::of_equal_due_times_the_oldest_task_is_claimed_first",
         "keys::one_call_claims_each_key_once";
-    writes_of_the_dead: BelievesEveryToken by "finish", "takeover":
+    writes_under_lost_claims_are_detected: AcceptsEveryToken by "finish", "takeover":
         "finish::a_foreign_token_is_refused", "takeover::the_previous_claim_cannot_finish";
-    forgotten_renewals: ForgetsRenewals by "renew", "takeover", "keys":
+    forgotten_renewals_are_detected: ForgetsRenewals by "renew", "takeover", "keys":
         "renew::a_lease_is_extended", "takeover::an_extended_lease_is_respected", "keys::a_renewal_keeps_the_key";
-    forgotten_occurrences: ForgetsOccurrences by "spawn":
+    forgotten_occurrences_are_detected: ForgetsOccurrences by "spawn":
         "spawn::a_generator_advances_and_its_occurrence_is_created";
-    a_clock_of_its_own: HasItsOwnClock by "claim", "finish", "count":
+    a_clock_of_its_own_is_detected: HasItsOwnClock by "claim", "finish", "count":
         "claim::a_task_that_is_not_due_is_not_claimed", "finish::complete_stores_the_result",
         "count::pending_tasks_are_the_due_tasks_of_a_kind";
-    shared_environments: SharesEnvironments by "environments":
+    shared_environments_are_detected: SharesEnvironments by "environments":
         "environments::one_id_in_two_environments_is_two_tasks", "environments::each_environment_claims_its_own_tasks",
         "environments::a_task_of_another_environment_is_not_changed";
-    silence: RingsNobody by "notifications":
+    missing_notifications_are_detected: NotifiesNobody by "notifications":
         "notifications::a_new_task_notifies", "notifications::the_end_of_a_task_notifies", "notifications::a_cancellation_stops_the_handler";
 }
 
 #[tokio::test]
 async fn a_sound_store_passes() {
-    tests::conformance::run(|| Broken {
-        sound: MemoryStore::new(""),
-        fault: Fault::Nothing,
+    tests::conformance::run(|| FaultyStore {
+        inner: MemoryStore::new(""),
+        fault: Fault::None,
     })
     .await;
 }
 
 #[tokio::test]
 #[should_panic(expected = "the store fails environments::")]
-async fn the_entry_point_names_what_fails() {
-    tests::conformance::run(|| Broken {
-        sound: MemoryStore::new(""),
+async fn the_entry_point_names_the_failing_case() {
+    tests::conformance::run(|| FaultyStore {
+        inner: MemoryStore::new(""),
         fault: Fault::SharesEnvironments,
     })
     .await;

@@ -1,5 +1,4 @@
-//! A short episode of chaos on a SQLite file. `tests/firestore` has one on Firestore; the program `chaos`
-//! runs as many as are wanted.
+//! A short chaos run on a SQLite file. `tests/firestore` has one on Firestore. The program `chaos` makes longer ones.
 
 #[test]
 fn a_few_seconds_of_chaos_break_no_promise() {

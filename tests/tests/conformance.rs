@@ -1,4 +1,4 @@
-//! The conformance suite on every store of the library: a test for each case, `memory::claim::..`.
+//! The conformance suite on the memory store and the SQLite store: a test for each case, such as `memory::claim::…`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,45 +21,48 @@ fn memory() -> Memory {
     Memory(MemoryStore::new("unused"))
 }
 
-/// A file of its own, which every handle opens anew.
+/// A database file of one test. Every handle opens it anew.
 struct Sqlite(TempDir);
 
 impl Harness for Sqlite {
     fn open<'a>(&'a self, env: &'a str) -> Opening<'a> {
         let file = self.0.path().join("tasks.db");
         Box::pin(async move {
-            let store = SqliteStore::open(file, env).await.expect("the file opens");
+            let store = SqliteStore::open(file, env).await.expect("the store opens");
             Arc::new(store) as Arc<dyn Store>
         })
     }
 }
 
 fn sqlite() -> Sqlite {
-    Sqlite(tempfile::tempdir().expect("a folder"))
+    Sqlite(tempfile::tempdir().expect("a temporary directory"))
 }
 
 fn main() -> ExitCode {
-    let trials = on("memory", memory).chain(on("sqlite", sqlite)).collect();
+    let trials = trials_on("memory", memory)
+        .chain(trials_on("sqlite", sqlite))
+        .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// Every case on a store.
-fn on<H: Harness>(store: &'static str, fresh: fn() -> H) -> impl Iterator<Item = Trial> {
+/// Returns one test for each case on a store.
+fn trials_on<H: Harness>(store: &'static str, new_store: fn() -> H) -> impl Iterator<Item = Trial> {
     let trial = move |case: Case| {
         Trial::test(format!("{store}::{}", case.name()), move || {
-            play(case, fresh());
+            run(case, new_store());
             Ok(())
         })
     };
     cases().into_iter().map(trial)
 }
 
-fn play(case: Case, harness: impl Harness) {
+/// Runs a case as a task of a runtime of its own, so that its panic fails the test.
+fn run(case: Case, harness: impl Harness) {
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build();
-    let runtime = runtime.expect("a runtime can be started");
+    let runtime = runtime.expect("the runtime starts");
     runtime
         .block_on(async { tokio::spawn(async move { case.run(harness).await }).await })
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));

@@ -1,6 +1,6 @@
-//! The fuzzing targets, on mutations of their seeds: a few seconds of what `fuzz/README.md` describes.
+//! The fuzz targets on mutations of their seeds, for a few seconds. `fuzz/README.md` describes them.
 //!
-//! `FUZZ_INPUTS=1000000 cargo test --release -p tests --test fuzz` takes more of them; `FUZZ_SEED` others.
+//! `FUZZ_INPUTS=1000000 cargo test --release -p tests --test fuzz` runs more inputs, and `FUZZ_SEED` chooses others.
 
 #[path = "../../fuzz/targets/mod.rs"]
 mod targets;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use fastrand::Rng;
 
-/// What is put in, for it means something to one of the readers.
+/// Texts that are inserted into the inputs. Each has a meaning in the syntax of one of the targets.
 #[rustfmt::skip]
 const WORDS: [&str; 40] = [
     "", "n", "i0", "i-1", "i4294967295", "i4294967296", "i9223372036854775807", "i-9223372036854775808", "rNaN", "r1e308",
@@ -20,10 +20,12 @@ const WORDS: [&str; 40] = [
     "99999999999999999999", "1h", "ms", "ä", "\n",
 ];
 
+/// Reads a number from an environment variable.
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
+/// Returns the seeds of a target in the order of their file names.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../fuzz/seeds")
@@ -35,13 +37,13 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     paths.iter().map(read).collect()
 }
 
-/// A seed, changed in a few places.
-fn mutated(rng: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
+/// Returns a random seed with up to five random edits.
+fn mutate(rng: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = rng.choice(seeds).expect("there are seeds").clone();
     for _ in 0..rng.usize(0..6) {
         let from = rng.usize(0..=bytes.len());
         let to = (from + rng.usize(0..16)).min(bytes.len());
-        let put = match rng.u8(0..6) {
+        let replacement = match rng.u8(0..6) {
             0 => Vec::new(),
             1 => vec![rng.u8(..)],
             2 => bytes[from..to].repeat(rng.usize(0..40)),
@@ -52,11 +54,12 @@ fn mutated(rng: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
             }
             _ => rng.choice(WORDS).expect("there are words").as_bytes().to_vec(),
         };
-        bytes.splice(from..to, put);
+        bytes.splice(from..to, replacement);
     }
     bytes
 }
 
+/// Runs a target on its seeds and on mutations of them, and fails if it panics.
 fn fuzz(name: &str, target: fn(&[u8]), inputs: u64) {
     let seeds = seeds(name);
     let mut rng = Rng::with_seed(number("FUZZ_SEED", 1));
@@ -64,53 +67,53 @@ fn fuzz(name: &str, target: fn(&[u8]), inputs: u64) {
         target(seed);
     }
     for _ in 0..number("FUZZ_INPUTS", inputs) {
-        let input = mutated(&mut rng, &seeds);
+        let input = mutate(&mut rng, &seeds);
         let ended = catch_unwind(AssertUnwindSafe(|| target(&input)));
         assert!(
             ended.is_ok(),
-            "`{name}` panics at {:?}",
+            "`{name}` panics with the input {:?}",
             String::from_utf8_lossy(&input)
         );
     }
 }
 
 #[test]
-fn row() {
+fn row_does_not_panic() {
     fuzz("row", targets::row, 5_000);
 }
 
 #[test]
-fn document() {
+fn document_does_not_panic() {
     fuzz("document", targets::document, 5_000);
 }
 
 #[test]
-fn store_url() {
+fn store_url_does_not_panic() {
     fuzz("store_url", targets::store_url, 20_000);
 }
 
 #[test]
-fn id() {
+fn id_does_not_panic() {
     fuzz("id", targets::id, 20_000);
 }
 
 #[test]
-fn recurrence() {
+fn recurrence_does_not_panic() {
     fuzz("recurrence", targets::recurrence, 3_000);
 }
 
 #[test]
-fn duration() {
+fn duration_does_not_panic() {
     fuzz("duration", targets::duration, 20_000);
 }
 
 #[test]
-fn the_seeds_of_rows_are_tasks() {
+fn the_row_seeds_are_valid_tasks() {
     for seed in seeds("row") {
         let text = String::from_utf8(seed).expect("text");
         let task = targets::task(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
         let document = oncetask::store::__fuzz::document_of(&task, "DEFAULT");
-        let read = oncetask::store::__fuzz::document(&document).expect("what we write we can read");
+        let read = oncetask::store::__fuzz::document(&document).expect("an encoded task can be decoded");
         assert_eq!(read.spec.payload.value(), task.spec.payload.value());
     }
 }

@@ -1,16 +1,16 @@
-//! The simulation: no seed breaks an invariant, every missing guard is missed, and a seed has one history.
+//! The simulation: no seed violates an invariant, every missing guard is detected, and a seed has one history.
 
 use std::process::Command;
 use std::thread;
 
 use tests::simulation::{self, Broken, Search};
 
-/// How many seeds are run for each change of the library. `--bin simulate` runs as many as wanted.
+/// The number of seeds of this test. The program `simulate` runs more.
 const SEEDS: u64 = 300;
-/// In how many seeds a missing guard must be missed.
-const MISSED_WITHIN: u64 = 500;
+/// The number of seeds within which a missing guard must be detected.
+const DETECTED_WITHIN: u64 = 500;
 
-/// Every sort of fault there is.
+/// Every kind of fault.
 const FAULTS: [&str; 17] = [
     "calls of a starved store",
     "calls done in part",
@@ -32,57 +32,57 @@ const FAULTS: [&str; 17] = [
 ];
 
 #[test]
-fn no_seed_breaks_an_invariant() {
+fn no_seed_violates_an_invariant() {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let Search { ran, found, faults } = simulation::search(1..SEEDS + 1, None, threads);
     if let Some(seed) = found {
-        let report = simulation::explain(seed, None).expect("the seed breaks an invariant again");
+        let report = simulation::explain(seed, None).expect("the seed violates the invariant again");
         panic!("{report}");
     }
     assert_eq!(ran, SEEDS);
     println!("faults: {}", simulation::format_faults(&faults));
     for fault in FAULTS {
         assert!(
-            faults.get(fault).is_some_and(|times| *times > 0),
-            "no {fault}: {faults:?}"
+            faults.get(fault).is_some_and(|count| *count > 0),
+            "no fault `{fault}` occurred: {faults:?}"
         );
     }
 }
 
 #[test]
-fn every_missing_guard_is_missed() {
-    let missed = thread::scope(|scope| {
-        let look = |broken: &'static Broken| {
+fn every_missing_guard_is_detected() {
+    let detected = thread::scope(|scope| {
+        let search = |broken: &'static Broken| {
             (
                 broken,
-                scope.spawn(|| simulation::first_detecting_seed(*broken, 1..MISSED_WITHIN + 1)),
+                scope.spawn(|| simulation::first_detecting_seed(*broken, 1..DETECTED_WITHIN + 1)),
             )
         };
-        let looking: Vec<_> = Broken::ALL.iter().map(look).collect();
-        let looked = looking.into_iter();
-        looked
-            .map(|(broken, seed)| (broken, seed.join().expect("a simulation does not panic")))
+        let searches: Vec<_> = Broken::ALL.iter().map(search).collect();
+        searches
+            .into_iter()
+            .map(|(broken, seed)| (broken, seed.join().expect("the simulation does not panic")))
             .collect::<Vec<_>>()
     });
-    for (broken, seed) in &missed {
+    for (broken, seed) in &detected {
         match seed {
             Some(seed) => println!("{}: `{}` in seed {seed}", broken.name(), broken.breaks()),
             None => println!(
-                "{}: `{}` in none of {MISSED_WITHIN} seeds",
+                "{}: `{}` in none of {DETECTED_WITHIN} seeds",
                 broken.name(),
                 broken.breaks()
             ),
         }
     }
-    let unnoticed: Vec<_> = missed.iter().filter(|(_, seed)| seed.is_none()).collect();
-    assert!(unnoticed.is_empty(), "nobody misses {unnoticed:?}");
+    let undetected: Vec<_> = detected.iter().filter(|(_, seed)| seed.is_none()).collect();
+    assert!(undetected.is_empty(), "not detected: {undetected:?}");
 }
 
 #[test]
-fn every_guard_stands_for_an_invariant() {
+fn every_guard_protects_an_invariant() {
     for broken in Broken::ALL {
-        let stands = simulation::invariants().any(|invariant| invariant == broken.breaks());
-        assert!(stands, "there is no invariant `{}`", broken.breaks());
+        let exists = simulation::invariants().any(|invariant| invariant == broken.breaks());
+        assert!(exists, "there is no invariant `{}`", broken.breaks());
         assert_eq!(Broken::named(broken.name()), Some(*broken));
     }
 }
@@ -93,20 +93,20 @@ fn a_seed_has_one_history_in_every_process() {
         let here = simulation::run(seed, None).history.to_string();
         assert!(
             here.lines().count() > 20,
-            "hardly anything happens in seed {seed}:\n{here}"
+            "seed {seed} has too few events:\n{here}"
         );
         assert_eq!(simulation::run(seed, None).history.to_string(), here);
         for _ in 0..2 {
             assert_eq!(
-                elsewhere(seed),
+                history_of_another_process(seed),
                 here,
-                "seed {seed} has another history in another process"
+                "seed {seed} has a different history in another process"
             );
         }
     }
 }
 
-fn elsewhere(seed: u64) -> String {
+fn history_of_another_process(seed: u64) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_simulate"))
         .args(["--history", "--seed", &seed.to_string()])
         .output()
@@ -116,11 +116,12 @@ fn elsewhere(seed: u64) -> String {
 }
 
 #[test]
-fn a_violation_is_told_in_the_shortest_history_found() {
+fn a_violation_is_reported_with_a_short_history() {
     let broken = Broken::ClaimWithoutPrecondition;
-    let seed = simulation::first_detecting_seed(broken, 1..MISSED_WITHIN + 1).expect("it is missed");
+    let seed = simulation::first_detecting_seed(broken, 1..DETECTED_WITHIN + 1)
+        .expect("the missing guard is detected");
     let report = simulation::explain(seed, Some(broken))
-        .expect("it is missed")
+        .expect("the missing guard is detected")
         .to_string();
     assert!(
         report.contains("1 tasks, 0 requests for changes, 0 faults of workers"),

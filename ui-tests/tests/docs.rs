@@ -1,25 +1,25 @@
-//! The chapter on errors quotes the errors as they are.
+//! Checks the errors that the guide quotes.
 
 use std::fs;
 use std::path::Path;
 
 #[test]
-fn every_quoted_error_is_one_that_the_compiler_gives() {
+fn each_quoted_error_is_an_error_of_its_case() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui");
-    let chapter = include_str!("../../docs/reading-our-errors.md");
+    let chapter = include_str!("../../oncetask/docs/reading-our-errors.md");
     let mut quoted = 0;
     for block in chapter.split("<!-- ").skip(1) {
         let (case, block) = block
             .split_once(" -->\n```text\n")
-            .expect("a case, and then a quotation");
+            .expect("a quotation after the name of its case");
         let (quotation, _) = block.split_once("```").expect("an end of the quotation");
         let errors = fs::read_to_string(tests.join(case).with_extension("stderr")).unwrap();
-        // In order: what stands between two quoted lines may be left out.
+        // The quotation may leave out lines, but keeps their order.
         let mut lines = errors.lines();
         for line in quotation.lines() {
             assert!(
                 lines.any(|given| given == line),
-                "{case}: not there, or not in this order: {line}"
+                "{case}: this line is missing, or in another order: {line}"
             );
         }
         quoted += 1;
@@ -27,7 +27,7 @@ fn every_quoted_error_is_one_that_the_compiler_gives() {
     assert_eq!(
         quoted,
         chapter.matches("```text").count(),
-        "a quotation without its case"
+        "a quotation has no case"
     );
     assert!(quoted > 8, "only {quoted} quotations");
 }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
 use oncetask::Recurrence;
-use oncetask::schedule::parse_tz;
 
 use super::Result;
 use crate::options::Options;
@@ -33,7 +32,7 @@ pub(crate) fn recurrence(options: &Options) -> Result {
     let start = (now - TimeDelta::days(3653)).naive_utc();
     for rule in RULES {
         let recurrence = Recurrence::new(rule)?
-            .tz(parse_tz("Europe/Paris")?)
+            .tz("Europe/Paris".parse()?)
             .starting_at(start);
         let before = Usage::of_this_process();
         let times: Vec<Duration> = (0..CALLS)

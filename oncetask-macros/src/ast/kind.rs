@@ -1,7 +1,9 @@
+//! The kind of a task type, and its aliases.
+
 use syn::ext::IdentExt as _;
 use syn::{LitStr, Result};
 
-use super::Struct;
+use super::input::Struct;
 use crate::errors::Errors;
 
 /// The names under which tasks of a type are stored.
@@ -10,57 +12,56 @@ pub(super) struct Names {
     pub(super) aliases: Vec<LitStr>,
 }
 
-const LONGEST: usize = 64;
+/// The maximum length of a kind or an alias, in characters. All of them are ASCII.
+const MAX_CHARS: usize = 64;
 
-pub(super) fn check(of: &Struct<'_>) -> Result<Names> {
+/// Returns the kind and the aliases. Each name is valid, and given once.
+pub(super) fn check(input: &Struct<'_>) -> Result<Names> {
     let mut errors = Errors::default();
-    let given = of.attrs.task.as_ref().and_then(|task| task.kind.clone());
-    let kind = given.unwrap_or_else(|| LitStr::new(&of.ident.unraw().to_string(), of.ident.span()));
-    let aliases = of
-        .attrs
-        .task
-        .as_ref()
-        .map(|task| task.aliases.clone())
-        .unwrap_or_default();
-    if let Some(task) = &of.attrs.task
-        && task.is_empty
-    {
-        let message = "`#[task]` says nothing; write `#[task(kind = \"..\")]`, or remove it";
+    let task = input.attrs.task.as_ref();
+    if let Some(task) = task.filter(|task| task.is_empty) {
+        let message = "`#[task]` without options has no effect; write `#[task(kind = \"..\")]`, or remove it";
         errors.at_span(task.span, message);
     }
+    let given = task.and_then(|task| task.kind.clone());
+    let advice = match given {
+        Some(_) => "",
+        None => "; write another with `#[task(kind = \"..\")]`",
+    };
+    let kind = given.unwrap_or_else(|| LitStr::new(&input.ident.unraw().to_string(), input.ident.span()));
     if let Err(reason) = check_name(&kind.value(), "kind") {
-        errors.at(&kind, reason);
+        errors.at(&kind, format!("{reason}{advice}"));
     }
+    let aliases = task.map(|task| task.aliases.clone()).unwrap_or_default();
     for (index, alias) in aliases.iter().enumerate() {
         let text = alias.value();
         if let Err(reason) = check_name(&text, "alias") {
             errors.at(alias, reason);
         } else if text == kind.value() {
-            errors.at(
-                alias,
-                format!("`{text}` is the kind itself; an alias is a name it had before"),
-            );
+            let message = format!("`{text}` is already the kind; an alias is an earlier name of the type");
+            errors.at(alias, message);
         } else if aliases[..index].iter().any(|other| other.value() == text) {
-            errors.at(alias, format!("the alias `{text}` is given twice"));
+            let message = format!("the alias `{text}` is given twice; remove one of them");
+            errors.at(alias, message);
         }
     }
     errors.finish(Some(Names { kind, aliases }))
 }
 
-fn check_name(name: &str, what: &str) -> std::result::Result<(), String> {
+/// Checks the characters and the length of a name. The error is a message that calls the name a `noun`.
+fn check_name(name: &str, noun: &str) -> std::result::Result<(), String> {
     let mut chars = name.chars();
-    let wrong = chars.find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.'));
-    match wrong {
+    let invalid = chars.find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.'));
+    match invalid {
         Some(c) => {
-            let c = c.escape_debug();
+            let (name, c) = (name.escape_debug(), c.escape_debug());
             Err(format!(
-                "the {what} `{}` has a `{c}`: only ASCII letters, digits, `_`, `-` and `.` are allowed",
-                name.escape_debug()
+                "the {noun} `{name}` contains `{c}`, but only ASCII letters, digits, `_`, `-` and `.` are allowed"
             ))
         }
-        None if name.is_empty() => Err(format!("the {what} is empty")),
-        None if name.len() > LONGEST => Err(format!(
-            "the {what} has {} characters, and {LONGEST} is the limit",
+        None if name.is_empty() => Err(format!("the {noun} is empty; write a name, or remove the option")),
+        None if name.len() > MAX_CHARS => Err(format!(
+            "the {noun} has {} characters, but at most {MAX_CHARS} are allowed",
             name.len()
         )),
         None => Ok(()),

@@ -1,3 +1,5 @@
+//! The attribute `#[handler]`.
+
 use proc_macro2::Span;
 use syn::spanned::Spanned as _;
 use syn::{Attribute, ExprPath, Ident};
@@ -6,24 +8,26 @@ use crate::errors::Errors;
 use crate::options::Options;
 use crate::value::{Count, DurationValue, Retry, function};
 
-/// `#[handler]`
+/// `#[handler(..)]`
 pub(crate) struct HandlerAttr {
     pub(crate) span: Span,
     pub(crate) run: Option<ExprPath>,
     pub(crate) on_cancel: Option<OnCancelForm>,
     pub(crate) retry: Option<Retry>,
+    /// The key, and the policy unless it is invalid.
     pub(crate) on_cancel_retry: Option<(Ident, Option<Retry>)>,
     pub(crate) lease: Option<DurationValue>,
     pub(crate) concurrency: Option<Count>,
     pub(crate) max_group: Option<Count>,
 }
 
+/// The forms of the option `on_cancel`.
 pub(crate) enum OnCancelForm {
     /// `on_cancel`
     Method(Span),
     /// `on_cancel = path`
     Path(ExprPath),
-    /// Nothing of the above; reported.
+    /// A form that is already reported as an error.
     Invalid,
 }
 
@@ -55,7 +59,7 @@ pub(super) fn parse(attr: &Attribute, errors: &mut Errors) -> HandlerAttr {
                 handler.on_cancel = Some(OnCancelForm::Method(input.key().span()));
             }
             "on_cancel" => {
-                // A wrong path is a cleanup handler all the same, for whatever needs one.
+                // An invalid path still counts as a cleanup handler, so that `on_cancel_retry` is not an error too.
                 handler.on_cancel = Some(OnCancelForm::Invalid);
                 handler.on_cancel = Some(OnCancelForm::Path(function(&input)?));
             }
@@ -66,7 +70,8 @@ pub(super) fn parse(attr: &Attribute, errors: &mut Errors) -> HandlerAttr {
             }
             "lease" => handler.lease = Some(input.value()?),
             "concurrency" => handler.concurrency = Some(input.value()?),
-            _ => handler.max_group = Some(input.value()?),
+            "max_group" => handler.max_group = Some(input.value()?),
+            key => unreachable!("`{key}` is not in `OPTIONS`"),
         }
         Ok(())
     });

@@ -1,3 +1,5 @@
+//! The attributes `#[id]` and `#[resource_key]`.
+
 use proc_macro2::Span;
 use syn::parse::ParseStream;
 use syn::spanned::Spanned as _;
@@ -12,6 +14,7 @@ pub(crate) struct KeyAttr {
     pub(crate) form: KeyForm,
 }
 
+/// The forms of both attributes.
 pub(crate) enum KeyForm {
     /// `#[id]`
     Marker,
@@ -23,7 +26,7 @@ pub(crate) enum KeyForm {
     Content,
     /// `#[id(with = path)]`
     With(ExprPath),
-    /// Nothing of the above; reported.
+    /// A form that is already reported as an error.
     Invalid,
 }
 

@@ -1,4 +1,4 @@
-//! The attributes, one by one, before anything is known of the type they are on.
+//! The syntax of each attribute, independent of the type and of the other attributes.
 
 mod handler;
 mod key;
@@ -7,17 +7,17 @@ mod task;
 
 use quote::ToTokens as _;
 use syn::parse::ParseStream;
-use syn::{Attribute, Error, ExprPath, Ident, Result};
+use syn::{Attribute, Error, ExprPath, Ident, Path, Result, parse_quote};
 
 pub(crate) use self::handler::{HandlerAttr, OnCancelForm};
 pub(crate) use self::key::{KeyAttr, KeyForm};
 pub(crate) use self::schedule::{RecurrenceAttr, RecurrenceForm, Rule, RunAtAttr, RunAtForm};
 pub(crate) use self::task::TaskAttr;
 use crate::errors::Errors;
-use crate::options::Input;
+use crate::options::OptionInput;
 use crate::value;
 
-/// The attributes of the derive, as found on a struct or on a field.
+/// The attributes of the derive on a struct or on a field.
 #[derive(Default)]
 pub(crate) struct Attrs {
     pub(crate) task: Option<TaskAttr>,
@@ -29,6 +29,7 @@ pub(crate) struct Attrs {
 }
 
 impl Attrs {
+    /// Parses the attributes of the derive and ignores all others.
     pub(crate) fn parse(attrs: &[Attribute], errors: &mut Errors) -> Self {
         let mut this = Self::default();
         for attr in attrs {
@@ -47,8 +48,15 @@ impl Attrs {
         }
         this
     }
+
+    /// Returns the path of the library: `::oncetask`, or the path in `#[task(crate = path)]`.
+    pub(crate) fn krate(&self) -> Path {
+        let given = self.task.as_ref().and_then(|task| task.krate.clone());
+        given.unwrap_or_else(|| parse_quote!(::oncetask))
+    }
 }
 
+/// Parses an attribute into its slot, unless the slot is taken.
 fn once<T>(
     slot: &mut Option<T>,
     attr: &Attribute,
@@ -57,13 +65,13 @@ fn once<T>(
 ) {
     if slot.is_some() {
         let name = attr.path().to_token_stream();
-        errors.at(attr, format!("`#[{name}]` is given twice"));
+        errors.at(attr, format!("`#[{name}]` is given twice; keep one of them"));
     } else {
         *slot = Some(parse(attr, errors));
     }
 }
 
-/// `with = path`
+/// Parses `with = path`.
 fn parse_with(input: ParseStream, expected: &str) -> Result<ExprPath> {
     let key: Ident = input
         .parse()
@@ -71,10 +79,10 @@ fn parse_with(input: ParseStream, expected: &str) -> Result<ExprPath> {
     if key != "with" {
         return Err(Error::new_spanned(key, expected));
     }
-    value::function(&Input::new(input, &key))
+    value::function(&OptionInput::new(input, &key))
 }
 
-/// Nothing follows.
+/// Checks that the input ends here.
 fn parse_end(input: ParseStream, expected: &str) -> Result<()> {
     if input.is_empty() {
         Ok(())

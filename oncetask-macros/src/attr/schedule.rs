@@ -1,3 +1,5 @@
+//! The attributes `#[run_at]` and `#[recurrence]`.
+
 use oncetask_recurrence::{Gap, Missed, Overlap};
 use proc_macro2::Span;
 use syn::parse::ParseStream;
@@ -7,7 +9,7 @@ use syn::{Attribute, Error, ExprPath, Ident, LitStr, Meta, Result, Token, bracke
 
 use super::{parse_end, parse_with};
 use crate::errors::Errors;
-use crate::options::{Input, Options};
+use crate::options::{OptionInput, Options};
 use crate::value::{choice, positive};
 
 /// `#[run_at]`
@@ -16,12 +18,13 @@ pub(crate) struct RunAtAttr {
     pub(crate) form: RunAtForm,
 }
 
+/// The forms of `#[run_at]`.
 pub(crate) enum RunAtForm {
     /// `#[run_at]`
     Marker,
     /// `#[run_at(with = path)]`
     With(ExprPath),
-    /// Nothing of the above; reported.
+    /// A form that is already reported as an error.
     Invalid,
 }
 
@@ -29,10 +32,11 @@ pub(crate) enum RunAtForm {
 pub(crate) struct RecurrenceAttr {
     pub(crate) span: Span,
     pub(crate) form: RecurrenceForm,
-    /// The word `at_start`.
+    /// The span of the option `at_start`.
     pub(crate) at_start: Option<Span>,
 }
 
+/// The forms of `#[recurrence]`.
 pub(crate) enum RecurrenceForm {
     /// `#[recurrence]`
     Marker,
@@ -40,11 +44,11 @@ pub(crate) enum RecurrenceForm {
     Rule(Rule),
     /// `#[recurrence(with = path)]`
     With(ExprPath),
-    /// Nothing of the above; reported.
+    /// A form that is already reported as an error.
     Invalid,
 }
 
-/// What `#[recurrence("..", ..)]` says of the rule.
+/// The rule in `#[recurrence("..", ..)]`, with its options.
 #[derive(Clone)]
 pub(crate) struct Rule {
     pub(crate) text: LitStr,
@@ -91,7 +95,7 @@ pub(super) fn parse_recurrence(attr: &Attribute, errors: &mut Errors) -> Recurre
                 let path = parse_with(input, expected)?;
                 parse_options(input, &["at_start"], errors, |input| {
                     at_start = Some(input.key().span());
-                    input.alone()
+                    input.no_value()
                 })?;
                 Ok(RecurrenceForm::With(path))
             }
@@ -131,22 +135,23 @@ fn parse_rule(input: ParseStream, at_start: &mut Option<Span>, errors: &mut Erro
                 let words = [("first", Overlap::First), ("both", Overlap::Both)];
                 rule.overlap = Some(choice(&input, &words)?);
             }
-            _ => {
+            "at_start" => {
                 *at_start = Some(input.key().span());
-                input.alone()?;
+                input.no_value()?;
             }
+            key => unreachable!("`{key}` is not in `RULE_OPTIONS`"),
         }
         Ok(())
     })?;
     Ok(rule)
 }
 
-/// Options after a first argument.
+/// Parses the options after the first argument.
 fn parse_options(
     input: ParseStream,
     keys: &'static [&'static str],
     errors: &mut Errors,
-    option: impl FnMut(Input<'_>) -> Result<()>,
+    option: impl FnMut(OptionInput<'_>) -> Result<()>,
 ) -> Result<()> {
     if !input.is_empty() {
         input.parse::<Token![,]>()?;
@@ -155,8 +160,8 @@ fn parse_options(
     Ok(())
 }
 
-/// `["2026-12-25T02:00:00"]`
-fn parse_dates(input: &Input<'_>) -> Result<Vec<LitStr>> {
+/// Parses a list such as `["2026-12-25T02:00:00"]`.
+fn parse_dates(input: &OptionInput<'_>) -> Result<Vec<LitStr>> {
     let expected = "expected a list of local times, such as `[\"2026-12-25T09:00:00\"]`";
     let dates = input.value_with(|stream| {
         let list = |stream: ParseStream| {
@@ -170,6 +175,7 @@ fn parse_dates(input: &Input<'_>) -> Result<Vec<LitStr>> {
     Ok(dates.into_iter().collect())
 }
 
+/// Parses `one`, `all(max = N)` or `skip`.
 fn parse_missed(input: ParseStream) -> Result<Missed> {
     let expected = "expected `one`, `all(max = N)` or `skip`";
     let word: Ident = input
@@ -183,6 +189,7 @@ fn parse_missed(input: ParseStream) -> Result<Missed> {
     }
 }
 
+/// Parses the arguments of `all(max = N)`.
 fn parse_all(word: &Ident, input: ParseStream) -> Result<Missed> {
     let mut errors = Errors::default();
     let mut max = None;
@@ -192,7 +199,8 @@ fn parse_all(word: &Ident, input: ParseStream) -> Result<Missed> {
         Ok(())
     })?;
     if !options.mentions("max") && errors.is_empty() {
-        let message = "`all` needs a limit, for workers may have been away for long: `all(max = 100)`";
+        let message =
+            "`all` needs a limit, because many occurrences may have been missed; write `all(max = 100)`";
         errors.at(word, message);
     }
     errors.finish(max.map(|max| Missed::All { max }))

@@ -1,3 +1,5 @@
+//! The attribute `#[task]`.
+
 use proc_macro2::Span;
 use quote::ToTokens as _;
 use syn::parse::ParseStream;
@@ -14,7 +16,7 @@ pub(crate) struct TaskAttr {
     pub(crate) kind: Option<LitStr>,
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) krate: Option<Path>,
-    /// Whether it has no option, not even a wrong one.
+    /// Whether the attribute has no option, not even an invalid one.
     pub(crate) is_empty: bool,
 }
 
@@ -26,12 +28,13 @@ pub(super) fn parse(attr: &Attribute, errors: &mut Errors) -> TaskAttr {
         krate: None,
         is_empty: false,
     };
-    let mut options = Options::new(&["kind", "alias", "crate"], errors).repeated(&["alias"]);
+    let mut options = Options::new(&["kind", "alias", "crate"], errors).repeatable(&["alias"]);
     options.parse_attr(attr, |input| {
         match input.key().to_string().as_str() {
             "kind" => task.kind = Some(input.text("send_email")?),
             "alias" => task.aliases.push(input.value_with(parse_alias)?),
-            _ => task.krate = Some(input.value_with(parse_crate)?),
+            "crate" => task.krate = Some(input.value_with(parse_crate)?),
+            key => unreachable!("`{key}` is not in the list of options"),
         }
         Ok(())
     });
@@ -45,7 +48,7 @@ pub(super) fn parse(attr: &Attribute, errors: &mut Errors) -> TaskAttr {
 
 fn parse_alias(input: ParseStream) -> Result<LitStr> {
     let expected = if input.peek(Bracket) {
-        "several aliases are given one by one: `alias = \"OldName\", alias = \"OlderName\"`"
+        "a list of aliases is not supported; write `alias = \"OldName\", alias = \"OlderName\"`"
     } else {
         "expected a string, as in `alias = \"OldName\"`"
     };
@@ -54,24 +57,28 @@ fn parse_alias(input: ParseStream) -> Result<LitStr> {
 
 fn parse_crate(input: ParseStream) -> Result<Path> {
     let quoted = input.fork().parse::<LitStr>().ok();
-    let refused = |span| {
+    let error = |span| {
         let message = match &quoted {
-            Some(path) => format!("expected a path, without quotes: `crate = {}`", path.value()),
+            Some(path) => format!("expected a path without quotes; write `crate = {}`", path.value()),
             None => "expected the path of the library, as in `crate = renamed_oncetask`".to_owned(),
         };
         Error::new(span, message)
     };
-    let path = Path::parse_mod_style(input).map_err(|error| refused(error.span()))?;
-    match path.segments.iter().find(|segment| !names_module(&segment.ident)) {
-        Some(segment) => Err(refused(segment.ident.span())),
+    let path = Path::parse_mod_style(input).map_err(|cause| error(cause.span()))?;
+    match path
+        .segments
+        .iter()
+        .find(|segment| !is_module_name(&segment.ident))
+    {
+        Some(segment) => Err(error(segment.ident.span())),
         None => Ok(path),
     }
 }
 
-/// The parser takes every keyword.
-fn names_module(name: &Ident) -> bool {
-    let is_name = syn::parse2::<Ident>(name.to_token_stream()).is_ok();
-    is_name
+/// Returns whether a module can have this name. `Path::parse_mod_style` accepts every keyword.
+fn is_module_name(name: &Ident) -> bool {
+    let is_identifier = syn::parse2::<Ident>(name.to_token_stream()).is_ok();
+    is_identifier
         || ["crate", "$crate", "self", "super"]
             .iter()
             .any(|word| name == word)

@@ -1,4 +1,4 @@
-//! The handler, its types erased.
+//! The code for the handler: its definition, with the types erased.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -14,7 +14,7 @@ pub(super) fn expand(task: &Task, handler: &Handler) -> TokenStream {
     let config = config(krate, handler);
     let imports = imports(krate, handler);
     let checks = checks(task, handler);
-    // A function of the user's may have these names.
+    // Mixed-site hygiene, because a function of the user may have these names.
     let [delivery, needs] = ["delivery", "needs"].map(|name| Ident::new(name, Span::mixed_site()));
     let closure = |deliver: &str, Function { path, span, .. }: &Function| {
         let (private, deliver) = (private(krate, *span), Ident::new(deliver, *span));
@@ -33,7 +33,7 @@ pub(super) fn expand(task: &Task, handler: &Handler) -> TokenStream {
     } else {
         quote!(::core::option::Option::None)
     };
-    let needs_cancel = handler.on_cancel.as_ref().map(needed);
+    let needs_on_cancel = handler.on_cancel.as_ref().map(needed);
     quote! {
         #imports
         #[automatically_derived]
@@ -45,7 +45,7 @@ pub(super) fn expand(task: &Task, handler: &Handler) -> TokenStream {
                 on_cancel: #on_cancel,
                 needs: |#needs| {
                     #needs_run
-                    #needs_cancel
+                    #needs_on_cancel
                 },
             };
             #checks
@@ -53,26 +53,27 @@ pub(super) fn expand(task: &Task, handler: &Handler) -> TokenStream {
     }
 }
 
-/// What `Self::run` and `Self::on_cancel` stand for where the type has none: an error that says so.
+/// Returns imports that make a missing `Self::run` or `Self::on_cancel` an error that says what to write.
 fn imports(krate: &Path, handler: &Handler) -> TokenStream {
     let run = handler
         .run
-        .by_default
+        .is_default
         .then(|| quote!(use #krate::__private::NoRun as _;));
     let on_cancel = handler
         .on_cancel
         .as_ref()
-        .filter(|on_cancel| on_cancel.by_default);
+        .filter(|on_cancel| on_cancel.is_default);
     let on_cancel = on_cancel.map(|_| quote!(use #krate::__private::NoOnCancel as _;));
     quote!(#run #on_cancel)
 }
 
+/// Returns an expression for whether the handler takes a group of tasks.
 fn is_grouped(krate: &Path, Function { path, span, .. }: &Function) -> TokenStream {
     let private = private(krate, *span);
     quote_spanned!(*span=> #private::is_grouped::<Self, _, _>(&#path))
 }
 
-/// What needs types to be checked, and is checked with them: not only where the code is generated.
+/// Returns the checks that need the type of the handler. A constant makes `cargo check` evaluate them too.
 fn checks(task: &Task, handler: &Handler) -> Option<TokenStream> {
     let (krate, ident) = (&task.krate, &task.ident);
     let mut checks = TokenStream::new();
@@ -83,19 +84,22 @@ fn checks(task: &Task, handler: &Handler) -> Option<TokenStream> {
     };
     if task.resource_key.is_none() {
         let grouped = grouped(run);
-        let message =
-            format!("this handler takes a `Vec`, but `{ident}` has no `#[resource_key]` to group by");
+        let message = format!(
+            "this handler takes a `Vec`, but `{ident}` has no `#[resource_key]` to group by; add one"
+        );
         checks.extend(quote_spanned!(run=> ::core::assert!(!#grouped, #message);));
     }
     if let Some(max_group) = &handler.max_group {
         let span = max_group.span();
         let grouped = grouped(span);
-        let message = "`max_group` is for a handler that takes a `Vec`, and this one takes one task";
+        let message =
+            "`max_group` needs a handler that takes a `Vec`, but this one takes one task; remove `max_group`";
         checks.extend(quote_spanned!(span=> ::core::assert!(#grouped, #message);));
     }
     (!checks.is_empty()).then(|| quote!(const CHECKS: () = { #checks };))
 }
 
+/// Returns an expression for the configuration.
 fn config(krate: &Path, handler: &Handler) -> TokenStream {
     let mut config = Steps::new("__config", quote!(#krate::__private::HandlerConfig::DEFAULT));
     if let Some(retry) = &handler.retry {

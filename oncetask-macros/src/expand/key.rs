@@ -1,4 +1,4 @@
-//! The id and the resource key.
+//! The code for the id and the resource key.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -6,8 +6,7 @@ use syn::ExprPath;
 use syn::spanned::Spanned as _;
 
 use super::span::{Bindings, called, respan};
-use crate::ast::{Id, ResourceKey, Task};
-use crate::template::{Format, Part, Value};
+use crate::ast::{Format, Id, Part, ResourceKey, Task, Value};
 
 pub(super) fn id(task: &Task) -> TokenStream {
     let krate = &task.krate;
@@ -51,11 +50,13 @@ pub(super) fn resource_key(task: &Task) -> Option<TokenStream> {
     })
 }
 
+/// Returns a builder to which the parts are appended.
 fn appended(builder: &TokenStream, parts: &[Part], bindings: &mut Bindings) -> TokenStream {
     let parts = parts.iter().map(|part| appended_part(part, bindings));
     quote!(#builder #(#parts)*)
 }
 
+/// Returns the method call that appends a part.
 fn appended_part(part: &Part, bindings: &mut Bindings) -> TokenStream {
     let Value {
         member,
@@ -75,6 +76,7 @@ fn appended_part(part: &Part, bindings: &mut Bindings) -> TokenStream {
     }
 }
 
+/// Returns a builder to which the result of a function is appended.
 fn with(builder: &TokenStream, path: &ExprPath) -> TokenStream {
     let span = path.span();
     let (builder, value) = (respan(builder, span), called(path, span));

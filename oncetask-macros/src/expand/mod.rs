@@ -1,7 +1,7 @@
-//! The code that a task type becomes.
+//! The code generated for a task type.
 //!
-//! What is checked by types carries the span of the user's tokens, so that the compiler's errors point there;
-//! everything else has the span of the derive.
+//! An expression that can fail to type-check has the span of the user's tokens, so that the compiler's error points
+//! there. All other code has the span of the derive.
 
 mod handler;
 mod key;
@@ -13,10 +13,11 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{DeriveInput, Error};
 
-use crate::ast::{self, Task};
+use crate::ast::Task;
 use crate::attr::Attrs;
 use crate::errors::Errors;
 
+/// Returns the expansion of the derive, or its errors.
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     match Task::parse(input) {
         Ok(task) => expand(&task),
@@ -62,6 +63,7 @@ fn expand(task: &Task) -> TokenStream {
     }
 }
 
+/// Returns the registration, by which a worker discovers the type.
 fn registration(task: &Task) -> TokenStream {
     let Task { krate, ident, .. } = task;
     let constructor = if task.handler.is_some() {
@@ -83,11 +85,11 @@ fn registration(task: &Task) -> TokenStream {
     }
 }
 
-/// The errors, and an implementation that keeps them from causing more.
+/// Returns the errors, and an implementation that keeps them from causing further errors.
 fn fallback(input: &DeriveInput, error: &Error) -> TokenStream {
     let error = error.to_compile_error();
-    // What is wrong with the attributes has been said.
-    let krate = ast::krate(&Attrs::parse(&input.attrs, &mut Errors::default()));
+    // The errors of the attributes are already in `error`.
+    let krate = Attrs::parse(&input.attrs, &mut Errors::default()).krate();
     let ident = &input.ident;
     let (generics, arguments, bounds) = input.generics.split_for_impl();
     let bounds = bounds.into_iter().flat_map(|bounds| &bounds.predicates);
@@ -98,7 +100,7 @@ fn fallback(input: &DeriveInput, error: &Error) -> TokenStream {
         impl #generics #krate::OnceTask for #ident #arguments
         where
             #(#bounds,)*
-            // A bound that is false is an error, unless it has a lifetime:
+            // An unmet bound without type parameters is an error, unless it has a lifetime:
             // https://github.com/rust-lang/rust/issues/48214
             for<'workaround> #ident #arguments: #krate::__private::Payload,
         {

@@ -1,4 +1,4 @@
-//! Retry policies.
+//! The code for retry policies.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
@@ -8,6 +8,7 @@ use syn::{Ident, Path};
 use super::span::Steps;
 use crate::value::{Attempts, Policy, Retry};
 
+/// Returns an expression for a policy.
 pub(super) fn expand(krate: &Path, retry: &Retry) -> TokenStream {
     match retry {
         Retry::Never(_) => quote!(#krate::__private::Retry::never()),
@@ -26,7 +27,7 @@ fn expand_policy(krate: &Path, policy: &Policy) -> TokenStream {
     match &policy.attempts {
         None => {}
         Some(Attempts::AtMost(count)) => retry.call("max_attempts", count, count.span()),
-        Some(Attempts::Unlimited) => retry.call("unlimited", &NOTHING, policy.span),
+        Some(Attempts::Unlimited) => retry.call("unlimited", &NO_ARGUMENT, policy.span),
     }
     if let Some(base) = &policy.base {
         retry.call("base", base, base.span());
@@ -38,9 +39,9 @@ fn expand_policy(krate: &Path, policy: &Policy) -> TokenStream {
         retry.call("factor", &factor, policy.span);
     }
     if policy.full_jitter {
-        retry.call("full_jitter", &NOTHING, policy.span);
+        retry.call("full_jitter", &NO_ARGUMENT, policy.span);
     }
     retry.finish()
 }
 
-const NOTHING: Option<Ident> = None;
+const NO_ARGUMENT: Option<Ident> = None;

@@ -1,4 +1,4 @@
-//! When the task runs.
+//! The code for the schedule.
 
 use oncetask_recurrence::{Gap, Missed, Overlap};
 use proc_macro2::TokenStream;
@@ -10,6 +10,7 @@ use super::span::{Bindings, called, private, respan};
 use crate::ast::{Schedule, Task};
 use crate::attr::Rule;
 
+/// Returns the method `schedule`; `None` for a task that runs at once, which is the default.
 pub(super) fn expand(task: &Task) -> Option<TokenStream> {
     let krate = &task.krate;
     let mut bindings = Bindings::default();
@@ -39,13 +40,15 @@ pub(super) fn expand(task: &Task) -> Option<TokenStream> {
     })
 }
 
-fn with(krate: &Path, path: &ExprPath, of: &TokenStream) -> TokenStream {
+/// Returns the schedule that a function returns, converted by a trait.
+fn with(krate: &Path, path: &ExprPath, conversion: &TokenStream) -> TokenStream {
     let span = path.span();
     let (private, value) = (private(krate, span), called(path, span));
-    let of = respan(of, span);
-    quote_spanned!(span=> #private::#of::schedule(&#value))
+    let conversion = respan(conversion, span);
+    quote_spanned!(span=> #private::#conversion::schedule(&#value))
 }
 
+/// Returns an expression for a rule, which is already checked.
 fn recurrence(krate: &Path, rule: &Rule) -> TokenStream {
     let Rule {
         text,

@@ -1,14 +1,14 @@
-//! Tokens of ours in the place of the user's.
+//! Generated tokens with the spans of the user's tokens.
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Ident, Member, Path};
 
-/// The tokens, as if they were written at `span`.
+/// Returns the tokens with this span.
 pub(super) fn respan(tokens: &impl ToTokens, span: Span) -> TokenStream {
     let respanned = tokens.to_token_stream().into_iter().map(|mut token: TokenTree| {
         token.set_span(match &token {
-            // It stands for the crate of the macro that wrote it, and its span knows which.
+            // `$crate` is the crate of the macro that wrote it, which only its own span identifies.
             TokenTree::Ident(ident) if ident == "$crate" => span.resolved_at(ident.span()),
             _ => span,
         });
@@ -17,37 +17,36 @@ pub(super) fn respan(tokens: &impl ToTokens, span: Span) -> TokenStream {
     respanned.collect()
 }
 
-/// The path of the library's hidden module, as if it were written at `span`.
+/// Returns the path of the library's hidden module with this span.
 pub(super) fn private(krate: &Path, span: Span) -> TokenStream {
     respan(&quote!(#krate::__private), span)
 }
 
-/// Fields of `self` as variables that are written where the user names the fields, so that type errors point
-/// there.
+/// Fields of `self`, bound to variables with the spans of the user's field names, so that type errors point there.
 ///
-/// `self.field` would not do: in a struct that a macro of the user's writes, `self` at the user's place is
-/// another than the `self` of our method.
+/// `self.field` does not work: in a struct that a macro of the user defines, a `self` with the user's span is not the
+/// `self` of the generated method.
 #[derive(Default)]
 pub(super) struct Bindings {
     patterns: Vec<TokenStream>,
 }
 
 impl Bindings {
-    /// A variable that is a reference to the field.
+    /// Returns a variable that is a reference to the field.
     pub(super) fn field(&mut self, member: &Member, span: Span) -> Ident {
         let variable = format_ident!("__self_{}", self.patterns.len(), span = span);
         self.patterns.push(quote!(#member: #variable));
         variable
     }
 
-    /// The statement that binds them.
+    /// Returns the statement that binds all variables.
     pub(super) fn statement(&self) -> Option<TokenStream> {
         let patterns = &self.patterns;
         (!patterns.is_empty()).then(|| quote!(let Self { #(#patterns,)* .. } = self;))
     }
 }
 
-/// A call of the user's function with `self`.
+/// Returns a call of the user's function with `self`.
 pub(super) fn called(path: &impl ToTokens, span: Span) -> TokenStream {
     let this = Ident::new("__self", span);
     let statement = quote!(let #this = self;);
@@ -55,9 +54,9 @@ pub(super) fn called(path: &impl ToTokens, span: Span) -> TokenStream {
     quote_spanned!(span=> { #statement #call })
 }
 
-/// A value that is built by method calls, each where the user writes its argument.
+/// A value built by method calls, each with the span of the user's argument.
 ///
-/// One chain of calls would not do: every call in it begins where the chain does.
+/// One chain of calls does not work: the span of every call in it begins where the chain begins.
 pub(super) struct Steps {
     variable: &'static str,
     before: TokenStream,
@@ -65,6 +64,7 @@ pub(super) struct Steps {
 }
 
 impl Steps {
+    /// Returns a value before the first call. The variable holds the results of the calls.
     pub(super) fn new(variable: &'static str, value: TokenStream) -> Self {
         Self {
             variable,
@@ -73,7 +73,7 @@ impl Steps {
         }
     }
 
-    /// Calls a method of the value; there may be no argument.
+    /// Adds a call of a method with one argument or none.
     pub(super) fn call(&mut self, method: &str, argument: &impl ToTokens, span: Span) {
         let [variable, method] = [self.variable, method].map(|name| Ident::new(name, span));
         let value = &self.value;
@@ -81,6 +81,7 @@ impl Steps {
         self.value = quote_spanned!(span=> #variable.#method(#argument));
     }
 
+    /// Returns the block that makes all calls.
     pub(super) fn finish(self) -> TokenStream {
         let Self { before, value, .. } = self;
         quote!({ #before #value })

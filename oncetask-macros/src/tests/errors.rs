@@ -1,9 +1,10 @@
-//! Every mistake of a derive is reported in one run.
+//! Tests that one run of the derive reports every mistake.
 
 use syn::{DeriveInput, parse_quote};
 
 use crate::ast::Task;
 
+/// Returns the messages of all errors.
 fn errors(input: &DeriveInput) -> Vec<String> {
     let errors = Task::parse(input).err();
     errors
@@ -29,25 +30,25 @@ fn a_mistake_in_one_attribute_does_not_hide_those_in_others() {
         }
     });
     let expected = [
-        "whole number from 1",
+        "whole number of at least 1",
         "`skip` or `shift`",
         "`full` or `none`",
         "`base` (1m) is longer than `max` (1s)",
         "`15` has no unit",
-        "without quotes: `run = x`",
+        "without quotes; write `run = x`",
         "as in `on_cancel = Self::on_cancel`",
         "`#[run_at]` on a field",
-        "`#[handler]` belongs on the struct",
+        "`#[handler]` is not supported on a field",
         "the kind `a b`",
         "the alias is empty",
         "no field `usr`",
         "`Debug` output",
-        "begins with text of its own",
+        "must begin with text",
         "the template is empty",
         "not a recurrence rule",
         "no time zone `Mars`",
         "local date and time",
-        "not both",
+        "cannot be combined",
     ];
     for expected in expected {
         let found = errors.iter().filter(|error| error.contains(expected)).count();
@@ -57,7 +58,7 @@ fn a_mistake_in_one_attribute_does_not_hide_those_in_others() {
 }
 
 #[test]
-fn a_type_that_cannot_be_a_task_has_no_other_error() {
+fn a_type_that_cannot_be_a_task_has_one_error() {
     let generic = errors(&parse_quote! {
         #[id("")]
         #[handler(lease = 5)]
@@ -67,7 +68,7 @@ fn a_type_that_cannot_be_a_task_has_no_other_error() {
 }
 
 #[test]
-fn what_to_write_is_shown_in_the_names_of_the_struct() {
+fn a_suggested_id_uses_the_names_of_the_struct() {
     let errors = errors(&parse_quote! {
         #[id("{to}")]
         struct SendHTTPEmail2Bob { to: String }

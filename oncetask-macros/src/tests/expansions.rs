@@ -1,12 +1,13 @@
-//! Golden files: `expansions/*.rs` become `expansions/*.expanded.rs`.
+//! Golden files: the derive expands `expansions/*.rs` to `expansions/*.expanded.rs`.
 //!
-//! `EXPANSIONS=overwrite cargo test -p oncetask-macros` writes them anew; the diff is to be read.
+//! `EXPANSIONS=overwrite cargo test -p oncetask-macros` rewrites them. Review the diff.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::expand::derive;
 
+/// Returns the paths of the inputs in alphabetical order.
 fn inputs() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("expansions");
     let files = fs::read_dir(directory)
@@ -26,7 +27,7 @@ fn expanded(input: &Path) -> String {
 }
 
 #[test]
-fn the_expansions_are_those_in_the_golden_files() {
+fn each_expansion_equals_its_golden_file() {
     let overwrite = std::env::var("EXPANSIONS").is_ok_and(|value| value == "overwrite");
     for input in inputs() {
         let golden = input.with_extension("expanded.rs");
@@ -46,5 +47,5 @@ fn a_task_with_every_attribute_expands_to_fewer_than_a_hundred_lines() {
         assert!(lines < 100, "{}: {lines} lines", input.display());
         longest = longest.max(lines);
     }
-    assert!(longest > 50, "is every attribute still there?");
+    assert!(longest > 50, "no input uses every attribute");
 }

@@ -1,6 +1,7 @@
-//! Mutated token streams: no panic, no hang, and an expansion without an error is Rust.
+//! Fuzz test with mutated token streams. The derive never panics or hangs, and an expansion without an error is
+//! valid Rust.
 //!
-//! `FUZZ_INPUTS=1000000 cargo test --release -p oncetask-macros fuzz` takes more of them; `FUZZ_SEED` others.
+//! `FUZZ_INPUTS=1000000 cargo test --release -p oncetask-macros fuzz` runs more inputs, `FUZZ_SEED=2` runs others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr as _;
@@ -69,22 +70,25 @@ fn no_token_stream_makes_the_derive_panic_or_hang() {
         let outcome = catch_unwind(AssertUnwindSafe(|| expand(tokens)));
         match outcome.unwrap_or_else(|_| panic!("the derive panicked on: {text}")) {
             Outcome::Unparsed => {}
-            Outcome::Refused => parsed += 1,
+            Outcome::Rejected => parsed += 1,
             Outcome::Accepted => [parsed, accepted] = [parsed + 1, accepted + 1],
         }
     }
-    // Else the mutations are so wild that they test the parser of Rust, or so tame that they test nothing.
+    // Mutations that are too wild test only the parser of Rust. Mutations that are too tame test nothing.
     assert!(parsed > inputs / 4, "only {parsed} of {inputs} are structs");
     assert!(accepted > inputs / 100, "only {accepted} of {inputs} are tasks");
     assert!(
         accepted < parsed * 3 / 4,
-        "{accepted} of {parsed} are tasks: where are the mistakes?"
+        "{accepted} of {parsed} structs are tasks, so too few inputs have a mistake"
     );
 }
 
 enum Outcome {
+    /// Not a struct, an enum or a union.
     Unparsed,
-    Refused,
+    /// The derive reports errors.
+    Rejected,
+    /// The derive generates code.
     Accepted,
 }
 
@@ -101,11 +105,11 @@ fn expand(tokens: TokenStream) -> Outcome {
     if accepted {
         Outcome::Accepted
     } else {
-        Outcome::Refused
+        Outcome::Rejected
     }
 }
 
-/// `_: u8`, which `syn` reads and the compiler does not.
+/// Returns whether a field is named `_`, which `syn` accepts and the compiler rejects.
 fn has_nameless_field(input: &DeriveInput) -> bool {
     let syn::Data::Struct(data) = &input.data else {
         return false;
@@ -123,7 +127,7 @@ fn mutated(rng: &mut Rng, tokens: TokenStream) -> TokenStream {
     tokens.into_iter().collect()
 }
 
-/// Changes the tokens in one place, most often inside of a group: that is where the attributes are.
+/// Changes the tokens at one point, most often inside a group, because the attributes are in groups.
 fn mutate(rng: &mut Rng, tokens: &mut Vec<TokenTree>, depth: usize) {
     let groups: Vec<_> = (0..tokens.len())
         .filter(|at| matches!(tokens[*at], TokenTree::Group(_)))
@@ -149,7 +153,7 @@ fn mutate(rng: &mut Rng, tokens: &mut Vec<TokenTree>, depth: usize) {
     }
 }
 
-/// Another token of the same sort.
+/// Returns another token of the same sort.
 fn similar(rng: &mut Rng, token: &TokenTree) -> TokenTree {
     match token {
         TokenTree::Ident(_) => word(rng).into(),
@@ -159,6 +163,7 @@ fn similar(rng: &mut Rng, token: &TokenTree) -> TokenTree {
     }
 }
 
+/// Returns a random token or group.
 fn token(rng: &mut Rng, depth: usize) -> TokenTree {
     match rng.u8(0..7) {
         0 | 1 => word(rng).into(),

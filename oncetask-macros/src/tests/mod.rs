@@ -1,4 +1,4 @@
-//! Tests of the whole derive, outside of a compiler: `proc_macro2` works there too.
+//! Tests of the whole derive. `proc_macro2` also works outside the compiler.
 
 mod errors;
 mod expansions;

@@ -1,3 +1,5 @@
+//! Whole numbers.
+
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::parse::{Parse, ParseStream};
@@ -5,7 +7,7 @@ use syn::{Error, Expr, ExprLit, Lit, LitInt, Result};
 
 use super::expression;
 
-/// A whole number from 1, or a constant that the compiler evaluates.
+/// A whole number of at least 1, or a constant that the compiler evaluates.
 #[derive(Clone)]
 pub(crate) struct Count {
     expr: Expr,
@@ -24,7 +26,7 @@ impl Parse for Count {
     }
 }
 
-/// A whole number from 1, written out.
+/// Parses a literal whole number of at least 1.
 pub(crate) fn positive(input: ParseStream) -> Result<u32> {
     let int: LitInt = input
         .parse()
@@ -32,13 +34,16 @@ pub(crate) fn positive(input: ParseStream) -> Result<u32> {
     number(&int)
 }
 
-const EXPECTED: &str = "expected a whole number from 1";
+const EXPECTED: &str = "expected a whole number of at least 1";
 
 fn number(int: &LitInt) -> Result<u32> {
     match int.base10_parse() {
         Ok(0) => Err(Error::new_spanned(int, EXPECTED)),
         Ok(number) => Ok(number),
-        Err(_) => Err(Error::new_spanned(int, format!("{EXPECTED} to {}", u32::MAX))),
+        Err(_) => Err(Error::new_spanned(
+            int,
+            format!("expected a whole number from 1 to {}", u32::MAX),
+        )),
     }
 }
 

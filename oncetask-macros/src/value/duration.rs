@@ -1,3 +1,5 @@
+//! Durations.
+
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
@@ -8,14 +10,14 @@ use syn::{Error, Expr, ExprLit, Lit, Result};
 use super::expression;
 use super::units::parse;
 
-/// `"1m30s"`, or a constant that the compiler evaluates.
+/// A duration such as `"1m30s"`, or a constant that the compiler evaluates.
 pub(crate) enum DurationValue {
     Literal(Duration, Span),
     Constant(Expr),
 }
 
 impl DurationValue {
-    /// The duration and where it is written, if it is known yet.
+    /// Returns the duration and its span; `None` for a constant, whose value is not known yet.
     pub(crate) fn literal(&self) -> Option<(Duration, Span)> {
         match self {
             Self::Literal(duration, span) => Some((*duration, *span)),
@@ -26,14 +28,14 @@ impl DurationValue {
 
 impl Parse for DurationValue {
     fn parse(input: ParseStream) -> Result<Self> {
-        let expected = "a duration is a string with its unit, such as `\"15m\"`, or a constant";
+        let expected = "expected a duration with a unit, such as `\"15m\"`, or a constant `Duration`";
         let expr = expression(input, expected)?;
         match &expr {
             Expr::Lit(ExprLit {
                 lit: Lit::Str(text), ..
             }) => match parse(&text.value()) {
                 Ok(duration) => Ok(Self::Literal(duration, text.span())),
-                Err(reason) => Err(Error::new_spanned(text, format!("not a duration: {reason}"))),
+                Err(reason) => Err(Error::new_spanned(text, format!("invalid duration: {reason}"))),
             },
             Expr::Lit(_) | Expr::Unary(_) => Err(Error::new_spanned(expr, expected)),
             _ => Ok(Self::Constant(expr)),
@@ -60,7 +62,7 @@ mod tests {
     use crate::value::units::{parse, show};
 
     #[test]
-    fn a_duration_is_shown_as_it_is_written() {
+    fn a_shown_duration_has_the_syntax_of_an_attribute() {
         for text in ["90ms", "1s", "15m", "1h30m", "2d3h4m5s6ms", "0s"] {
             assert_eq!(show(parse(text).unwrap()), text);
         }
@@ -69,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused() {
+    fn an_invalid_duration_is_an_error() {
         for text in [
             "",
             "15",

@@ -14,11 +14,11 @@ pub(crate) use self::duration::DurationValue;
 pub(crate) use self::function::function;
 pub(crate) use self::retry::{Attempts, Policy, Retry};
 pub(crate) use self::units::show;
-use crate::options::Input;
+use crate::options::OptionInput;
 use crate::suggest::list;
 
-/// One of these words, and what it stands for.
-pub(crate) fn choice<T: Copy>(input: &Input<'_>, words: &[(&'static str, T)]) -> Result<T> {
+/// Parses one of these words, and returns its meaning.
+pub(crate) fn choice<T: Copy>(input: &OptionInput<'_>, words: &[(&'static str, T)]) -> Result<T> {
     let names = words.iter().map(|(word, _)| *word);
     let expected = format!("expected {}", list(names, "or"));
     let word = input.value_with(|stream| Ok(stream.parse::<Ident>().map_err(|error| error.span())))?;
@@ -29,16 +29,16 @@ pub(crate) fn choice<T: Copy>(input: &Input<'_>, words: &[(&'static str, T)]) ->
         .ok_or_else(|| Error::new_spanned(&word, expected))
 }
 
-/// An expression that may stand in a constant.
+/// Parses an expression that a constant may contain.
 fn expression(input: ParseStream, expected: &str) -> Result<Expr> {
     let start = input.span();
-    let refused = || Error::new(start, expected);
-    // The parser's own errors speak of the parser.
-    let expr: Expr = input.parse().map_err(|_| refused())?;
-    // A word of ours that is not one: no constant begins with a small letter.
+    let error = || Error::new(start, expected);
+    // The errors of the parser describe its grammar, which does not help here.
+    let expr: Expr = input.parse().map_err(|_| error())?;
+    // A constant does not begin with a lower-case letter, so this is a misplaced word of an option.
     let is_word = |name: &Ident| name.to_string().starts_with(char::is_lowercase);
     match &expr {
-        Expr::Path(path) if path.path.get_ident().is_some_and(is_word) => Err(refused()),
+        Expr::Path(path) if path.path.get_ident().is_some_and(is_word) => Err(error()),
         _ => Ok(expr),
     }
 }

@@ -1,5 +1,8 @@
+//! Retry policies.
+
 use std::time::Duration;
 
+use oncetask_recurrence::limits::{RETRY_BASE, RETRY_MAX};
 use proc_macro2::Span;
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
@@ -9,28 +12,30 @@ use syn::{Error, ExprPath, Ident, Lit, LitInt, Result};
 
 use super::{Count, DurationValue, choice, show};
 use crate::errors::Errors;
-use crate::options::{Input, Options};
+use crate::options::{OptionInput, Options};
 use crate::suggest::did_you_mean;
 
-/// `exponential(..)`, `fixed(..)`, `never`, or the path of a constant.
+/// A retry policy: `exponential(..)`, `fixed(..)`, `never`, or the path of a constant.
 pub(crate) enum Retry {
     Never(Span),
     Constant(ExprPath),
     Policy(Box<Policy>),
 }
 
+/// The options of `exponential(..)` and `fixed(..)`.
 pub(crate) struct Policy {
     pub(crate) span: Span,
     pub(crate) attempts: Option<Attempts>,
-    /// Of `fixed`; the others are of `exponential`.
+    /// An option of `fixed` only.
     pub(crate) delay: Option<DurationValue>,
+    /// An option of `exponential` only, as are `max` and `factor`.
     pub(crate) base: Option<DurationValue>,
     pub(crate) max: Option<DurationValue>,
     pub(crate) factor: Option<f64>,
     pub(crate) full_jitter: bool,
 }
 
-/// `5`, or `unlimited`
+/// The number of attempts: `5`, or `unlimited`.
 pub(crate) enum Attempts {
     AtMost(Count),
     Unlimited,
@@ -48,7 +53,7 @@ impl Parse for Retry {
         };
         match name.to_string().as_str() {
             "never" if input.peek(Paren) => {
-                Err(input.error("`never` takes no arguments: one attempt is made"))
+                Err(input.error("`never` takes no arguments; write `never` alone"))
             }
             "never" => Ok(Self::Never(name.span())),
             "fixed" => fixed(name, input).map(|policy| Self::Policy(Box::new(policy))),
@@ -76,7 +81,7 @@ fn fixed(name: &Ident, input: ParseStream) -> Result<Policy> {
     let mut options = Options::new(&["max_attempts", "delay", "jitter"], &mut errors);
     options.parse_arguments(input, |input| policy.option(&input))?;
     if !options.mentions("delay") && errors.is_empty() {
-        errors.at(name, "`fixed` needs a delay: `fixed(delay = \"5s\")`");
+        errors.at(name, "`fixed` needs a delay; write `fixed(delay = \"5s\")`");
     }
     errors.finish(Some(policy))
 }
@@ -87,22 +92,25 @@ fn exponential(name: &Ident, input: ParseStream) -> Result<Policy> {
     let keys = &["max_attempts", "base", "max", "factor", "jitter"];
     let mut options = Options::new(keys, &mut errors);
     options.parse_arguments(input, |input| policy.option(&input))?;
-    let written = |value: &Option<DurationValue>, default| match value {
+    let known = |value: &Option<DurationValue>, default| match value {
         Some(value) => value.literal(),
         None => Some((default, name.span())),
     };
-    // The defaults of `oncetask::Retry::exponential`.
-    let base = written(&policy.base, Duration::from_secs(1));
-    let max = written(&policy.max, Duration::from_mins(5));
-    if let Some((Duration::ZERO, at)) = base {
-        let message = "a delay of 0s stays 0s however often it doubles; to retry at once, write `fixed(delay = \"0s\")`";
-        errors.at_span(at, message);
+    let base = known(&policy.base, RETRY_BASE);
+    let max = known(&policy.max, RETRY_MAX);
+    if let Some((Duration::ZERO, span)) = base {
+        let message =
+            "a `base` of 0s makes every delay 0s; to retry without a delay, write `fixed(delay = \"0s\")`";
+        errors.at_span(span, message);
     }
-    if let (Some((base, at)), Some((max, _))) = (base, max)
+    if let (Some((base, span)), Some((max, _))) = (base, max)
         && base > max
     {
         let (base, max) = (show(base), show(max));
-        errors.at_span(at, format!("`base` ({base}) is longer than `max` ({max})"));
+        errors.at_span(
+            span,
+            format!("`base` ({base}) is longer than `max` ({max}); change one of them"),
+        );
     }
     errors.finish(Some(policy))
 }
@@ -120,20 +128,22 @@ impl Policy {
         }
     }
 
-    fn option(&mut self, input: &Input<'_>) -> Result<()> {
+    fn option(&mut self, input: &OptionInput<'_>) -> Result<()> {
         match input.key().to_string().as_str() {
             "max_attempts" => self.attempts = Some(input.value()?),
             "delay" => self.delay = Some(input.value()?),
             "base" => self.base = Some(input.value()?),
             "max" => self.max = Some(input.value()?),
             "factor" => self.factor = Some(input.value_with(factor)?),
-            _ => self.full_jitter = choice(input, &[("full", true), ("none", false)])?,
+            "jitter" => self.full_jitter = choice(input, &[("full", true), ("none", false)])?,
+            key => unreachable!("`{key}` is not an option of a retry policy"),
         }
         Ok(())
     }
 }
 
 impl Retry {
+    /// Returns the span of the policy's name.
     pub(crate) fn span(&self) -> Span {
         match self {
             Self::Never(span) => *span,
@@ -153,19 +163,20 @@ impl Parse for Attempts {
         let int = input.fork().parse::<LitInt>();
         if int.is_ok_and(|int| int.base10_digits() == "0") {
             let zero: LitInt = input.parse()?;
-            let message = "the first attempt counts, so `max_attempts` is at least 1; \
-                           to retry for ever, write `unlimited`";
+            let message = "`max_attempts` counts the first attempt, so it must be at least 1; \
+                           to retry without a limit, write `unlimited`";
             return Err(Error::new_spanned(zero, message));
         }
         input.parse().map(Self::AtMost)
     }
 }
 
+/// Parses a factor of at least 1.
 fn factor(input: ParseStream) -> Result<f64> {
-    let expected = "expected a number from 1: a smaller factor would make the delays shrink";
+    let expected = "expected a number of at least 1, such as `2` or `1.5`";
     let lit: Lit = input
         .parse()
-        .map_err(|error| Error::new(error.span(), "expected a number from 1, such as `2` or `1.5`"))?;
+        .map_err(|error| Error::new(error.span(), expected))?;
     let factor = match &lit {
         Lit::Float(float) => float.base10_parse().unwrap_or(f64::NAN),
         Lit::Int(int) => int.base10_parse().unwrap_or(f64::NAN),
@@ -174,6 +185,11 @@ fn factor(input: ParseStream) -> Result<f64> {
     if factor >= 1.0 && factor.is_finite() {
         Ok(factor)
     } else {
-        Err(Error::new_spanned(lit, expected))
+        let message = if factor < 1.0 {
+            "`factor` must be at least 1, because a smaller factor shortens the delays"
+        } else {
+            expected
+        };
+        Err(Error::new_spanned(lit, message))
     }
 }

@@ -1,8 +1,8 @@
-//! Durations as text, with their units.
+//! Durations as text, such as `1h30m`.
 
 use std::time::Duration;
 
-/// The units of a duration, in milliseconds.
+/// The units of a duration, and the length of each in milliseconds.
 const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
     ("h", 3_600_000),
@@ -11,20 +11,20 @@ const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
-/// No delay or lease is longer, so that no sum of an instant and a duration can overflow.
-const LONGEST: Duration = Duration::from_hours(365 * 24);
+/// The maximum duration. It keeps the sum of an instant and a duration from overflowing.
+const MAX: Duration = Duration::from_hours(365 * 24);
 
-/// The duration that a text such as `1h30m` means.
+/// Parses a duration such as `1h30m`.
 ///
 /// # Errors
 ///
-/// Why it means none.
+/// Returns the reason as text if the duration is invalid.
 pub(crate) fn parse(text: &str) -> std::result::Result<Duration, String> {
-    let example = "write it like `\"90s\"` or `\"1h30m\"`";
+    let example = "write a duration such as `\"90s\"` or `\"1h30m\"`";
     let mut total = Some(Duration::ZERO);
     let mut rest = text;
     if rest.is_empty() {
-        return Err(format!("it is empty; {example}"));
+        return Err(format!("the text is empty; {example}"));
     }
     while !rest.is_empty() {
         let (number, after) = split_while(rest, |c| c.is_ascii_digit());
@@ -37,7 +37,7 @@ pub(crate) fn parse(text: &str) -> std::result::Result<Duration, String> {
         }
         let Some((_, millis)) = UNITS.iter().find(|(name, _)| *name == unit) else {
             return Err(format!(
-                "`{unit}` is none of the units `d`, `h`, `m`, `s` and `ms`"
+                "there is no unit `{unit}`; use `d`, `h`, `m`, `s` or `ms`"
             ));
         };
         let part = number
@@ -48,15 +48,15 @@ pub(crate) fn parse(text: &str) -> std::result::Result<Duration, String> {
         total = total.zip(part).and_then(sum);
         rest = after;
     }
-    let total = total.filter(|total| *total <= LONGEST);
-    total.ok_or_else(|| format!("it is longer than {}", show(LONGEST)))
+    let total = total.filter(|total| *total <= MAX);
+    total.ok_or_else(|| format!("at most {} is allowed", show(MAX)))
 }
 
 fn split_while(text: &str, keep: fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !keep(c)).unwrap_or(text.len()))
 }
 
-/// A duration as an attribute would write it.
+/// Returns a duration in the syntax of an attribute.
 pub(crate) fn show(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let parts = UNITS.map(|(unit, millis)| {

@@ -1,6 +1,6 @@
-//! The days of one period as a set, one bit each.
+//! A set of the days of one period, with one bit for each day.
 
-/// A set of days, counted from the first of the period: a year at most.
+/// A set of days, counted from the first day of a period. The period is at most a year long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DayBits([u64; 6]);
 
@@ -13,18 +13,18 @@ impl DayBits {
         self.0.iter().map(|word| word.count_ones()).sum()
     }
 
-    /// The first day of the set that is not before this one.
+    /// Returns the first day of the set that is not before `day`.
     pub(crate) fn at_or_after(&self, day: u32) -> Option<u32> {
         let start = (day / 64) as usize;
-        let here = self.0.get(start)? & (u64::MAX << (day % 64));
-        std::iter::once(here)
+        let rest_of_word = self.0.get(start)? & (u64::MAX << (day % 64));
+        std::iter::once(rest_of_word)
             .chain(self.0[start + 1..].iter().copied())
             .zip(day / 64..)
             .find(|(word, _)| *word != 0)
             .map(|(word, index)| index * 64 + word.trailing_zeros())
     }
 
-    /// The day that has `rank` others of the set before it.
+    /// Returns the day that has `rank` days of the set before it.
     pub(crate) fn nth(&self, mut rank: u32) -> Option<u32> {
         for (word, index) in self.0.iter().zip(0..) {
             if rank < word.count_ones() {
@@ -35,7 +35,7 @@ impl DayBits {
         None
     }
 
-    /// The days from `first` on, counted from there, as many as `length` at most.
+    /// Returns the days of the set among the `length` days from `first` on, counted from `first`.
     pub(crate) fn slice(&self, first: u32, length: u32) -> Self {
         let mut part = Self::default();
         let mut day = self.at_or_after(first);
@@ -47,7 +47,7 @@ impl DayBits {
     }
 }
 
-/// The position of the set bit that has `rank` others below it.
+/// Returns the index of the set bit that has `rank` set bits below it.
 pub(crate) fn select(mut word: u64, rank: u32) -> u32 {
     for _ in 0..rank {
         word &= word.wrapping_sub(1);
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_is_in_order_across_its_words() {
+    fn a_set_is_ordered_across_its_words() {
         let members = [0, 63, 64, 127, 200, 365];
         let mut set = DayBits::default();
         for day in members {

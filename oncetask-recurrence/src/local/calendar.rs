@@ -8,8 +8,8 @@ use crate::local::days::DayFilter;
 
 /// The days that a rule's filters admit, year by year.
 ///
-/// These depend on nothing but the weekday of the first of January and on whether the year or a neighbour of
-/// it is a leap year, so each of 28 kinds of year is worked out at most once.
+/// They depend only on the weekday of 1 January and on whether the year or one of its neighbours is a leap
+/// year. The days are therefore computed at most once for each of 28 kinds of year.
 #[derive(Debug)]
 pub(crate) struct Calendar {
     filter: DayFilter,
@@ -24,11 +24,12 @@ impl Calendar {
         }
     }
 
+    /// Returns the admitted days of a year, counted from 1 January.
     pub(crate) fn year(&self, year: Year) -> &DayBits {
         self.kinds[kind(year)].get_or_init(|| self.filter.days_of(year))
     }
 
-    /// The first day that is admitted and not before this one.
+    /// Returns the first admitted day that is not before `day`.
     pub(crate) fn at_or_after(&self, day: Day) -> Option<Day> {
         let mut year = Year::of(day);
         let mut from = (day - year.first).unsigned_abs();
@@ -42,7 +43,7 @@ impl Calendar {
         None
     }
 
-    /// The days admitted among as many as `length` from `first` on, counted from there.
+    /// Returns the admitted days among the `length` days from `first` on, counted from `first`.
     pub(crate) fn span(&self, first: Day, length: u32) -> DayBits {
         let mut span = DayBits::default();
         let mut day = self.at_or_after(first);
@@ -57,6 +58,7 @@ impl Calendar {
     }
 }
 
+/// Returns the kind of a year, from 0 to 27.
 fn kind(year: Year) -> usize {
     let leap = if year.is_leap() {
         1

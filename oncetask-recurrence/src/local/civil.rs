@@ -1,4 +1,4 @@
-//! Days and seconds of the proleptic Gregorian calendar, as plain numbers.
+//! Days and seconds of the proleptic Gregorian calendar as numbers.
 
 /// Days since 0001-01-01, a Monday.
 pub(crate) type Day = i32;
@@ -6,24 +6,27 @@ pub(crate) type Day = i32;
 /// Seconds since 0001-01-01T00:00:00, of a local time or of an instant.
 pub(crate) type Second = i64;
 
+/// The seconds of a day.
 pub(crate) const DAY: Second = 86_400;
 
-/// After 400 years the calendar repeats, weekdays included.
+/// The number of years after which the calendar repeats, including weekdays.
 pub(crate) const CYCLE_YEARS: i32 = 400;
+
+/// The number of days in [`CYCLE_YEARS`].
 pub(crate) const CYCLE_DAYS: Day = 146_097;
 
-/// The last year that RFC 5545 can write down.
+/// The last year that the date format of RFC 5545 can express.
 pub(crate) const LAST_YEAR: i32 = 9999;
 
-/// The first moment after the last year.
+/// The first second after [`LAST_YEAR`].
 pub(crate) const END: Second = 3_652_059 * DAY;
 
-/// The seconds from the year 1 to 1970.
+/// The number of seconds from 0001-01-01 to 1970-01-01.
 pub(crate) const UNIX_EPOCH: Second = 719_162 * DAY;
 
 const MONTH_LENGTHS: [u32; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
-/// A calendar year, and where it lies.
+/// A calendar year and its first day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Year {
     pub(crate) number: i32,
@@ -40,9 +43,10 @@ impl Year {
         }
     }
 
+    /// Returns the year that contains a day.
     pub(crate) fn of(day: Day) -> Self {
         let within = day.rem_euclid(CYCLE_DAYS);
-        // The last of four centuries, and of four years, is a day longer than the others.
+        // The last of four centuries and the last of four years are one day longer than the others.
         let century = (within / 36_524).min(3);
         let rest = within - century * 36_524;
         let (fours, rest) = (rest / 1461, rest % 1461);
@@ -66,7 +70,7 @@ impl Year {
     }
 }
 
-/// A month of a year of this length: the first of its days, counted from the new year, and how many it has.
+/// Returns the first day of a month, counted from 1 January, and the number of its days.
 pub(crate) fn month_span(leap: bool, month: u32) -> (u32, u32) {
     let first = (1..month).map(|month| month_length(leap, month)).sum();
     (first, month_length(leap, month))
@@ -76,7 +80,7 @@ pub(crate) fn month_length(leap: bool, month: u32) -> u32 {
     MONTH_LENGTHS[(month - 1) as usize] + u32::from(leap && month == 2)
 }
 
-/// Days since the last Monday, from 0 to 6.
+/// Returns the number of days since the last Monday, from 0 to 6.
 pub(crate) fn weekday(day: Day) -> i32 {
     day.rem_euclid(7)
 }
@@ -90,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn years_have_their_days() {
+    fn the_first_and_the_last_day_of_each_year_belong_to_it() {
         let mut year = Year::new(1);
         while year.number <= LAST_YEAR {
             let last = year.first + year.days() - 1;

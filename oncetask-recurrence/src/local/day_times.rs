@@ -1,8 +1,11 @@
-//! The times of day that a rule names: every combination of some hours, minutes and seconds.
+//! Times of day as sets: every combination of some hours, minutes and seconds.
 
 use crate::local::bits::select;
 
-/// A set of times of day, each in seconds since midnight.
+/// A set of times of day. It contains every combination of its hours, minutes and seconds, each a set of
+/// bits.
+///
+/// A time is given in seconds since midnight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DayTimes {
     pub(crate) hours: u64,
@@ -11,12 +14,12 @@ pub(crate) struct DayTimes {
 }
 
 impl DayTimes {
-    /// How many times there are, from none to 86,400.
+    /// Returns the number of times, from 0 to 86,400.
     pub(crate) fn len(&self) -> u32 {
         self.hours.count_ones() * self.minutes.count_ones() * self.seconds.count_ones()
     }
 
-    /// The time that has `rank` others of the set before it.
+    /// Returns the time that has `rank` times of the set before it.
     pub(crate) fn nth(&self, rank: u32) -> u32 {
         let (minutes, seconds) = (self.minutes.count_ones(), self.seconds.count_ones());
         let (hour, rest) = (rank / (minutes * seconds), rank % (minutes * seconds));
@@ -25,24 +28,26 @@ impl DayTimes {
             + select(self.seconds, rest % seconds)
     }
 
-    /// The first time of the set that is not before this one.
+    /// Returns the first time of the set that is not before `time`.
     pub(crate) fn at_or_after(&self, time: u32) -> Option<u32> {
         let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
-        self.same_minute(hour, minute, second)
-            .or_else(|| self.same_hour(hour, minute + 1))
+        self.in_minute(hour, minute, second)
+            .or_else(|| self.in_hour(hour, minute + 1))
             .or_else(|| Some(next(self.hours, hour + 1)? * 3600 + self.first_of_hour()?))
     }
 
-    fn same_minute(&self, hour: u32, minute: u32, second: u32) -> Option<u32> {
-        let shown = has(self.hours, hour) && has(self.minutes, minute);
-        shown
+    /// Returns the first time of the set in this minute, from `second` on.
+    fn in_minute(&self, hour: u32, minute: u32, second: u32) -> Option<u32> {
+        let admitted = contains(self.hours, hour) && contains(self.minutes, minute);
+        admitted
             .then(|| next(self.seconds, second))
             .flatten()
             .map(|second| hour * 3600 + minute * 60 + second)
     }
 
-    fn same_hour(&self, hour: u32, minute: u32) -> Option<u32> {
-        let minute = has(self.hours, hour)
+    /// Returns the first time of the set in this hour, from `minute` on.
+    fn in_hour(&self, hour: u32, minute: u32) -> Option<u32> {
+        let minute = contains(self.hours, hour)
             .then(|| next(self.minutes, minute))
             .flatten()?;
         Some(hour * 3600 + minute * 60 + next(self.seconds, 0)?)
@@ -53,10 +58,11 @@ impl DayTimes {
     }
 }
 
-fn has(set: u64, value: u32) -> bool {
+fn contains(set: u64, value: u32) -> bool {
     value < 64 && set >> value & 1 == 1
 }
 
+/// Returns the first value of the set that is not below `value`.
 fn next(set: u64, value: u32) -> Option<u32> {
     let rest = if value < 64 { set & (u64::MAX << value) } else { 0 };
     (rest != 0).then(|| rest.trailing_zeros())
@@ -67,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_in_order_however_they_are_asked_for() {
+    fn iteration_by_rank_and_by_time_gives_the_same_order() {
         let times = DayTimes {
             hours: 1 << 3 | 1 << 23,
             minutes: 1 | 1 << 59,

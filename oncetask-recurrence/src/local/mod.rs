@@ -1,53 +1,51 @@
-//! A rule in local time: which times it names, one after the other.
+//! The local times of a rule.
 //!
-//! Nothing is enumerated from the start. A question is answered by going to the period that has the time
-//! asked for, and from there to the next period that has an occurrence:
+//! Times are not enumerated from the start. A lookup begins at the period that contains the given time, and
+//! continues with the next period that has an occurrence:
 //!
-//! - [`periods`] has the rules by year, month and week, whose periods are sets of days;
-//! - [`beat`] those by day, hour, minute and second, whose periods have one length;
-//! - [`calendar`] the days that the filters of a rule admit, for both.
+//! - [`multiday`] has the rules by year, month and week, whose periods are sets of days;
+//! - [`intraday`] has the rules by day, hour, minute and second, whose periods have equal lengths;
+//! - [`calendar`] has the days that the filters of a rule admit, for both.
 
-mod beat;
 mod bits;
 mod calendar;
 pub(crate) mod civil;
 mod day_times;
 mod days;
+mod intraday;
 mod modular;
-mod periods;
+mod multiday;
 mod weekly;
 
-use crate::local::beat::Beat;
 use crate::local::calendar::Calendar;
 use crate::local::civil::{DAY, Day, END, Second};
 use crate::local::day_times::DayTimes;
 use crate::local::days::DayFilter;
-use crate::local::periods::Periods;
+use crate::local::intraday::IntradayPeriods;
+use crate::local::multiday::MultidayPeriods;
 use crate::rule::{Frequency, Rule};
 
-/// The local times of a rule that starts at a given one, without end.
+/// The local times of a rule with a start. `COUNT` and `UNTIL` are not applied.
 #[derive(Debug)]
 pub(crate) struct Expansion {
     start: Second,
     calendar: Calendar,
-    kind: Kind,
+    periods: Periods,
 }
 
 #[derive(Debug)]
-enum Kind {
-    /// Periods of days: years, months, weeks.
-    Long(Periods),
-    /// Periods of equal length within a day.
-    Short(Beat),
+enum Periods {
+    Multiday(MultidayPeriods),
+    Intraday(IntradayPeriods),
 }
 
 impl Expansion {
-    /// The times of the rule, of which those that it leaves open are taken from `start`.
+    /// Returns the times of a rule. `start` supplies the values that the rule does not specify.
     pub(crate) fn new(rule: &Rule, start: Second) -> Self {
         Self::with(rule, start, DayFilter::new(rule, Some(day_of(start))))
     }
 
-    /// Whether the rule names any time at all, whenever it starts.
+    /// Returns whether the rule has a time, for any start.
     pub(crate) fn is_possible(rule: &Rule) -> bool {
         let rule = &Rule {
             interval: 1,
@@ -59,52 +57,53 @@ impl Expansion {
     }
 
     fn with(rule: &Rule, start: Second, filter: DayFilter) -> Self {
-        let times = DayTimesOf { rule, start };
-        let kind = if rule.frequency < Frequency::Daily {
-            Kind::Long(Periods::new(rule, day_of(start), times.whole()))
+        let times = RuleTimes { rule, start };
+        let periods = if rule.frequency < Frequency::Daily {
+            Periods::Multiday(MultidayPeriods::new(rule, day_of(start), times.whole()))
         } else {
-            Kind::Short(Beat::new(
+            Periods::Intraday(IntradayPeriods::new(
                 rule,
                 start,
                 filter.possible_weekdays(),
-                times.slots(),
-                times.within(),
+                times.period_begins(),
+                times.within_period(),
             ))
         };
         Self {
             start,
             calendar: Calendar::new(filter),
-            kind,
+            periods,
         }
     }
 
-    /// The first time of the rule that is not before this one.
+    /// Returns the first time of the rule that is not before `time`.
     pub(crate) fn at_or_after(&self, time: Second) -> Option<Second> {
         let time = time.max(self.start);
         if time >= END {
             return None;
         }
-        match &self.kind {
-            Kind::Long(periods) => periods.at_or_after(&self.calendar, time),
-            Kind::Short(beat) => beat.at_or_after(&self.calendar, time),
+        match &self.periods {
+            Periods::Multiday(periods) => periods.at_or_after(&self.calendar, time),
+            Periods::Intraday(periods) => periods.at_or_after(&self.calendar, time),
         }
     }
 }
 
-/// The day of this time; far outside of the calendar, its end.
+/// Returns the day of a time. A day outside the range of [`Day`] becomes the nearest end of the range.
 pub(crate) fn day_of(time: Second) -> Day {
     let day = time.div_euclid(DAY);
     Day::try_from(day).unwrap_or(if day < 0 { Day::MIN } else { Day::MAX })
 }
 
-/// The hours, minutes and seconds of a rule, split where its period ends.
-struct DayTimesOf<'a> {
+/// The times of day of a rule, and their division into the beginning of a period and the times within it.
+struct RuleTimes<'a> {
     rule: &'a Rule,
-    /// Says what the rule leaves open.
+    /// Supplies the values that the rule does not specify.
     start: Second,
 }
 
-impl DayTimesOf<'_> {
+impl RuleTimes<'_> {
+    /// Returns the times of day of the rule.
     fn whole(&self) -> DayTimes {
         let Rule {
             hours,
@@ -119,17 +118,17 @@ impl DayTimesOf<'_> {
         }
     }
 
-    /// The times of day at which a period may begin.
-    fn slots(&self) -> DayTimes {
+    /// Returns the times of day at which a period may begin.
+    fn period_begins(&self) -> DayTimes {
         self.keep(|field| field <= self.rule.frequency)
     }
 
-    /// The times after the beginning of each period.
-    fn within(&self) -> DayTimes {
+    /// Returns the times within a period, relative to its beginning.
+    fn within_period(&self) -> DayTimes {
         self.keep(|field| field > self.rule.frequency)
     }
 
-    /// The times of day, but with zero for the fields that are not kept.
+    /// Returns the times of day, with zero for the fields that are not kept.
     fn keep(&self, kept: impl Fn(Frequency) -> bool) -> DayTimes {
         let DayTimes {
             hours,
@@ -144,8 +143,8 @@ impl DayTimesOf<'_> {
         }
     }
 
-    /// One field of the times of day: what the rule lists, or what the start has, or any, where each period
-    /// of the rule has another.
+    /// Returns the values of one field of the times of day: the values that the rule lists, otherwise the
+    /// value of the start, or all values if the field is not shorter than a period.
     fn field(&self, list: &[i16], field: Frequency, size: i64, unit: Second) -> u64 {
         if !list.is_empty() {
             list.iter().fold(0, |set, value| set | 1 << value)

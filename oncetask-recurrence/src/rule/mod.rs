@@ -1,14 +1,15 @@
-//! A rule of RFC 5545, as it was written.
+//! Rules of RFC 5545 as data, and their parser.
 
-mod legal;
 pub(crate) mod parse;
+mod token;
+mod validate;
 mod values;
 
 use std::fmt;
 
 use crate::local::civil::Second;
 
-/// A rule: what RFC 5545 calls a `RECUR` value. An empty list stands for a part that is absent.
+/// A rule: a `RECUR` value of RFC 5545. The list of an absent part is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub(crate) frequency: Frequency,
@@ -24,7 +25,7 @@ pub(crate) struct Rule {
     pub(crate) minutes: Vec<i16>,
     pub(crate) seconds: Vec<i16>,
     pub(crate) positions: Vec<i16>,
-    /// Days after Monday.
+    /// The first day of the week, in days after Monday.
     pub(crate) week_start: i32,
 }
 
@@ -48,7 +49,7 @@ impl Rule {
         }
     }
 
-    /// Whether the rule says itself on which days it occurs; `dtstart` says it otherwise.
+    /// Returns whether a part of the rule selects days. Otherwise `dtstart` supplies the day.
     pub(crate) fn names_days(&self) -> bool {
         !(self.weeks.is_empty()
             && self.year_days.is_empty()
@@ -57,7 +58,7 @@ impl Rule {
     }
 }
 
-/// How long a period is. The order is that of their lengths, the longest first.
+/// The length of a period. The variants are ordered from the longest period to the shortest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Frequency {
     Yearly,
@@ -91,20 +92,20 @@ impl fmt::Display for Frequency {
     }
 }
 
-/// The last moment at which a rule may occur.
+/// The last time at which a rule may occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Until {
     Local(Second),
     Instant(Second),
 }
 
-/// A weekday of a rule: every one of the period, or the nth, counted from its end when negative.
+/// A weekday of a rule: every one of the period, or only the nth. A negative `nth` counts from the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NthWeekday {
-    /// Days after Monday.
+    /// In days after Monday.
     pub(crate) weekday: i32,
     pub(crate) nth: Option<i16>,
 }
 
-/// The names of the weekdays, from Monday on.
+/// The names of the weekdays, from Monday to Sunday.
 pub(crate) const WEEKDAYS: [&str; 7] = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"];

@@ -1,27 +1,24 @@
-//! From the text of a rule to the rule, or to every mistake in it.
-
-use std::fmt;
-use std::ops::Range;
+//! The parser of rules. It reports every mistake in the text.
 
 use crate::error::RecurrenceError;
-use crate::rule::legal;
+use crate::rule::token::{Mistake, Part, Token};
+use crate::rule::validate;
 use crate::rule::values::{
     Sign, count, frequency, list, nth_weekday, numbers, positive, seconds, until, weekday,
 };
 use crate::rule::{Frequency, Rule};
-use crate::suggest::did_you_mean;
 
-/// A rule that lists every number there is, in every part, is shorter.
-const LONGEST: usize = 8192;
+/// The maximum length of a rule in bytes. A rule that lists every possible value of every part is shorter.
+const MAX_BYTES: usize = 8192;
 
-/// Beyond these, further mistakes are not worth their memory.
-const MOST_MISTAKES: usize = 16;
+/// The maximum number of reported mistakes, to limit the memory for them.
+const MAX_MISTAKES: usize = 16;
 
-/// Reads a rule such as `FREQ=DAILY;BYHOUR=9`; upper and lower case are the same.
+/// Parses a rule such as `FREQ=DAILY;BYHOUR=9`. Upper and lower case are equivalent.
 pub(crate) fn parse(text: &str) -> Result<Rule, Vec<RecurrenceError>> {
-    if text.len() > LONGEST {
+    if text.len() > MAX_BYTES {
         let reason = format!(
-            "a recurrence rule has at most {LONGEST} bytes, not {}",
+            "the rule has {} bytes; at most {MAX_BYTES} are allowed",
             text.len()
         );
         return Err(vec![RecurrenceError::of_rule("..", reason)]);
@@ -31,31 +28,31 @@ pub(crate) fn parse(text: &str) -> Result<Rule, Vec<RecurrenceError>> {
         .iter()
         .any(|name| head.starts_with(name))
     {
-        let reason = "expected the rule alone, without `RRULE:`";
+        let reason = "expected only the rule, such as `FREQ=DAILY`, without `RRULE:` or `DTSTART`";
         return Err(vec![RecurrenceError::of_rule(text, reason)]);
     }
-    read(text).map_err(|mut mistakes| {
+    parse_rule(text).map_err(|mut mistakes| {
         mistakes.sort_by_key(|mistake| mistake.span.start);
         mistakes
             .into_iter()
-            .take(MOST_MISTAKES)
-            .map(|mistake| mistake.of(text))
+            .take(MAX_MISTAKES)
+            .map(|mistake| mistake.into_error(text))
             .collect()
     })
 }
 
-fn read(text: &str) -> Result<Rule, Vec<Mistake>> {
+fn parse_rule(text: &str) -> Result<Rule, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let mut parts = Vec::new();
     for token in Token::whole(text).split(';') {
-        match Part::read(token, &parts) {
+        match Part::parse(token, &parts) {
             Ok(part) => parts.push(part),
             Err(mistake) => mistakes.push(mistake),
         }
     }
-    let rule = read_parts(&parts, &mut mistakes);
+    let rule = parse_parts(&parts, &mut mistakes);
     if mistakes.is_empty() {
-        mistakes = legal::mistakes(&rule, &parts);
+        mistakes = validate::mistakes(&rule, &parts);
     }
     if mistakes.is_empty() {
         Ok(rule)
@@ -64,24 +61,24 @@ fn read(text: &str) -> Result<Rule, Vec<Mistake>> {
     }
 }
 
-/// The rule, as far as its parts make sense.
-fn read_parts(parts: &[Part<'_>], mistakes: &mut Vec<Mistake>) -> Rule {
+/// Returns the rule of the valid parts, and appends the mistakes in the others to `mistakes`.
+fn parse_parts(parts: &[Part<'_>], mistakes: &mut Vec<Mistake>) -> Rule {
     let mut rule = Rule::new(Frequency::Yearly);
     for part in parts {
-        if let Err(mistake) = read_part(&mut rule, part) {
+        if let Err(mistake) = parse_part(&mut rule, part) {
             mistakes.push(mistake);
         }
     }
     if mistakes.is_empty() && !parts.iter().any(|part| part.name == "FREQ") {
         mistakes.push(Mistake {
             span: 0..0,
-            reason: "`FREQ` is missing; a rule begins as `FREQ=DAILY` does".into(),
+            reason: "`FREQ` is missing; add a frequency, such as `FREQ=DAILY`".into(),
         });
     }
     rule
 }
 
-fn read_part(rule: &mut Rule, part: &Part<'_>) -> Result<(), Mistake> {
+fn parse_part(rule: &mut Rule, part: &Part<'_>) -> Result<(), Mistake> {
     match part.name {
         "FREQ" => rule.frequency = frequency(part.value)?,
         "INTERVAL" => rule.interval = positive(part, u32::MAX)?,
@@ -99,128 +96,4 @@ fn read_part(rule: &mut Rule, part: &Part<'_>) -> Result<(), Mistake> {
         _ => rule.week_start = weekday(part.value)?,
     }
     Ok(())
-}
-
-/// A mistake, and the bytes of the rule that hold it.
-#[derive(Debug)]
-pub(crate) struct Mistake {
-    pub(crate) span: Range<usize>,
-    pub(crate) reason: String,
-}
-
-impl Mistake {
-    fn of(self, text: &str) -> RecurrenceError {
-        RecurrenceError::in_rule(text, self.span, self.reason)
-    }
-}
-
-/// Some bytes of the rule.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Token<'a> {
-    pub(super) text: &'a str,
-    pub(super) start: usize,
-}
-
-impl<'a> Token<'a> {
-    fn whole(text: &'a str) -> Self {
-        Self { text, start: 0 }
-    }
-
-    pub(super) fn split(self, separator: char) -> impl Iterator<Item = Self> {
-        let mut start = self.start;
-        self.text.split(separator).map(move |text| {
-            let token = Self { text, start };
-            start += text.len() + separator.len_utf8();
-            token
-        })
-    }
-
-    fn range(self) -> Range<usize> {
-        self.start..self.start + self.text.len()
-    }
-
-    pub(super) fn wrong(self, reason: impl fmt::Display) -> Mistake {
-        Mistake {
-            span: self.range(),
-            reason: format!("{self} {reason}"),
-        }
-    }
-}
-
-impl fmt::Display for Token<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", self.text)
-    }
-}
-
-/// One `NAME=value` of a rule.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Part<'a> {
-    pub(crate) name: &'static str,
-    pub(super) value: Token<'a>,
-    whole: Token<'a>,
-}
-
-const NAMES: [&str; 14] = [
-    "FREQ",
-    "INTERVAL",
-    "COUNT",
-    "UNTIL",
-    "BYMONTH",
-    "BYWEEKNO",
-    "BYYEARDAY",
-    "BYMONTHDAY",
-    "BYDAY",
-    "BYHOUR",
-    "BYMINUTE",
-    "BYSECOND",
-    "BYSETPOS",
-    "WKST",
-];
-
-impl<'a> Part<'a> {
-    fn read(token: Token<'a>, earlier: &[Self]) -> Result<Self, Mistake> {
-        let Some((name, value)) = token.text.split_once('=') else {
-            return Err(token.wrong("is not of the form `NAME=value`"));
-        };
-        let value = Token {
-            text: value,
-            start: token.start + name.len() + 1,
-        };
-        let name = Token {
-            text: name,
-            start: token.start,
-        };
-        let known = NAMES
-            .into_iter()
-            .find(|known| known.eq_ignore_ascii_case(name.text));
-        let known = known.ok_or_else(|| unknown(name))?;
-        if earlier.iter().any(|part| part.name == known) {
-            return Err(Token {
-                start: token.start,
-                text: known,
-            }
-            .wrong("is given twice; separate values by commas"));
-        }
-        Ok(Self {
-            name: known,
-            value,
-            whole: token,
-        })
-    }
-
-    pub(crate) fn wrong(&self, reason: impl Into<String>) -> Mistake {
-        Mistake {
-            span: self.whole.range(),
-            reason: reason.into(),
-        }
-    }
-}
-
-fn unknown(name: Token<'_>) -> Mistake {
-    let hint = match did_you_mean(name.text, NAMES) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("the parts are {}", NAMES.join(", ")),
-    };
-    name.wrong(format_args!("is not a part of a rule; {hint}"))
 }

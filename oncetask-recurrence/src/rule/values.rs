@@ -1,9 +1,9 @@
-//! The values of the parts of a rule.
+//! Parsers for the values of rule parts.
 
 use std::ops::RangeInclusive;
 
 use crate::local::civil::{DAY, Second, Year, month_length, month_span};
-use crate::rule::parse::{Mistake, Part, Token};
+use crate::rule::token::{Mistake, Part, Token};
 use crate::rule::{Frequency, NthWeekday, Until, WEEKDAYS};
 
 pub(super) fn frequency(value: Token<'_>) -> Result<Frequency, Mistake> {
@@ -12,35 +12,33 @@ pub(super) fn frequency(value: Token<'_>) -> Result<Frequency, Mistake> {
         .find(|(name, _)| name.eq_ignore_ascii_case(value.text));
     known.map(|(_, frequency)| *frequency).ok_or_else(|| {
         let names = Frequency::ALL.map(|(name, _)| name).join(", ");
-        value.wrong(format_args!(
+        value.mistake(format_args!(
             "is not a valid frequency; the frequencies are {names}"
         ))
     })
 }
 
-/// The work of finding the end of a rule grows with its `COUNT`.
-const LARGEST_COUNT: u32 = 100_000;
+/// The maximum of `COUNT`. The cost of finding the last occurrence of a rule grows with `COUNT`.
+const MAX_COUNT: u32 = 100_000;
 
-pub(super) fn positive(part: &Part<'_>, largest: u32) -> Result<u32, Mistake> {
+pub(super) fn positive(part: &Part<'_>, max: u32) -> Result<u32, Mistake> {
     let number = digits(part.value.text).and_then(|digits| digits.parse().ok());
-    number
-        .filter(|number| (1..=largest).contains(number))
-        .ok_or_else(|| {
-            part.value.wrong(format_args!(
-                "is not a valid `{}`; expected a number from 1 to {largest}",
-                part.name
-            ))
-        })
+    number.filter(|number| (1..=max).contains(number)).ok_or_else(|| {
+        part.value.mistake(format_args!(
+            "is not a valid `{}`; expected a number from 1 to {max}",
+            part.name
+        ))
+    })
 }
 
 pub(super) fn count(part: &Part<'_>) -> Result<u32, Mistake> {
-    positive(part, LARGEST_COUNT).map_err(|mistake| Mistake {
-        reason: mistake.reason + "; end a longer rule by `UNTIL`",
+    positive(part, MAX_COUNT).map_err(|mistake| Mistake {
+        reason: mistake.reason + "; end a longer rule with `UNTIL`",
         ..mistake
     })
 }
 
-/// Whether numbers may be negative, counting from the end.
+/// The signs that numbers may have. A negative number counts from the end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sign {
     Plus,
@@ -55,7 +53,7 @@ pub(super) fn numbers(part: &Part<'_>, range: RangeInclusive<i16>, sign: Sign) -
                 Sign::Both => format!(", or from -{} to -{}", range.end(), range.start()),
             };
             let (name, first, last) = (part.name, range.start(), range.end());
-            token.wrong(format_args!(
+            token.mistake(format_args!(
                 "is not a valid `{name}`; expected numbers from {first} to {last}{negative}, separated by commas"
             ))
         })
@@ -81,22 +79,23 @@ fn digits(text: &str) -> Option<&str> {
     numeric.then_some(text)
 }
 
-/// The values of a part, in order, each once.
+/// Parses the values of a part. The result is sorted and has no duplicates.
 pub(super) fn list<T: Ord>(
     part: &Part<'_>,
-    read: impl Fn(&Part<'_>, Token<'_>) -> Result<T, Mistake>,
+    parse: impl Fn(&Part<'_>, Token<'_>) -> Result<T, Mistake>,
 ) -> Result<Vec<T>, Mistake> {
     let mut values = part
         .value
         .split(',')
-        .map(|token| read(part, token))
+        .map(|token| parse(part, token))
         .collect::<Result<Vec<_>, _>>()?;
     values.sort_unstable();
     values.dedup();
     Ok(values)
 }
 
-/// A leap second, 60, is the second before it, as RFC 5545 (3.3.12) has it where none are kept.
+/// Parses seconds. The leap second 60 becomes second 59, as RFC 5545 (3.3.12) requires of systems without
+/// leap seconds.
 pub(super) fn seconds(part: &Part<'_>) -> Result<Vec<i16>, Mistake> {
     let mut seconds = numbers(part, 0..=60, Sign::Plus)?;
     for second in &mut seconds {
@@ -108,17 +107,18 @@ pub(super) fn seconds(part: &Part<'_>) -> Result<Vec<i16>, Mistake> {
 
 pub(super) fn nth_weekday(_: &Part<'_>, token: Token<'_>) -> Result<NthWeekday, Mistake> {
     let split = token.text.len().saturating_sub(2);
-    let wrong = || token.wrong("is not a valid `BYDAY`; expected weekdays such as `MO,WE`, `1MO` or `-1FR`");
-    let (nth, name) = token.text.split_at_checked(split).ok_or_else(wrong)?;
+    let mistake =
+        || token.mistake("is not a valid `BYDAY`; expected weekdays such as `MO,WE`, `1MO` or `-1FR`");
+    let (nth, name) = token.text.split_at_checked(split).ok_or_else(mistake)?;
     let nth = match nth {
         "" => None,
-        nth => Some(number(nth, &(1..=53), Sign::Both).ok_or_else(wrong)?),
+        nth => Some(number(nth, &(1..=53), Sign::Both).ok_or_else(mistake)?),
     };
     let weekday = weekday(Token {
         text: name,
         start: token.start + split,
     })
-    .map_err(|_| wrong())?;
+    .map_err(|_| mistake())?;
     Ok(NthWeekday { weekday, nth })
 }
 
@@ -128,17 +128,21 @@ pub(super) fn weekday(token: Token<'_>) -> Result<i32, Mistake> {
         .zip(0..)
         .find(|(name, _)| name.eq_ignore_ascii_case(token.text));
     known.map(|(_, weekday)| weekday).ok_or_else(|| {
-        token.wrong(format_args!(
+        token.mistake(format_args!(
             "is not a weekday; the weekdays are {}",
             WEEKDAYS.join(", ")
         ))
     })
 }
 
-/// `20261224T180000Z` is an instant, `20261224T180000` a local time, and `20261224` its midnight.
+/// Parses an instant such as `20261224T180000Z`, a local time such as `20261224T180000`, or a date such as
+/// `20261224`, which stands for its midnight in local time.
 pub(super) fn until(token: Token<'_>) -> Result<Until, Mistake> {
     moment(token.text).ok_or_else(|| {
-        token.wrong("is not a valid `UNTIL`; expected a date and time such as `20261224T180000Z`, or without the `Z` a local one")
+        token.mistake(
+            "is not a valid `UNTIL`; expected an instant such as `20261224T180000Z`, or a local time such as \
+             `20261224T180000`",
+        )
     })
 }
 

@@ -1,26 +1,26 @@
 #!/usr/bin/env python3
-"""Random recurrence rules, and what python-dateutil makes of them.
+"""Writes random recurrence rules with the occurrences that python-dateutil computes for them.
 
     pip install python-dateutil
     python3 oracle.py --seed 5545 10000 > dateutil.tsv     # the file in the repository
-    python3 oracle.py --seed fresh 10000 > fresh.tsv       # other rules at every call
+    python3 oracle.py --seed fresh 10000 > fresh.tsv       # different rules on every call
     ORACLE=fresh.tsv cargo test --release --test oracle
 
-Each line has, separated by tabs: the rule, `dtstart`, how many occurrences were computed, whether there are
-more (`more`, `end`, or `?` where dateutil took too long to tell), the first and the last of them, a digest of
-them all (FNV-1a of 64 bits), and `iso` where dateutil's own answer was corrected as explained below.
+Each line has these fields, separated by tabs: the rule; `dtstart`; the number of computed occurrences; whether
+there are more (`more`, `end`, or `?` if dateutil took too long); the first and the last computed occurrence; a
+64-bit FNV-1a digest of all of them; and `iso` if the answer of dateutil was corrected as explained below.
 
-Rules are drawn from what RFC 5545 allows, which is less than dateutil takes. In three places dateutil departs
-from RFC 5545 (and from ISO 8601, to which it refers for weeks); these are not followed:
+The rules are valid in RFC 5545, which allows less than dateutil. In three cases dateutil deviates from RFC 5545
+(and from ISO 8601, which the RFC refers to for weeks):
 
- 1. The first days of January that belong to the last week of the year before: dateutil takes week 52 for
-    week 53 in some years, such as 1994 and 2011 (`lnumweeks` in `_iterinfo.rebuild`).
- 2. The last days of December that belong to week 1 of the next year: dateutil does not find them under that
-    week's negative number, -52 or -53 (its own `TODO: Check -numweeks for next year`).
- 3. A list such as `BYDAY=MO,1TU`: dateutil wants a day to be both a Monday and the first Tuesday, and finds
-    none; it is a list of alternatives. Such lists are not drawn.
+ 1. The first days of January that belong to the last week of the previous year: in some years, such as 1994 and
+    2011, dateutil counts week 52 as week 53 (`lnumweeks` in `_iterinfo.rebuild`).
+ 2. The last days of December that belong to week 1 of the next year: dateutil does not find them by the negative
+    number of that week, -52 or -53 (`TODO: Check -numweeks for next year` in its code).
+ 3. A list such as `BYDAY=MO,1TU` is a list of alternatives, but dateutil requires a day to be both a Monday and
+    the first Tuesday, and finds none. Such lists are not generated.
 
-For the first two, the answer of a rule with `BYWEEKNO` is computed again with weeks numbered by ISO 8601.
+For the first two cases, the answer to a rule with `BYWEEKNO` is computed again with weeks numbered by ISO 8601.
 """
 
 import argparse
@@ -37,15 +37,15 @@ warnings.simplefilter("ignore", DeprecationWarning)
 
 FREQUENCIES = ["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY"]
 WEEKDAYS = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
-MOST = 100
-PATIENCE = 0.4  # seconds
+MAX_OCCURRENCES = 100
+TIMEOUT = 0.4  # seconds
 DAY = datetime.timedelta(days=1)
 
 plain_rebuild = du._iterinfo.rebuild
 
 
 def iso_rebuild(self, year, month):
-    """The week mask of dateutil, but with weeks numbered by the year that has most of their days."""
+    """Replaces the week mask of dateutil by one that assigns each week to the year with most of its days."""
     if year != self.lastyear:
         plain_rebuild(self, year, month)
         if self.rrule._byweekno:
@@ -65,27 +65,27 @@ def in_weeks(day, rule):
     return int(number in rule._byweekno or number - weeks - 1 in rule._byweekno)
 
 
-class Late(Exception):
+class Timeout(Exception):
     pass
 
 
-def late(*_):
-    raise Late
+def on_timeout(*_):
+    raise Timeout
 
 
 def answer(text, start):
-    """The first occurrences and whether there are more; no occurrences at all if the rule is refused."""
+    """Returns the first occurrences and whether there are more. A rejected rule has no occurrences."""
     found, state = [], "?"
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    signal.setitimer(signal.ITIMER_REAL, TIMEOUT)
     try:
         for occurrence in du.rrulestr(text, dtstart=start):
-            if len(found) == MOST:
+            if len(found) == MAX_OCCURRENCES:
                 state = "more"
                 break
             found.append(occurrence)
         else:
             state = "end"
-    except Late:
+    except Timeout:
         pass
     except ValueError as error:
         if "empty" not in str(error):
@@ -114,7 +114,7 @@ def interval(rng, freq):
 
 
 def by_days(rng, freq):
-    """Legal parts that choose days."""
+    """Returns valid parts that select days."""
     parts = []
     chance = lambda p: rng.random() < p
     if chance(0.3):
@@ -145,6 +145,7 @@ def by_times(rng):
 
 
 def draw(rng):
+    """Returns a random rule, its start, and whether its `UNTIL` is an instant."""
     freq = rng.choice(FREQUENCIES)
     start = datetime.datetime(rng.choice([1970, 1997, 2000, rng.randint(1900, 2100)]), 1, 1) + datetime.timedelta(
         days=rng.randrange(366), seconds=rng.choice([0, 9 * 3600, rng.randrange(86400)]))
@@ -178,7 +179,7 @@ def digest(texts):
 
 
 def line(rng):
-    """One rule and its occurrences; None if dateutil does not find a single one in time."""
+    """Returns the line for one rule, or None if dateutil finds no occurrence within the timeout."""
     text, start, zulu = draw(rng)
     aware = start.replace(tzinfo=UTC) if zulu else start
     found, state = answer(text, aware)
@@ -199,13 +200,13 @@ def line(rng):
 
 
 def main():
-    arguments = argparse.ArgumentParser(description="Random recurrence rules, and what python-dateutil makes of them.")
+    arguments = argparse.ArgumentParser(description="Writes random recurrence rules with their occurrences according to python-dateutil.")
     arguments.add_argument("--seed", default="5545", help="a number, or `fresh`")
     arguments.add_argument("number", type=int)
     arguments = arguments.parse_args()
     seed = random.SystemRandom().randrange(2**32) if arguments.seed == "fresh" else int(arguments.seed)
     rng = random.Random(seed)
-    signal.signal(signal.SIGALRM, late)
+    signal.signal(signal.SIGALRM, on_timeout)
     print(f"# seed {seed}")
     written = drawn = 0
     while written < arguments.number:
@@ -213,7 +214,7 @@ def main():
         if text := line(rng):
             print(text)
             written += 1
-    print(f"seed {seed}: {written} rules, {drawn - written} more without an answer in time", file=sys.stderr)
+    print(f"seed {seed}: {written} rules, and {drawn - written} without an answer within the timeout", file=sys.stderr)
 
 
 if __name__ == "__main__":

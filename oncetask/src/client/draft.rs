@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
+use super::OnceTask;
 use crate::error::Error;
 use crate::schedule::{Recurrence, Schedule};
-use crate::task::{Json, OnceTask, ResourceKey, Task, TaskId, TaskSpec};
+use crate::task::{Json, ResourceKey, Task, TaskId, TaskSpec};
 
 /// The maximum size of a payload or a result, in bytes of JSON. A Firestore document holds about 1 MiB, and the
 /// limit is the same in every store.

@@ -4,6 +4,7 @@ mod change;
 mod draft;
 mod find;
 mod list;
+mod once_task;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use chrono::{DateTime, Utc};
 pub use self::draft::Draft;
 pub(crate) use self::draft::MAX_JSON_BYTES;
 pub use self::list::Tasks;
+pub use self::once_task::{OnceTask, Payload};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::store::{self, Insert, MemoryStore, Store, StoreUrl};
-use crate::task::{OnceTask, Task, TaskId};
+use crate::task::{Task, TaskId};
 
 /// A connection to a store: creates tasks, finds them, and cancels, resets and deletes them. Cheap to clone.
 ///

@@ -1,6 +1,6 @@
 use super::context::{Context, FromContext, Needs};
 
-/// Any `async fn` of one to nine parameters.
+/// A function that can be a handler: an `async fn` of one to nine parameters.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be called as a handler",
     label = "not an `async fn` of one to nine owned parameters",
@@ -11,20 +11,20 @@ pub trait Callable<Args>: Clone + Send + Sync + 'static {
     type First;
     /// The types of the other parameters.
     type Rest;
-    /// What the function returns.
+    /// The future that the function returns.
     type Future;
 
     #[doc(hidden)]
     fn call(&self, first: Self::First, rest: Self::Rest) -> Self::Future;
 }
 
-/// What a handler function returns before it is awaited.
+/// The future that a handler function returns.
 #[diagnostic::on_unimplemented(
     message = "a handler must be an `async fn`, but this one returns `{Self}`",
     label = "not an `async fn`"
 )]
 pub trait HandlerFuture: Future<Output = Self::Out> {
-    /// What the handler returns once awaited.
+    /// The output of the future.
     type Out;
 }
 

@@ -1,27 +1,44 @@
 use std::time::Duration;
 
-use crate::schedule::Retry;
+use oncetask_recurrence::limits;
 
-/// How the runtime drives the handler of a task type.
+use super::Retry;
+
+/// The configuration of a handler.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use oncetask::{HandlerConfig, Retry};
+///
+/// const CONFIG: HandlerConfig = HandlerConfig::DEFAULT
+///     .retry(Retry::exponential().max_attempts(8))
+///     .lease(Duration::from_secs(60))
+///     .concurrency(20);
+/// # assert_eq!(CONFIG.concurrency, 20);
+/// ```
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct HandlerConfig {
-    /// How a failed task is retried.
+    /// The retry policy of the handler.
     pub retry: Retry,
-    /// How a failed cleanup handler is retried.
+    /// The retry policy of the cleanup handler.
     pub on_cancel_retry: Retry,
-    /// The longest that one attempt may hold its task: when it ends, the handler is stopped and the attempt
-    /// has failed. Not what a crash costs: that is the runtime's heartbeat.
+    /// The maximum duration of one attempt. A handler that runs longer is stopped, and its attempt fails. The
+    /// delay after a crash is not this duration but the worker's
+    /// [heartbeat](crate::WorkerBuilder::heartbeat).
     pub lease: Duration,
-    /// How many calls of the handler this process runs at once.
+    /// The maximum number of concurrent calls of the handler in this process.
     pub concurrency: u32,
-    /// How many tasks of one resource key a grouped handler takes in a call.
+    /// The maximum number of tasks of one resource key in one call of a grouped handler.
     pub max_group: u32,
 }
 
 impl HandlerConfig {
-    /// Exponential retry with 3 attempts (5 for the cleanup handler, up to 10 minutes apart), a lease of 10
-    /// minutes, one call at a time, groups of up to 100.
+    /// The default configuration: exponential backoff with 3 attempts (5 for the cleanup handler, with at
+    /// most 10 minutes between them), a lease of 10 minutes, a concurrency of 1 and groups of up to 100
+    /// tasks.
     pub const DEFAULT: Self = Self {
         retry: Retry::exponential(),
         on_cancel_retry: Retry::exponential().max_attempts(5).max(Duration::from_mins(10)),
@@ -34,7 +51,8 @@ impl HandlerConfig {
     ///
     /// # Panics
     ///
-    /// When its first delay is longer than its longest. In a constant that is a compile error.
+    /// Panics if the first delay of the policy is longer than its maximum. In a constant that is a compile
+    /// error.
     #[must_use]
     #[track_caller]
     pub const fn retry(mut self, retry: Retry) -> Self {
@@ -47,7 +65,8 @@ impl HandlerConfig {
     ///
     /// # Panics
     ///
-    /// When its first delay is longer than its longest. In a constant that is a compile error.
+    /// Panics if the first delay of the policy is longer than its maximum. In a constant that is a compile
+    /// error.
     #[must_use]
     #[track_caller]
     pub const fn on_cancel_retry(mut self, retry: Retry) -> Self {
@@ -56,28 +75,32 @@ impl HandlerConfig {
         self
     }
 
-    /// Sets the lease.
+    /// Sets the maximum duration of one attempt.
     ///
     /// # Panics
     ///
-    /// When it is shorter than a second or longer than a day. In a constant that is a compile error.
+    /// Panics if the lease is shorter than a second or longer than a day. In a constant that is a compile
+    /// error.
     #[must_use]
     #[track_caller]
     pub const fn lease(mut self, lease: Duration) -> Self {
-        assert!(lease.as_secs() > 0, "the lease must last at least a second");
         assert!(
-            lease.as_secs() <= 24 * 60 * 60,
+            lease.as_nanos() >= limits::MIN_LEASE.as_nanos(),
+            "the lease must last at least a second"
+        );
+        assert!(
+            lease.as_nanos() <= limits::MAX_LEASE.as_nanos(),
             "the lease must last at most a day"
         );
         self.lease = lease;
         self
     }
 
-    /// Sets the concurrency.
+    /// Sets the maximum number of concurrent calls in this process.
     ///
     /// # Panics
     ///
-    /// When it is 0. In a constant that is a compile error.
+    /// Panics if it is 0. In a constant that is a compile error.
     #[must_use]
     #[track_caller]
     pub const fn concurrency(mut self, concurrency: u32) -> Self {
@@ -86,11 +109,11 @@ impl HandlerConfig {
         self
     }
 
-    /// Sets the size of a group.
+    /// Sets the maximum number of tasks in one call of a grouped handler.
     ///
     /// # Panics
     ///
-    /// When it is 0. In a constant that is a compile error.
+    /// Panics if it is 0. In a constant that is a compile error.
     #[must_use]
     #[track_caller]
     pub const fn max_group(mut self, max_group: u32) -> Self {

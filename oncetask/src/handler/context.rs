@@ -5,58 +5,89 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::client::Client;
-use crate::runtime::Held;
-use crate::task::{ResourceKey, TaskId};
+use crate::lease::ActiveClaim;
+use crate::task::{Occurrence, ResourceKey, Task, TaskId};
 
-/// What a handler may know about its call, and say while it runs.
+/// The context of one call of a handler: its tasks, its cancellation and its progress.
+///
+/// # Examples
+///
+/// ```
+/// use oncetask::{Context, OnceTask};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, OnceTask)]
+/// #[id("import:{file}")]
+/// #[handler]
+/// struct Import { file: String }
+///
+/// impl Import {
+///     async fn run(self, cx: Context) -> oncetask::Result {
+///         for part in 0..10 {
+///             if cx.is_cancelled() {
+///                 return Err("stopped".into());
+///             }
+///             cx.progress(f64::from(part) / 10.0, format!("part {part} of {}", self.file));
+///             // import the part
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Context {
-    pub(crate) held: Arc<Held>,
+    pub(crate) claim: Arc<ActiveClaim>,
     pub(crate) states: Arc<States>,
 }
 
 impl Context {
-    /// The id of the task; `None` in a call with several.
+    /// Returns the id of the task; `None` in a call with several tasks.
     #[must_use]
     pub fn id(&self) -> Option<&TaskId> {
-        match self.held.tasks() {
-            [only] => Some(only.task.id()),
-            _ => None,
-        }
+        self.only().map(Task::id)
     }
 
-    /// The resource key of the task, or of all the tasks of a group.
+    /// Returns the resource key of the task, or of all tasks of a group.
     #[must_use]
     pub fn resource_key(&self) -> Option<&ResourceKey> {
-        self.held.tasks().first()?.task.resource_key()
+        self.claim.tasks().first()?.task.resource_key()
     }
 
-    /// The number of this attempt, counted from one; of a group, the highest.
+    /// Returns the number of this attempt, counted from one; the highest number of a group.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        let attempts = self
-            .held
-            .tasks()
-            .iter()
-            .map(|held| self.held.attempt_of(&held.task));
+        let tasks = self.claim.tasks().iter();
+        let attempts = tasks.map(|claimed| self.claim.attempt_of(&claimed.task));
         attempts.max().unwrap_or(1)
     }
 
-    /// The client of the worker that runs the handler.
+    /// Returns the generator and the instant of the task if it is an occurrence of a recurring task; `None`
+    /// in a call with several tasks.
+    ///
+    /// A grouped handler reads [`Attempt::occurrence`](crate::Attempt::occurrence) instead.
     #[must_use]
-    pub fn client(&self) -> &Client {
-        self.held.client()
+    pub fn occurrence(&self) -> Option<&Occurrence> {
+        self.only()?.spec.occurrence.as_ref()
     }
 
-    /// Ends when the handler should stop: its task was cancelled or deleted, its lease is about to end or is
-    /// lost, or the worker shuts down and its grace is over.
+    /// Returns the client of the worker that runs the handler.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        self.claim.client()
+    }
+
+    /// Waits until the handler should stop: its task was cancelled or deleted, its lease is about to expire
+    /// or is lost, or the grace of a worker that shuts down has ended.
     ///
-    /// A cancelled task's handler may go on; in the other cases it is dropped soon afterwards, at its next
-    /// `.await`. Cleanup handlers are not told of the cancellation that they clean up after.
+    /// After a cancellation the handler may continue. In the other cases its future is dropped soon
+    /// afterwards, at its next `.await`. A cleanup handler is not told to stop by the cancellation that it
+    /// cleans up after.
     ///
     /// # Cancel safety
     ///
-    /// Dropping this future changes nothing.
+    /// Dropping this future has no effect.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use oncetask::Context;
@@ -70,27 +101,36 @@ impl Context {
     /// # async fn work() {}
     /// ```
     pub async fn cancelled(&self) {
-        self.held.stopped().await;
+        self.claim.stopped().await;
     }
 
-    /// Whether [`cancelled`](Self::cancelled) has ended.
+    /// Returns whether the handler should stop; see [`cancelled`](Self::cancelled).
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.held.is_stopped()
+        self.claim.is_stopped()
     }
 
-    /// Says how far the handler is: a fraction from 0 to 1, and what it is doing. `NaN`, as of none of none, is 0.
+    /// Reports the progress of the handler: the part that is done, and the current step.
     ///
-    /// Cheap to call often: the newest is stored, at most once a second, and read back with
-    /// [`Client::get`]. What was said last is stored with the end of the call, at most 4 KiB of the message.
+    /// `fraction` is clamped to 0..=1; `NaN` counts as 0. The message is truncated to 4 KiB.
+    ///
+    /// It may be called often. The newest progress is stored at most once a second and with the end of the
+    /// call. [`Client::get`] reads it.
     pub fn progress(&self, fraction: f64, message: impl Into<String>) {
-        // Nothing of nothing is done: no number, and no store could keep it.
         let fraction = if fraction.is_nan() {
             0.0
         } else {
             fraction.clamp(0.0, 1.0)
         };
-        self.held.say(fraction, message.into());
+        self.claim.set_progress(fraction, message.into());
+    }
+
+    /// Returns the task of a call with one task.
+    fn only(&self) -> Option<&Task> {
+        match self.claim.tasks() {
+            [only] => Some(&only.task),
+            _ => None,
+        }
     }
 }
 
@@ -98,14 +138,17 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("id", &self.id())
-            .field("tasks", &self.held.tasks().len())
+            .field("tasks", &self.claim.tasks().len())
             .field("resource_key", &self.resource_key())
             .field("attempt", &self.attempt())
             .finish_non_exhaustive()
     }
 }
 
-/// Application state, given to [`WorkerBuilder::state`](crate::WorkerBuilder::state) and taken by handlers.
+/// Application state as a parameter of a handler. [`WorkerBuilder::state`](crate::WorkerBuilder::state) sets
+/// it.
+///
+/// # Examples
 ///
 /// ```
 /// use oncetask::State;
@@ -133,9 +176,11 @@ impl<S> Deref for State<S> {
     }
 }
 
-/// A parameter of a handler other than the task.
+/// A type that can be a parameter of a handler after the task.
 ///
-/// Implement it for what handlers of yours take again and again:
+/// Implement it for a value that many handlers take.
+///
+/// # Examples
 ///
 /// ```
 /// use oncetask::handler::{FromContext, Needs};
@@ -152,7 +197,7 @@ impl<S> Deref for State<S> {
 ///     }
 ///
 ///     fn needs(needs: &mut Needs) {
-///         needs.state::<Pool>(); // so that a missing pool is found at start-up
+///         needs.state::<Pool>(); // a missing pool is then reported at start-up
 ///     }
 /// }
 /// ```
@@ -162,10 +207,10 @@ impl<S> Deref for State<S> {
     note = "after the task, a handler takes owned values: `Context`, `Client` or `State<S>`, where `S` is application state"
 )]
 pub trait FromContext: Sized + Send + 'static {
-    /// Takes the value out of the context.
+    /// Returns the value for one call.
     fn from_context(cx: &Context) -> Self;
 
-    /// Lists the states that must be there, so that a missing one is found at start-up.
+    /// Adds the states that the value needs. The worker reports a missing state when it starts.
     fn needs(_needs: &mut Needs) {}
 }
 
@@ -183,12 +228,12 @@ impl FromContext for Client {
     }
 }
 
-/// What may be application state: every type that is `Clone + Send + Sync + 'static`.
+/// A type that can be application state: every type that is `Clone + Send + Sync + 'static`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the state of a handler",
     label = "this handler takes `State<{Self}>`",
-    note = "state is cloned for each call and used by many threads at once: it must be `Clone + Send + Sync + 'static`",
-    note = "derive `Clone` for it if copies are cheap, or take `State<Arc<{Self}>>` and give an `Arc` to `.state(..)`"
+    note = "each call gets a clone of the state, and many threads use it at once, so it must be `Clone + Send + Sync + 'static`",
+    note = "derive `Clone` for it if copies are cheap, or take `State<Arc<{Self}>>` and pass an `Arc` to `.state(..)`"
 )]
 pub trait AppState: Clone + Send + Sync + 'static {}
 
@@ -198,7 +243,7 @@ impl<S: Clone + Send + Sync + 'static> AppState for S {}
 impl<S: AppState> FromContext for State<S> {
     fn from_context(cx: &Context) -> Self {
         let state = cx.states.get::<S>().cloned();
-        Self(state.expect("a state that `needs` lists is checked at start-up"))
+        Self(state.expect("a worker checks at start-up that the states in `needs` are set"))
     }
 
     fn needs(needs: &mut Needs) {
@@ -206,18 +251,18 @@ impl<S: AppState> FromContext for State<S> {
     }
 }
 
-/// The states that a handler needs.
+/// The types of the states that a handler needs.
 #[derive(Debug, Default)]
 pub struct Needs(pub(crate) Vec<(TypeId, &'static str)>);
 
 impl Needs {
-    /// Adds a state.
+    /// Adds a state of this type.
     pub fn state<S: 'static>(&mut self) {
         self.0.push((TypeId::of::<S>(), type_name::<S>()));
     }
 }
 
-/// The states that the application gave, by type.
+/// The application's states by type.
 #[derive(Default)]
 pub(crate) struct States(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
 
@@ -232,5 +277,105 @@ impl States {
 
     pub(crate) fn contains(&self, id: TypeId) -> bool {
         self.0.contains_key(&id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::{DateTime, Utc};
+    use serde::{Deserialize, Serialize};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::client::OnceTask;
+    use crate::handler::{Attempt, Delivery, deliver};
+    use crate::lease::{ClaimGuard, Keeper, LeaseTerms, testing};
+    use crate::spawn::Spawner;
+    use crate::store::ClaimedTask;
+    use crate::task::transition::Phase;
+    use crate::task::{Json, TaskSpec};
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Report {}
+
+    impl OnceTask for Report {
+        const KIND: &'static str = "report";
+
+        fn id(&self) -> TaskId {
+            "report".into()
+        }
+    }
+
+    fn generator() -> TaskId {
+        "report".into()
+    }
+
+    fn at() -> DateTime<Utc> {
+        "2026-01-05T09:00:00Z".parse().unwrap()
+    }
+
+    fn claimed(id: &str, occurrence: Option<Occurrence>) -> ClaimedTask {
+        let mut spec = TaskSpec::new(id.into(), Report::KIND, Json::of(&Report {}).unwrap(), at());
+        spec.occurrence = occurrence;
+        testing::claim(Task::new(spec, at()), false)
+    }
+
+    fn context(tasks: Vec<ClaimedTask>) -> (Context, ClaimGuard) {
+        let keeper = Keeper::start(Client::in_memory(), &Spawner::wrapping(|future| future)).unwrap();
+        let terms = LeaseTerms {
+            phase: Phase::Run,
+            limit: Duration::from_mins(10),
+            heartbeat: Duration::from_mins(1),
+            claimed: Duration::from_mins(1),
+        };
+        let guard = keeper.keep(tasks, Instant::now(), terms);
+        let context = Context {
+            claim: guard.claim().clone(),
+            states: Arc::default(),
+        };
+        (context, guard)
+    }
+
+    #[tokio::test]
+    async fn a_handler_sees_the_generator_and_the_instant_of_an_occurrence() {
+        let occurrence = Occurrence::new(generator(), at());
+        let (context, _guard) = context(vec![claimed("a", Some(occurrence.clone()))]);
+        assert_eq!(context.occurrence(), Some(&occurrence));
+        let handler = move |report: Attempt<Report>, cx: Context| {
+            assert_eq!(report.occurrence.as_ref(), Some(&occurrence));
+            assert_eq!(cx.occurrence(), Some(&occurrence));
+            std::future::ready(())
+        };
+        let call = deliver::<Report, _, _>(handler, Delivery(context));
+        call.future.expect("the payload can be decoded").await;
+    }
+
+    #[tokio::test]
+    async fn a_task_that_no_generator_created_has_no_occurrence() {
+        let (context, _guard) = context(vec![claimed("a", None)]);
+        assert_eq!(context.occurrence(), None);
+        let handler = |report: Attempt<Report>| {
+            assert_eq!(report.occurrence, None);
+            std::future::ready(())
+        };
+        let call = deliver::<Report, _, _>(handler, Delivery(context));
+        call.future.expect("the payload can be decoded").await;
+    }
+
+    #[tokio::test]
+    async fn each_attempt_of_a_group_has_its_own_occurrence() {
+        let occurrence = Occurrence::new(generator(), at());
+        let tasks = vec![claimed("a", Some(occurrence.clone())), claimed("b", None)];
+        let (context, _guard) = context(tasks);
+        assert_eq!((context.id(), context.occurrence()), (None, None));
+        let handler = move |reports: Vec<Attempt<Report>>| {
+            let occurrences: Vec<_> = reports.iter().map(|report| report.occurrence.clone()).collect();
+            assert_eq!(occurrences, [Some(occurrence.clone()), None]);
+            std::future::ready(())
+        };
+        let call = deliver::<Report, _, _>(handler, Delivery(context));
+        call.future.expect("the payloads can be decoded").await;
     }
 }

@@ -4,27 +4,33 @@ use std::time::Duration;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// What a handler returns: `Ok` completes the task, `Err` retries it.
+/// The result of a handler. It pairs with [`HandlerError`], not with [`oncetask::Error`](crate::Error).
+///
+/// `Ok` completes the task. `Err` retries it, unless the [`HandlerError`] carries another [`Signal`].
 pub type Result<T = (), E = HandlerError> = std::result::Result<T, E>;
 
-/// Why a handler did not complete a task.
+/// The error of a handler that did not complete its task.
 ///
-/// Every error converts with `?` and means "try again". The constructors and [`ResultExt`] say something else.
+/// `?` converts every error into it, with the signal [`Signal::Retry`]. The constructors and [`ResultExt`]
+/// choose another signal.
 ///
-/// It is no `std::error::Error`, which is what lets `?` take every error in: so it cannot be put into an
-/// `anyhow::Error`, and a handler that returns `anyhow::Result` can fail but not signal.
+/// It does not implement `std::error::Error`, because `?` could then not convert every error into it. So it
+/// cannot be put into an `anyhow::Error`: a handler that returns `anyhow::Result` can fail, but cannot choose
+/// a signal.
+///
+/// # Examples
 ///
 /// ```
 /// use std::time::Duration;
 /// use oncetask::{HandlerError, ResultExt};
 ///
 /// async fn handler(raw: &str) -> oncetask::Result<u32> {
-///     let number: u32 = raw.parse().permanent()?;              // never again
+///     let number: u32 = raw.parse().permanent()?;              // the task fails
 ///     if number == 0 {
-///         return Err(HandlerError::snooze(Duration::from_secs(60))); // later, no attempt counted
+///         return Err(HandlerError::snooze(Duration::from_secs(60))); // later, without counting the attempt
 ///     }
 ///     if number == 1 {
-///         return Err("no answer".into());                      // again, as the policy says
+///         return Err("no answer".into());                      // retried by the policy
 ///     }
 ///     Ok(number)
 /// }
@@ -32,23 +38,23 @@ pub type Result<T = (), E = HandlerError> = std::result::Result<T, E>;
 /// ```
 pub struct HandlerError {
     signal: Signal,
-    /// Shared by the tasks of a call, each of whose policies may look at it.
+    /// The error. It is shared by the tasks of a call, because the retry policy reads it once for each task.
     source: Arc<dyn std::error::Error + Send + Sync + 'static>,
 }
 
-/// What should happen to a task that did not complete.
+/// The next step for a task that did not complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Signal {
-    /// Try again as the retry policy says.
+    /// Retry the task by its retry policy.
     Retry,
-    /// Try again after this delay, within the attempts the policy allows.
+    /// Retry the task after this delay, within the attempts that the policy allows.
     RetryAfter(Duration),
-    /// Run again after this delay, without counting an attempt.
+    /// Run the task again after this delay, without counting the attempt.
     Snooze(Duration),
-    /// Never try again: the task failed.
+    /// Fail the task. It is not retried.
     Permanent,
-    /// Never try again: the task is cancelled.
+    /// Cancel the task. It is not retried.
     Cancel,
 }
 
@@ -58,46 +64,46 @@ impl HandlerError {
         Self { signal, source }
     }
 
-    /// Fails the task for good.
+    /// Returns an error that fails the task without a retry.
     pub fn permanent(error: impl Into<BoxError>) -> Self {
         Self::new(Signal::Permanent, error)
     }
 
-    /// Fails the attempt and chooses the delay before the next.
+    /// Returns an error that fails the attempt, and sets the delay before the next one.
     pub fn retry_after(delay: Duration, error: impl Into<BoxError>) -> Self {
         Self::new(Signal::RetryAfter(delay), error)
     }
 
-    /// Puts the task off without counting an attempt.
+    /// Returns an error that postpones the task without counting the attempt.
     #[must_use]
     pub fn snooze(delay: Duration) -> Self {
         Self::new(Signal::Snooze(delay), "snoozed")
     }
 
-    /// Cancels the task.
+    /// Returns an error that cancels the task.
     pub fn cancel(reason: impl Into<BoxError>) -> Self {
         Self::new(Signal::Cancel, reason)
     }
 
-    /// What should happen to the task.
+    /// Returns the next step for the task.
     #[must_use]
     pub fn signal(&self) -> Signal {
         self.signal
     }
 
-    /// The error itself, if it is of this type: for a retry policy that looks closer.
+    /// Returns the original error if it is of this type. A custom retry policy can inspect it.
     #[must_use]
     pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
         self.source.downcast_ref()
     }
 
-    /// The error and what caused it, in one line: what is stored.
+    /// Returns the error and its causes in one line, as they are stored.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.source.to_string();
         let mut cause = self.source.source();
         while let Some(error) = cause {
             let error_text = error.to_string();
-            // Many errors print their cause themselves.
+            // Many errors include their cause in their own text.
             if !text.ends_with(&error_text) {
                 text.push_str(": ");
                 text.push_str(&error_text);
@@ -107,8 +113,8 @@ impl HandlerError {
         text
     }
 
-    /// The same once more, for another task of the same call.
-    pub(crate) fn again(&self) -> Self {
+    /// Returns a copy for another task of the same call. It is not `Clone`, because handlers need no copies.
+    pub(crate) fn duplicate(&self) -> Self {
         Self {
             signal: self.signal,
             source: self.source.clone(),
@@ -134,20 +140,20 @@ impl fmt::Display for HandlerError {
     }
 }
 
-/// Says with `?` what should happen to the task.
+/// Sets the [`Signal`] of an error, for use with `?`.
 pub trait ResultExt<T> {
-    /// Fails the task for good on error.
+    /// Fails the task without a retry if the result is an error.
     ///
     /// # Errors
     ///
-    /// When `self` is an error.
+    /// Returns the error of `self` with [`Signal::Permanent`].
     fn permanent(self) -> Result<T>;
 
-    /// Fails the attempt on error and chooses the delay before the next.
+    /// Fails the attempt if the result is an error, and sets the delay before the next attempt.
     ///
     /// # Errors
     ///
-    /// When `self` is an error.
+    /// Returns the error of `self` with [`Signal::RetryAfter`].
     fn retry_after(self, delay: Duration) -> Result<T>;
 }
 

@@ -1,16 +1,59 @@
 use std::ops::Deref;
 
-use crate::task::{OnceTask, TaskId};
+use crate::client::OnceTask;
+use crate::task::{Occurrence, TaskId};
 
-/// A task with what the store knows about it.
+/// One attempt of a task: the task together with its id and the number of the attempt.
+///
+/// It dereferences to the task.
+///
+/// # Examples
+///
+/// ```
+/// use oncetask::{Attempt, OnceTask};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, OnceTask)]
+/// #[id("report:{customer}")]
+/// #[handler(run = send)]
+/// struct Report { customer: String }
+///
+/// async fn send(report: Attempt<Report>) -> oncetask::Result {
+///     println!("attempt {} of {} for {}", report.attempt, report.id, report.customer);
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Attempt<T> {
-    /// The task's payload.
+    /// The decoded payload.
     pub task: T,
-    /// The task's id.
+    /// The id of the task.
     pub id: TaskId,
     /// The number of this attempt, counted from one.
     pub attempt: u32,
+    /// The generator and the instant, if the task is an occurrence of a recurring task.
+    pub occurrence: Option<Occurrence>,
+}
+
+impl<T> Attempt<T> {
+    /// Returns an attempt of a task that is not an occurrence. It is for tests that call a handler directly.
+    #[must_use]
+    pub fn new(task: T, id: impl Into<TaskId>, attempt: u32) -> Self {
+        Self {
+            task,
+            id: id.into(),
+            attempt,
+            occurrence: None,
+        }
+    }
+
+    /// Sets the generator and the instant of an occurrence.
+    #[must_use]
+    pub fn with_occurrence(mut self, occurrence: Occurrence) -> Self {
+        self.occurrence = Some(occurrence);
+        self
+    }
 }
 
 impl<T> Deref for Attempt<T> {
@@ -26,22 +69,22 @@ impl<T> Deref for Attempt<T> {
     message = "a handler of `{T}` cannot take `{Self}` as its first parameter",
     label = "the first parameter of this handler is `{Self}`",
     note = "the first parameter is the task by value: `{T}` (`self`, not `&self`) or `Attempt<{T}>`",
-    note = "or every pending task of a resource key: `Vec<{T}>` or `Vec<Attempt<{T}>>`"
+    note = "or all pending tasks of one resource key: `Vec<{T}>` or `Vec<Attempt<{T}>>`"
 )]
 pub trait TaskInput<T>: Sized + Send + 'static {
-    /// Whether the handler takes every pending task of a resource key.
+    /// Whether the handler takes all pending tasks of a resource key in one call.
     const GROUPED: bool;
 
     #[doc(hidden)]
-    fn from_attempts(jobs: Vec<Attempt<T>>) -> Self;
+    fn from_attempts(attempts: Vec<Attempt<T>>) -> Self;
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: OnceTask> TaskInput<T> for T {
     const GROUPED: bool = false;
 
-    fn from_attempts(jobs: Vec<Attempt<T>>) -> Self {
-        only(jobs).task
+    fn from_attempts(attempts: Vec<Attempt<T>>) -> Self {
+        only(attempts).task
     }
 }
 
@@ -49,8 +92,8 @@ impl<T: OnceTask> TaskInput<T> for T {
 impl<T: OnceTask> TaskInput<T> for Attempt<T> {
     const GROUPED: bool = false;
 
-    fn from_attempts(jobs: Vec<Attempt<T>>) -> Self {
-        only(jobs)
+    fn from_attempts(attempts: Vec<Attempt<T>>) -> Self {
+        only(attempts)
     }
 }
 
@@ -58,8 +101,8 @@ impl<T: OnceTask> TaskInput<T> for Attempt<T> {
 impl<T: OnceTask> TaskInput<T> for Vec<T> {
     const GROUPED: bool = true;
 
-    fn from_attempts(jobs: Vec<Attempt<T>>) -> Self {
-        jobs.into_iter().map(|job| job.task).collect()
+    fn from_attempts(attempts: Vec<Attempt<T>>) -> Self {
+        attempts.into_iter().map(|attempt| attempt.task).collect()
     }
 }
 
@@ -67,8 +110,8 @@ impl<T: OnceTask> TaskInput<T> for Vec<T> {
 impl<T: OnceTask> TaskInput<T> for Vec<Attempt<T>> {
     const GROUPED: bool = true;
 
-    fn from_attempts(jobs: Vec<Attempt<T>>) -> Self {
-        jobs
+    fn from_attempts(attempts: Vec<Attempt<T>>) -> Self {
+        attempts
     }
 }
 
@@ -76,7 +119,7 @@ impl<T: OnceTask> TaskInput<T> for Vec<Attempt<T>> {
 #[diagnostic::on_unimplemented(
     message = "a cleanup handler of `{T}` cannot take `{Self}` as its first parameter",
     label = "the first parameter of this handler is `{Self}`",
-    note = "a cleanup handler takes one task, by value: `{T}` (`self`, not `&self`) or `Attempt<{T}>`"
+    note = "a cleanup handler takes one task by value: `{T}` (`self`, not `&self`) or `Attempt<{T}>`"
 )]
 pub trait CleanupInput<T>: TaskInput<T> {}
 
@@ -86,8 +129,9 @@ impl<T: OnceTask> CleanupInput<T> for T {}
 #[diagnostic::do_not_recommend]
 impl<T: OnceTask> CleanupInput<T> for Attempt<T> {}
 
-fn only<T>(jobs: Vec<Attempt<T>>) -> Attempt<T> {
-    jobs.into_iter()
+fn only<T>(attempts: Vec<Attempt<T>>) -> Attempt<T> {
+    attempts
+        .into_iter()
         .next()
         .expect("a handler is called with at least one task")
 }

@@ -5,18 +5,22 @@ use serde::Serialize;
 use super::HandlerError;
 use crate::task::Json;
 
-/// What became of a call of a handler.
+/// The outcome of one call of a handler.
 #[doc(hidden)]
 #[derive(Debug)]
 pub enum HandlerOutcome {
-    /// The same for every task of the call.
+    /// One outcome for every task of the call.
     All(Result<Option<Json>, HandlerError>),
-    /// One for each task, in the order given.
+    /// One outcome for each task, in the order of the tasks.
     Each(Vec<Outcome>),
 }
 
-/// What became of one task of a group: a grouped handler may return `Result<Vec<Outcome>>`, one for each
-/// task in the order given.
+/// The outcome of one task of a group.
+///
+/// A grouped handler may return `Result<Vec<Outcome>>`, with one outcome for each task in the order of the
+/// tasks.
+///
+/// # Examples
 ///
 /// ```
 /// use oncetask::{HandlerError, Outcome};
@@ -30,12 +34,13 @@ pub enum HandlerOutcome {
 pub struct Outcome(pub(crate) Result<Option<Json>, HandlerError>);
 
 impl Outcome {
-    /// The task is complete, with this result.
+    /// Returns the outcome of a task that completed with this result.
     pub fn done<T: Serialize + ?Sized>(result: &T) -> Self {
         Self(stored(result))
     }
 
-    /// The task failed this time, or whatever else the error says.
+    /// Returns the outcome of a task that did not complete. The [signal](HandlerError::signal) of the error
+    /// decides whether the task is retried.
     pub fn error(error: impl Into<HandlerError>) -> Self {
         Self(Err(error.into()))
     }
@@ -50,7 +55,8 @@ impl<T: Serialize, E: Into<HandlerError>> From<Result<T, E>> for Outcome {
     }
 }
 
-// A handler's output is something that serialises. This one never reaches a serialiser.
+// The output of a handler must implement `Serialize`. The runtime takes outcomes out of it before it
+// serialises.
 impl Serialize for Outcome {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
@@ -60,7 +66,7 @@ impl Serialize for Outcome {
     }
 }
 
-/// What a handler returns.
+/// The return type of a handler.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     label = "this handler returns `{Self}`",
@@ -82,7 +88,7 @@ impl<T: Serialize + 'static, E: HandlerFailure> HandlerOutput for Result<T, E> {
     fn into_handler_outcome(self) -> HandlerOutcome {
         match self {
             Err(error) => HandlerOutcome::All(Err(error.into_handler_error())),
-            // One type needs treatment of its own, and the compiler allows no second implementation for it.
+            // `Vec<Outcome>` is not serialised. A second implementation for it would overlap with this one.
             Ok(output) => match (Box::new(output) as Box<dyn Any>).downcast::<Vec<Outcome>>() {
                 Ok(outcomes) => HandlerOutcome::Each(*outcomes),
                 Err(output) => {
@@ -93,18 +99,18 @@ impl<T: Serialize + 'static, E: HandlerFailure> HandlerOutput for Result<T, E> {
     }
 }
 
-/// A result as it is stored: nothing for what JSON writes as `null`.
+/// Encodes a result; `None` for a result whose JSON is `null`.
 fn stored<T: Serialize + ?Sized>(output: &T) -> Result<Option<Json>, HandlerError> {
     let json = Json::of(output)
         .map_err(|error| HandlerError::permanent(format!("the result cannot be written as JSON: {error}")))?;
     Ok((json.as_str() != "null").then_some(json))
 }
 
-/// The error of a handler.
+/// The error type of a handler.
 #[diagnostic::on_unimplemented(
-    message = "a handler cannot fail with `{Self}`",
+    message = "a handler cannot return the error type `{Self}`",
     label = "this handler returns an error of type `{Self}`",
-    note = "implement `std::error::Error` for it, or return `oncetask::Result`, into which `?` converts every error"
+    note = "implement `std::error::Error` for `{Self}`, or return `oncetask::Result` with a `HandlerError`"
 )]
 pub trait HandlerFailure {
     #[doc(hidden)]

@@ -1,18 +1,26 @@
-//! What is found wrong before anything runs: all of it at once, each with its place in the source.
+//! The checks at start-up. They report all problems at once, each with its position in the source.
 
 use std::any::TypeId;
 use std::collections::{BTreeMap, HashSet};
 
 use super::TaskType;
 use crate::error::StartError;
-use crate::handler::{Handler, Needs, States};
+use crate::handler::{Handler, States};
 
-/// Everything that is wrong with the task types of this program.
+/// Checks the task types of a worker and the handlers that the program gave to the builder.
+///
+/// # Errors
+///
+/// Returns all problems at once.
 pub(crate) fn check(types: &[TaskType], given: &[Handler], states: &States) -> Result<(), StartError> {
-    let mut problems = missing_states(types, given, states);
+    let own: Vec<_> = types.iter().filter_map(TaskType::own_handler).collect();
+    let handlers = || own.iter().chain(given);
+    let mut problems: Vec<_> = handlers()
+        .flat_map(|handler| missing_states(handler, states))
+        .collect();
     problems.extend(shared_names(types, given));
     problems.extend(second_handlers(types, given));
-    problems.extend(given.iter().filter_map(useless_config));
+    problems.extend(handlers().filter_map(useless_config));
     if problems.is_empty() {
         Ok(())
     } else {
@@ -20,88 +28,72 @@ pub(crate) fn check(types: &[TaskType], given: &[Handler], states: &States) -> R
     }
 }
 
-/// Every state that a handler takes has been given.
-fn missing_states(types: &[TaskType], given: &[Handler], states: &States) -> Vec<String> {
-    let own = types
-        .iter()
-        .filter_map(|task| Some((task.to_string(), vec![task.handler?.needs])));
-    let given = given
-        .iter()
-        .map(|handler| (of_handler(handler), handler.needs.clone()));
-    let mut problems = Vec::new();
-    for (owner, needs) in own.chain(given) {
-        let mut needed = Needs::default();
-        for needs in needs {
-            needs(&mut needed);
-        }
-        let mut seen = HashSet::new();
-        let missing = needed.0.into_iter().filter(|(id, _)| !states.contains(*id));
-        let missing = missing.filter(|(id, _)| seen.insert(*id));
-        problems.extend(missing.map(|(_, state)| {
-            format!("the handler of {owner} needs a state of type `{state}`: give one to `.state(..)`")
-        }));
-    }
-    problems
+/// Returns a problem for each state that a handler needs and the program did not set.
+fn missing_states(handler: &Handler, states: &States) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let needed = handler.needs.0.iter();
+    needed
+        .filter(|(id, _)| !states.contains(*id) && seen.insert(*id))
+        .map(|(_, state)| {
+            format!("the handler of {handler} needs a state of type `{state}`: give one to `.state(..)`")
+        })
+        .collect()
 }
 
-/// A type that goes by a name, and how a problem names it.
-struct Bearer {
+/// A task type or a handler that uses a name.
+struct User {
     id: TypeId,
     text: String,
 }
 
-/// A name tells which type a stored task has.
+/// Returns a problem for each name that several task types share. The name of a stored task must tell its
+/// type.
 fn shared_names(types: &[TaskType], given: &[Handler]) -> Vec<String> {
-    let mut bearers: BTreeMap<&str, Vec<Bearer>> = BTreeMap::new();
+    let mut users: BTreeMap<&str, Vec<User>> = BTreeMap::new();
     let mut problems = Vec::new();
     let own = types
         .iter()
         .map(|task| ((task.type_id)(), task.to_string(), task.kind, task.aliases));
     let given = given.iter().map(|handler| {
-        let Handler {
-            type_id,
-            kind,
-            aliases,
-            ..
-        } = *handler;
-        (type_id, of_handler(handler), kind, aliases)
+        let text = handler.to_string();
+        (handler.type_id, text, handler.kind, handler.aliases)
     });
     for (id, text, kind, aliases) in own.chain(given) {
         if kind.is_empty() {
             problems.push(format!("the kind of {text} is empty"));
         }
         let aliases = aliases.iter().map(|alias| (*alias, " as an alias"));
-        for (name, how) in std::iter::once((kind, "")).chain(aliases) {
-            let bearers = bearers.entry(name).or_default();
-            if bearers.iter().all(|bearer| bearer.id != id) {
-                let text = format!("{text}{how}");
-                bearers.push(Bearer { id, text });
+        for (name, suffix) in std::iter::once((kind, "")).chain(aliases) {
+            let users = users.entry(name).or_default();
+            if users.iter().all(|user| user.id != id) {
+                let text = format!("{text}{suffix}");
+                users.push(User { id, text });
             }
         }
     }
-    let shared = bearers.into_iter().filter(|(_, bearers)| bearers.len() > 1);
-    problems.extend(shared.map(|(name, bearers)| {
-        let bearers: Vec<_> = bearers.into_iter().map(|bearer| bearer.text).collect();
+    let shared = users.into_iter().filter(|(_, users)| users.len() > 1);
+    problems.extend(shared.map(|(name, users)| {
+        let users: Vec<_> = users.into_iter().map(|user| user.text).collect();
         format!(
             "the kind `{name}` belongs to several task types: {}; give each its own with `#[task(kind = \"..\")]`",
-            bearers.join(", ")
+            users.join(", ")
         )
     }));
     problems
 }
 
-/// A task type has one handler, and its cleanup handler takes the same tasks.
+/// Returns a problem for each task type with two handlers, and for each cleanup handler of another type.
 fn second_handlers(types: &[TaskType], given: &[Handler]) -> Vec<String> {
     let mut problems = Vec::new();
     for (index, handler) in given.iter().enumerate() {
         let (kind, here) = (handler.kind, handler.location);
         let own = types
             .iter()
-            .find(|task| (task.type_id)() == handler.type_id && task.handler.is_some());
+            .find(|task| (task.type_id)() == handler.type_id && task.has_handler());
         if let Some(task) = own {
             problems.push(format!(
                 "the kind `{kind}` has two handlers: its own, of {task}, and one given to `.handler(..)` ({here}); \
-                 remove `#[handler]` from the type, or the other"
+                 remove `#[handler]` from the type, or remove the other handler"
             ));
         }
         let mut earlier = given[..index].iter();
@@ -111,32 +103,28 @@ fn second_handlers(types: &[TaskType], given: &[Handler]) -> Vec<String> {
                 "the kind `{kind}` has two handlers given to `.handler(..)`: {there} and {here}; remove one"
             ));
         }
-        if let Some((other, _)) = handler.cleanup.as_ref().filter(|(other, _)| *other != kind) {
+        if let Some(cleanup) = handler.on_cancel.as_ref().filter(|cleanup| cleanup.kind != kind) {
+            let other = cleanup.kind;
             problems.push(format!(
-                "the handler of {} has a cleanup handler of another kind, `{other}`",
-                of_handler(handler)
+                "the handler of {handler} has a cleanup handler of another kind, `{other}`; \
+                 give `.on_cancel(..)` a function that takes tasks of the kind `{kind}`"
             ));
         }
     }
     problems
 }
 
-/// The fields of a configuration are public: what its setters refuse can be written into them.
+/// Returns a problem if the configuration would never run the handler. The fields of a configuration are
+/// public, so a program can write values into them that the setters refuse.
 fn useless_config(handler: &Handler) -> Option<String> {
-    let config = &handler.config;
-    let what = match (config.concurrency, config.max_group) {
-        (0, _) => "a concurrency",
-        (_, 0) => "a `max_group`",
+    let field = match (handler.config.concurrency, handler.config.max_group) {
+        (0, _) => "concurrency",
+        (_, 0) => "max_group",
         _ => return None,
     };
     Some(format!(
-        "the handler of {} has {what} of 0, and would never run",
-        of_handler(handler)
+        "the handler of {handler} has a `{field}` of 0, and would never run; set it to at least 1"
     ))
-}
-
-fn of_handler(handler: &Handler) -> String {
-    format!("`{}` ({})", handler.type_name, handler.location)
 }
 
 #[cfg(test)]
@@ -144,9 +132,10 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
+    use crate::client::OnceTask;
     use crate::handler::{HandlerConfig, State, deliver, is_grouped, needs};
     use crate::registry::{Handled, HandlerDefinition};
-    use crate::task::{OnceTask, TaskId};
+    use crate::task::TaskId;
 
     macro_rules! tasks {
         ($($name:ident: $kind:literal $aliases:expr;)*) => {$(
@@ -199,7 +188,7 @@ mod tests {
     const MAIL: TaskType = TaskType::handled::<Mail>("mail.rs", 3, 7);
 
     #[test]
-    fn each_missing_state_is_named_once_with_the_handler_that_takes_it() {
+    fn each_missing_state_is_reported_once_with_its_handler() {
         assert_eq!(problems(&[MAIL], &[], &states()), [""; 0]);
         let name = MAIL.type_name();
         let missing = |state| {
@@ -212,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_two_types_is_named_with_both() {
+    fn a_name_that_several_types_share_is_reported_with_all_of_them() {
         let types = [
             MAIL,
             TaskType::unhandled::<OtherMail>("other.rs", 1, 2),
@@ -228,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_given_to_the_builder_is_the_only_one_of_its_type() {
+    fn a_second_handler_of_a_type_is_reported() {
         let report = || Handler::new(|_: Report| async {});
         let unhandled = TaskType::unhandled::<Report>("report.rs", 1, 1);
         assert_eq!(problems(&[unhandled], &[report()], &states()), [""; 0]);
@@ -248,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_of_a_type_that_takes_the_name_of_another_is_refused() {
+    fn a_handler_whose_type_shares_its_name_is_reported() {
         let other = Handler::new(|_: OtherMail| async {});
         let found = problems(&[MAIL], &[other], &states());
         assert_eq!(found.len(), 1, "{found:?}");
@@ -259,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_found_at_once() {
+    fn all_problems_are_reported_at_once() {
         let mut config = HandlerConfig::DEFAULT;
         config.concurrency = 0;
         let given = [
@@ -273,7 +262,7 @@ mod tests {
             "needs a state of type `alloc::vec::Vec<u8>`",
             "is empty",
             "a cleanup handler of another kind, `mail`",
-            "a concurrency of 0",
+            "a `concurrency` of 0",
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, expected) in found.iter().zip(expected) {

@@ -1,4 +1,4 @@
-//! The task types of this program, found through `inventory`, and what is checked before anything runs.
+//! The task types of this program, which `inventory` collects, and the checks at start-up.
 
 mod check;
 
@@ -7,47 +7,41 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use self::check::check;
-use crate::client::Draft;
+use crate::client::{Draft, OnceTask};
 use crate::error::Error;
-use crate::handler::{Delivery, Handler, HandlerConfig, HandlerFn, Needs, Taken};
-use crate::task::OnceTask;
+use crate::handler::{
+    CleanupHandler, Delivery, Handler, HandlerCall, HandlerConfig, HandlerFn, Location, Needs,
+};
 
-/// Where a task type is defined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Location {
-    /// The source file.
-    pub file: &'static str,
-    /// The line, counted from one.
-    pub line: u32,
-    /// The column, counted from one.
-    pub column: u32,
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
-    }
-}
-
-/// The functions of a handler, its types erased.
+/// The handler of a derived type, as a constant: the input of [`Handler`].
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct HandlerDefinition {
     pub config: HandlerConfig,
     pub grouped: bool,
-    pub run: fn(Delivery) -> Taken,
-    pub on_cancel: Option<fn(Delivery) -> Taken>,
+    pub run: fn(Delivery) -> HandlerCall,
+    pub on_cancel: Option<fn(Delivery) -> HandlerCall>,
     pub needs: fn(&mut Needs),
 }
 
-/// A task type with a handler.
+/// A derived task type with a handler.
 #[doc(hidden)]
 pub trait Handled {
     const HANDLER: HandlerDefinition;
     const CHECKS: () = ();
 }
 
-/// A task type known to this program.
+/// A task type that is known to this program.
+///
+/// # Examples
+///
+/// ```
+/// use oncetask::TaskType;
+///
+/// for task in TaskType::discovered() {
+///     println!("{} at {}", task.kind(), task.location());
+/// }
+/// ```
 #[derive(Clone, Copy)]
 pub struct TaskType {
     kind: &'static str,
@@ -56,6 +50,7 @@ pub struct TaskType {
     type_id: fn() -> TypeId,
     location: Location,
     handler: Option<HandlerDefinition>,
+    /// Returns the task that a worker creates when it starts.
     at_start: Option<fn() -> Result<Draft, Error>>,
 }
 
@@ -68,7 +63,7 @@ impl TaskType {
             aliases: T::ALIASES,
             type_name: type_name::<T>,
             type_id: TypeId::of::<T>,
-            location: Location { file, line, column },
+            location: Location::new(file, line, column),
             handler: None,
             at_start: None,
         }
@@ -83,7 +78,7 @@ impl TaskType {
         this
     }
 
-    /// Sees to it at start-up that this task exists.
+    /// Sets the task that a worker creates when it starts.
     #[doc(hidden)]
     #[must_use]
     pub const fn at_start(mut self, draft: fn() -> Result<Draft, Error>) -> Self {
@@ -91,43 +86,67 @@ impl TaskType {
         self
     }
 
-    /// The name under which tasks of this type are stored.
+    /// Returns the name under which tasks of this type are stored.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.kind
     }
 
-    /// Names under which tasks of this type were stored once.
+    /// Returns the names under which tasks of this type were stored earlier.
     #[must_use]
     pub fn aliases(&self) -> &'static [&'static str] {
         self.aliases
     }
 
-    /// The Rust type.
+    /// Returns the name of the Rust type.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         (self.type_name)()
     }
 
-    /// Where it is defined.
+    /// Returns the position in the source at which the type is defined.
     #[must_use]
     pub fn location(&self) -> Location {
         self.location
     }
 
-    /// Whether this program can run tasks of this type without a handler given to the builder.
+    /// Returns whether the type has a handler of its own. A worker runs tasks of another type only if the
+    /// program gives it a [`Handler`].
     #[must_use]
     pub fn has_handler(&self) -> bool {
         self.handler.is_some()
     }
 
+    /// Returns the task that a worker creates when it starts.
     pub(crate) fn draft_at_start(&self) -> Option<Result<Draft, Error>> {
         self.at_start.map(|draft| draft())
     }
 
-    /// Every task type derived in the crates linked into this program.
+    /// Returns the type's own handler.
+    pub(crate) fn own_handler(&self) -> Option<Handler> {
+        let definition = self.handler?;
+        let mut needs = Needs::default();
+        (definition.needs)(&mut needs);
+        Some(Handler {
+            kind: self.kind,
+            aliases: self.aliases,
+            type_id: (self.type_id)(),
+            type_name: self.type_name(),
+            location: self.location,
+            config: definition.config,
+            grouped: definition.grouped,
+            run: Arc::new(definition.run),
+            on_cancel: definition.on_cancel.map(|on_cancel| CleanupHandler {
+                kind: self.kind,
+                run: Arc::new(on_cancel) as HandlerFn,
+            }),
+            needs,
+        })
+    }
+
+    /// Returns every task type that is derived in a crate of this program.
     ///
-    /// A crate that no line of the program names is not linked: `use its_name as _;` links it.
+    /// The linker leaves out a crate that no code of the program names. `use its_name as _;` links it.
     pub fn discovered() -> impl Iterator<Item = &'static Self> {
         inventory::iter::<Discovered>
             .into_iter()
@@ -152,61 +171,16 @@ impl fmt::Display for TaskType {
     }
 }
 
-/// A task type collected before `main`.
+/// A task type that is collected before `main`.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Discovered(pub TaskType);
 
 inventory::collect!(Discovered);
 
-/// What the runtime needs to run the tasks of one type.
-#[derive(Clone)]
-pub(crate) struct Runnable {
-    pub(crate) kind: &'static str,
-    pub(crate) aliases: &'static [&'static str],
-    pub(crate) config: HandlerConfig,
-    pub(crate) grouped: bool,
-    pub(crate) run: HandlerFn,
-    pub(crate) cleanup: Option<HandlerFn>,
-}
-
-/// The handlers of a program, its own and those given to the builder.
-pub(crate) fn runnables(types: &[TaskType], given: Vec<Handler>) -> Vec<Runnable> {
-    let own = types.iter().filter_map(|task| {
-        let HandlerDefinition {
-            config,
-            grouped,
-            run,
-            on_cancel,
-            ..
-        } = task.handler?;
-        let cleanup = on_cancel.map(|on_cancel| Arc::new(on_cancel) as HandlerFn);
-        Some(Runnable {
-            kind: task.kind,
-            aliases: task.aliases,
-            config,
-            grouped,
-            run: Arc::new(run),
-            cleanup,
-        })
-    });
-    let given = given.into_iter().map(
-        |Handler {
-             kind,
-             aliases,
-             config,
-             grouped,
-             run,
-             cleanup,
-             ..
-         }| Runnable {
-            kind,
-            aliases,
-            config,
-            grouped,
-            run,
-            cleanup: cleanup.map(|(_, cleanup)| cleanup),
-        },
-    );
-    own.chain(given).collect()
+/// Returns the handlers of a worker: those of the task types, then those that the program gave to the
+/// builder.
+pub(crate) fn handlers(types: &[TaskType], given: Vec<Handler>) -> Vec<Arc<Handler>> {
+    let own = types.iter().filter_map(TaskType::own_handler);
+    own.chain(given).map(Arc::new).collect()
 }

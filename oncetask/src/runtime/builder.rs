@@ -1,37 +1,22 @@
+//! The configuration of a worker.
+
 use std::fmt;
 use std::time::Duration;
 
-use super::drive::{Drive, Driven};
-use super::shutdown::{self, Worker};
-use super::start;
 use crate::client::Client;
-use crate::error::{Error, StartError};
+use crate::error::StartError;
 use crate::handler::{Handler, States};
 use crate::registry::{self, TaskType};
+use crate::spawn::{Spawner, WorkerFuture};
 
-const HEARTBEAT: Duration = Duration::from_mins(1);
-const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(100);
-const LONGEST_HEARTBEAT: Duration = Duration::from_hours(1);
-const GRACE: Duration = Duration::from_secs(30);
+const DEFAULT_HEARTBEAT: Duration = Duration::from_mins(1);
+const MIN_HEARTBEAT: Duration = Duration::from_millis(100);
+const MAX_HEARTBEAT: Duration = Duration::from_hours(1);
+const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
-/// Runs every task type of this program that has a handler, until SIGINT or SIGTERM, then ends gracefully.
-/// The store is the one that `ONCETASK_STORE` names.
+/// Returns a builder of a worker that runs every task type of this program.
 ///
-/// # Errors
-///
-/// [`Error::Start`] with everything that is wrong with the task types, [`Error::Config`], [`Error::Store`].
-///
-/// ```no_run
-/// #[tokio::main]
-/// async fn main() -> Result<(), oncetask::Error> {
-///     oncetask::run().await
-/// }
-/// ```
-pub async fn run() -> Result<(), Error> {
-    builder().run().await
-}
-
-/// A worker, before it starts.
+/// # Examples
 ///
 /// ```no_run
 /// # #[derive(Clone)] struct Mailer;
@@ -47,14 +32,14 @@ pub fn builder() -> WorkerBuilder {
         states: States::default(),
         types: None,
         handlers: Vec::new(),
-        heartbeat: HEARTBEAT,
-        grace: GRACE,
-        drive: Drive::default(),
+        heartbeat: DEFAULT_HEARTBEAT,
+        grace: DEFAULT_GRACE,
+        spawner: Spawner::default(),
     }
 }
 
-/// Configures a worker: what [`builder`] returns.
-#[must_use = "call `.run()`"]
+/// Configures and starts a worker. [`builder`] returns it.
+#[must_use = "call `.run()` or `.start()`"]
 pub struct WorkerBuilder {
     pub(super) client: Option<Client>,
     pub(super) states: States,
@@ -62,17 +47,18 @@ pub struct WorkerBuilder {
     pub(super) handlers: Vec<Handler>,
     pub(super) heartbeat: Duration,
     pub(super) grace: Duration,
-    pub(super) drive: Drive,
+    pub(super) spawner: Spawner,
 }
 
 impl WorkerBuilder {
-    /// Uses this client, and its store.
+    /// Sets the client whose store the worker uses. Without one the worker connects to the store that
+    /// `ONCETASK_STORE` names.
     pub fn client(mut self, client: Client) -> Self {
         self.client = Some(client);
         self
     }
 
-    /// Gives handlers a state: each takes it as `State<S>`. A second one of a type replaces the first.
+    /// Adds a state. Handlers take it as `State<S>`. A second state of the same type replaces the first.
     pub fn state<S: Clone + Send + Sync + 'static>(mut self, state: S) -> Self {
         self.states.insert(state);
         self
@@ -84,46 +70,81 @@ impl WorkerBuilder {
         self
     }
 
-    /// Of the task types of this program, knows only these kinds: for a worker that does part of the work, or
-    /// for a test. Handlers given to [`handler`](Self::handler) run all the same.
+    /// Limits the task types of this program to these kinds, for a worker that runs only some of them, or for
+    /// a test. Handlers that are added with [`handler`](Self::handler) run in any case.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn main_() -> Result<(), oncetask::Error> {
+    /// // This process sends e-mails; another one renders videos.
+    /// oncetask::builder().only(&["SendEmail", "SendDigest"]).run().await
+    /// # }
+    /// ```
     pub fn only(mut self, kinds: &[&str]) -> Self {
         let types = TaskType::discovered().filter(|task| kinds.contains(&task.kind()));
         self.types = Some(types.copied().collect());
         self
     }
 
-    /// How long handlers may go on when the worker is told to stop, before they are dropped and their claims
-    /// given back: 30 s unless it is set. Keep it under what your platform grants between SIGTERM and SIGKILL.
+    /// Sets the time that handlers have to end after the worker is told to stop. When it has passed, they are
+    /// dropped and their claims released. The default is 30 s.
+    ///
+    /// It should be shorter than the time that your platform grants between SIGTERM and SIGKILL.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// # async fn main_() -> Result<(), oncetask::Error> {
+    /// oncetask::builder().grace(Duration::from_secs(5)).run().await
+    /// # }
+    /// ```
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// How long a lease is stored for at a time: 60 s unless it is set, between 100 ms and an hour.
+    /// Sets the length of a stored lease. The default is 60 s; the value is clamped to the range from 100 ms
+    /// to an hour.
     ///
-    /// A claim is extended every half heartbeat while its handler runs, so this is how long the task of a
-    /// worker that crashed waits for another; a shorter one costs more writes for long tasks, and none for
-    /// those that end within half of it. While claims take longer than a quarter of it, leases are stored for
-    /// longer.
+    /// While a handler runs, its lease is extended every half heartbeat. So the heartbeat is the time after
+    /// which another worker takes over the task of a crashed worker. A shorter heartbeat costs more writes
+    /// for tasks that take longer than half of it, and no writes for shorter tasks. While claims take longer
+    /// than a quarter of the heartbeat, leases are longer.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// # async fn main_() -> Result<(), oncetask::Error> {
+    /// oncetask::builder().heartbeat(Duration::from_secs(10)).run().await
+    /// # }
+    /// ```
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
-        self.heartbeat = heartbeat.clamp(SHORTEST_HEARTBEAT, LONGEST_HEARTBEAT);
+        self.heartbeat = heartbeat.clamp(MIN_HEARTBEAT, MAX_HEARTBEAT);
         self
     }
 
-    /// For simulations: runs each of the worker's futures inside the one that `wrap` makes of it, and keeps its
-    /// leases on the runtime that it is started on instead of on a thread.
+    /// For simulations: wraps each of the worker's futures with `wrap`, and keeps its leases on the current
+    /// runtime instead of on a thread.
     #[doc(hidden)]
-    pub fn driven(mut self, wrap: impl Fn(Driven) -> Driven + Send + Sync + 'static) -> Self {
-        self.drive = Drive::inside(wrap);
+    pub fn driven(mut self, wrap: impl Fn(WorkerFuture) -> WorkerFuture + Send + Sync + 'static) -> Self {
+        self.spawner = Spawner::wrapping(wrap);
         self
     }
 
-    /// Checks what [`run`](Self::run) would check of the task types, without running: for a test of your
-    /// application, in one line.
+    /// Checks the task types as [`run`](Self::run) does, without running them. It is for a one-line test of
+    /// your application.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the task types, at once.
+    /// Returns all problems of the task types at once: for example a state that a handler needs and that is
+    /// not set, or a kind that two types share.
+    ///
+    /// # Examples
     ///
     /// ```standalone_crate
     /// # #[derive(Clone)] struct Mailer;
@@ -134,36 +155,7 @@ impl WorkerBuilder {
         registry::check(&self.types(), &self.handlers, &self.states)
     }
 
-    /// Starts the worker in the background, and returns a handle on it: for a program that also does other
-    /// things, and for tests.
-    ///
-    /// # Errors
-    ///
-    /// As [`run`](Self::run).
-    pub async fn start(self) -> Result<Worker, Error> {
-        start::start(self).await
-    }
-
-    /// Runs until SIGINT or SIGTERM. Then nothing more is claimed, handlers may end within the
-    /// [grace](Self::grace), and what has not ended by then is given back without counting the attempt. A
-    /// second signal ends at once.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Start`] with everything that is wrong with the task types, [`Error::Config`] and
-    /// [`Error::Store`] when the store cannot be opened. Once it runs, trouble with the store is logged and
-    /// waited for.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future stops the worker without grace: claims are free again when their leases end.
-    pub async fn run(self) -> Result<(), Error> {
-        let signals = shutdown::Signals::listen()?;
-        let worker = self.start().await?;
-        shutdown::until_signalled(worker, signals).await;
-        Ok(())
-    }
-
+    /// Returns the task types that the worker knows.
     pub(super) fn types(&self) -> Vec<TaskType> {
         self.types
             .clone()

@@ -1,147 +1,167 @@
-//! A call of a handler with its tasks: how it is driven, how it ends, and what is said of that.
+//! One call of a handler with the tasks of a claim, and the verdicts that follow from its end.
 
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::Engine;
-use super::execute::finishes;
-use super::lease::{Held, Hold};
-use super::panics::{self, Caught, Panic};
-use super::verdict::{later, outcomes, verdict};
-use crate::handler::{Context, Delivery, HandlerFn, HandlerOutcome, Taken};
-use crate::registry::Runnable;
-use crate::schedule::Retry;
+use super::engine::Engine;
+use super::verdict::{Outcomes, finish, verdict};
+use crate::handler::{Context, Delivery, Handler, HandlerCall, HandlerFn, HandlerOutcome};
+use crate::lease::{ActiveClaim, ClaimGuard};
+use crate::panics::{self, CatchPanic, Panic};
 use crate::store::Finish;
-use crate::task::Task;
-use crate::task::transition::{Phase, Verdict, deferral};
+use crate::task::transition::{Phase, Verdict};
+use crate::task::{Task, decide};
 
-/// How a call ended.
+/// The end of a call.
 enum End {
-    Replied(HandlerOutcome),
+    Returned(HandlerOutcome),
     Panicked(Panic),
-    /// Its lease came to its end.
+    /// The handler was dropped, because its lease was about to expire or was lost.
     Stopped,
-    /// The worker shuts down.
-    GivenBack,
+    /// The handler was dropped, because the worker shuts down.
+    Released,
 }
 
-/// Calls the handler with the tasks of a claim, and says what becomes of each.
+/// Calls a handler with the tasks of a claim. Returns the verdict on each task.
 pub(super) async fn call(
     engine: &Engine,
-    runnable: &Runnable,
-    handler: &HandlerFn,
-    hold: &Hold,
+    handler: &Handler,
+    function: &HandlerFn,
+    guard: &ClaimGuard,
 ) -> Vec<Finish> {
-    let held = &hold.0;
-    let (span, began) = (span(held), Instant::now());
-    // What nothing else is said of is given back.
-    let mut ends = finishes(runnable, held.tasks(), &Verdict::Release);
+    let claim = guard.claim();
+    let (span, began) = (span(claim), Instant::now());
     let context = Context {
-        held: held.clone(),
+        claim: claim.clone(),
         states: engine.states.clone(),
     };
-    // A handler is copied for each call, which is the user's code too.
-    let end = match panics::catch(|| handler(Delivery(context))) {
-        Err(panic) => End::Panicked(panic),
-        Ok(Taken { unreadable, call }) => {
-            for (place, error) in unreadable {
-                let task = &held.tasks()[place].task;
-                ends[place].verdict = defer(task, &error, engine.client.clock().now());
-            }
-            let Some(call) = call else { return ends };
-            run(engine, call, hold).instrument(span.clone()).await
+    // The call clones the handler, and its `Clone` is user code.
+    let (deferred, end) = match panics::catch(|| function(Delivery(context))) {
+        Err(panic) => (Vec::new(), Some(End::Panicked(panic))),
+        Ok(HandlerCall { unreadable, future }) => {
+            let deferred = defer(engine, claim, unreadable);
+            let end = match future {
+                Some(future) => Some(run(engine, future, guard).instrument(span.clone()).await),
+                None => None,
+            };
+            (deferred, end)
         }
     };
     let _in_span = span.enter();
-    log_end(&end, began);
-    let reply = match end {
-        End::GivenBack => None,
-        End::Replied(reply) => Some(reply),
-        End::Panicked(panic) => Some(failed(format!("the handler {panic}"))),
-        End::Stopped => Some(failed(stopped(runnable, hold))),
-    };
-    let said = held.last_words();
-    // What could not be read was not in the call.
-    let called = |end: &&mut Finish| matches!(end.verdict, Verdict::Release);
-    for end in ends.iter_mut().filter(called) {
-        end.progress.clone_from(&said);
-    }
-    if let Some(reply) = reply {
-        let tasks = ends.iter_mut().filter(called).count();
-        let retry = retry(runnable, held.phase);
-        let now = engine.client.clock().now();
-        let called = ends.iter_mut().zip(held.tasks()).filter(|(end, _)| called(end));
-        for ((end, claimed), outcome) in called.zip(outcomes(reply, tasks)) {
-            let attempt = held.attempt_of(&claimed.task);
-            end.verdict = log_verdict(&claimed.task, verdict(outcome, attempt, retry, now));
-        }
-    }
-    ends
+    let called = claim.tasks().len() - deferred.len();
+    let outcomes = end.and_then(|end| {
+        log_end(&end, began);
+        let outcome = outcome(end, handler, claim)?;
+        Some(Outcomes::new(outcome, called))
+    });
+    finishes(engine, handler, claim, deferred, outcomes)
 }
 
-fn failed(error: String) -> HandlerOutcome {
-    HandlerOutcome::All(Err(error.into()))
-}
-
-/// Drives the handler until it returns, panics, or has to be dropped.
-async fn run(engine: &Engine, call: impl Future<Output = HandlerOutcome> + Unpin, hold: &Hold) -> End {
-    let held = &hold.0;
-    let mut call = Caught(call);
+/// Drives the handler until it returns, panics or has to be dropped.
+async fn run(
+    engine: &Engine,
+    future: impl Future<Output = HandlerOutcome> + Unpin,
+    guard: &ClaimGuard,
+) -> End {
+    let claim = guard.claim();
+    let mut future = CatchPanic(future);
     let guarded = std::future::poll_fn(|cx| {
-        // A process that was frozen comes back here before its timers do.
-        if held.may_run() {
-            std::pin::Pin::new(&mut call)
+        // After a freeze of the process the handler may be polled before the keeper has noticed that the
+        // lease expired.
+        if claim.may_run() {
+            std::pin::Pin::new(&mut future)
                 .poll(cx)
-                .map(|reply| reply.map_or_else(End::Panicked, End::Replied))
+                .map(|output| output.map_or_else(End::Panicked, End::Returned))
         } else {
             std::task::Poll::Ready(End::Stopped)
         }
     });
-    let given_back = async {
-        engine.giving_back.wait().await;
-        held.stop();
+    let released = async {
+        engine.releasing.wait().await;
+        claim.stop();
     };
     let end = tokio::select! {
         biased;
-        // It looks at the same first; most handlers are done before anybody has to listen.
+        // Polled first: most handlers return at once, and `guarded` checks for a drop itself.
         end = guarded => end,
-        () = held.dropped() => End::Stopped,
-        () = given_back => End::GivenBack,
+        () = claim.dropped() => End::Stopped,
+        () = released => End::Released,
     };
-    if let Err(panic) = panics::catch(|| drop(call)) {
-        tracing::error!(panic = %panic, "what the handler left behind panicked when it was dropped");
+    if let Err(panic) = panics::catch(|| drop(future)) {
+        tracing::error!(panic = %panic, "the handler's future panicked when it was dropped");
     }
     end
 }
 
-fn stopped(runnable: &Runnable, hold: &Hold) -> String {
-    if hold.0.reached_limit() {
-        format!(
+/// Returns the outcome that the end of a call stands for; `None` if its tasks are released.
+fn outcome(end: End, handler: &Handler, claim: &ActiveClaim) -> Option<HandlerOutcome> {
+    let error = match end {
+        End::Released => return None,
+        End::Returned(outcome) => return Some(outcome),
+        End::Panicked(panic) => format!("the handler {panic}"),
+        End::Stopped if claim.reached_limit() => format!(
             "the attempt took longer than its lease of {:?} and was stopped",
-            runnable.config.lease
-        )
-    } else {
-        "the attempt was stopped, for its lease could not be extended before it ended".to_owned()
-    }
+            handler.config.lease
+        ),
+        End::Stopped => {
+            "the attempt was stopped, because its lease could not be extended before it expired".to_owned()
+        }
+    };
+    Some(HandlerOutcome::All(Err(error.into())))
 }
 
-fn defer(task: &Task, error: &str, now: chrono::DateTime<chrono::Utc>) -> Verdict {
-    let delay = deferral(task.state.deferrals);
-    tracing::warn!(
-        id = %task.id(), kind = task.kind(), %error, ?delay,
-        "this program cannot read the payload; the task is put off for one that can"
-    );
-    Verdict::Defer {
-        at: later(now, delay),
-    }
+/// Returns the end of the claim of each task: deferred tasks were not in the call, and without outcomes the
+/// other tasks are released.
+fn finishes(
+    engine: &Engine,
+    handler: &Handler,
+    claim: &ActiveClaim,
+    deferred: Vec<(usize, Verdict)>,
+    mut outcomes: Option<Outcomes>,
+) -> Vec<Finish> {
+    let (retry, now) = (handler.retry(claim.phase()), engine.client.clock().now());
+    let progress = claim.take_progress();
+    let mut deferred = deferred.into_iter().peekable();
+    let tasks = claim.tasks().iter().enumerate();
+    tasks
+        .map(|(index, claimed)| {
+            let task = &claimed.task;
+            if let Some((_, verdict)) = deferred.next_if(|(deferred, _)| *deferred == index) {
+                return finish(handler, task, verdict);
+            }
+            let verdict = match outcomes.as_mut().and_then(Iterator::next) {
+                Some(outcome) => verdict(outcome, claim.attempt_of(task), retry, now),
+                None => Verdict::Release,
+            };
+            log_verdict(task, &verdict);
+            finish(handler, task, verdict).progress(progress.clone())
+        })
+        .collect()
 }
 
-fn span(held: &Held) -> tracing::Span {
-    let tasks = held.tasks();
+/// Returns the verdicts on the tasks whose payloads this program cannot decode, with their indexes.
+fn defer(engine: &Engine, claim: &ActiveClaim, unreadable: Vec<(usize, String)>) -> Vec<(usize, Verdict)> {
+    let defer = |(index, error): (usize, String)| {
+        let task = &claim.tasks()[index].task;
+        let verdict = decide::deferred(task, engine.client.clock().now());
+        if let Verdict::Defer { at } = &verdict {
+            tracing::warn!(
+                id = %task.id(), kind = task.kind(), %error, %at,
+                "this program cannot read the payload; task deferred for a newer program"
+            );
+        }
+        (index, verdict)
+    };
+    unreadable.into_iter().map(defer).collect()
+}
+
+/// Returns the span of an attempt.
+fn span(claim: &ActiveClaim) -> tracing::Span {
+    let tasks = claim.tasks();
     let first = &tasks[0].task;
     let key = first.resource_key().map(tracing::field::display);
-    let (kind, cleanup) = (first.kind(), held.phase == Phase::Cleanup);
-    let attempt = held.attempt_of(first);
+    let (kind, cleanup) = (first.kind(), claim.phase() == Phase::Cleanup);
+    let attempt = claim.attempt_of(first);
     if tasks.len() == 1 {
         tracing::info_span!("attempt", kind, id = %first.id(), resource_key = key, attempt, cleanup)
     } else {
@@ -158,12 +178,12 @@ fn span(held: &Held) -> tracing::Span {
 
 fn log_end(end: &End, began: Instant) {
     match end {
-        End::Replied(_) => tracing::debug!(took = ?began.elapsed(), "the handler returned"),
-        End::GivenBack => {
-            tracing::info!(took = ?began.elapsed(), "the worker shuts down: the claim is given back");
+        End::Returned(_) => tracing::debug!(took = ?began.elapsed(), "the handler returned"),
+        End::Released => {
+            tracing::info!(took = ?began.elapsed(), "the worker shuts down: the claim is released");
         }
         End::Stopped => {
-            tracing::warn!(took = ?began.elapsed(), "the handler was stopped: its lease came to its end");
+            tracing::warn!(took = ?began.elapsed(), "the handler was stopped before its lease expired");
         }
         End::Panicked(Panic {
             message,
@@ -176,22 +196,14 @@ fn log_end(end: &End, began: Instant) {
     }
 }
 
-fn log_verdict(task: &Task, verdict: Verdict) -> Verdict {
+fn log_verdict(task: &Task, verdict: &Verdict) {
     let (id, kind) = (task.id(), task.kind());
-    match &verdict {
+    match verdict {
         Verdict::Retry { at, error } => {
-            tracing::warn!(%id, kind, %error, %at, "the attempt failed; another follows");
+            tracing::warn!(%id, kind, %error, %at, "attempt failed; the task will be retried");
         }
-        Verdict::Fail { error } => tracing::error!(%id, kind, %error, "failed"),
-        Verdict::Cancel { reason } => tracing::info!(%id, kind, %reason, "cancelled by its handler"),
+        Verdict::Fail { error } => tracing::error!(%id, kind, %error, "task failed"),
+        Verdict::Cancel { reason } => tracing::info!(%id, kind, %reason, "task cancelled by its handler"),
         _ => {}
-    }
-    verdict
-}
-
-pub(super) fn retry(runnable: &Runnable, phase: Phase) -> &Retry {
-    match phase {
-        Phase::Run => &runnable.config.retry,
-        Phase::Cleanup => &runnable.config.on_cancel_retry,
     }
 }

@@ -1,10 +1,11 @@
-//! Claims: one dispatcher a process, which knows each handler's free slots and sleeps until there is a reason
-//! to look.
+//! The dispatcher: claims tasks for all handlers of a worker.
 //!
-//! A reason is: a slot got free, the store rang, or the earliest instant has come at which the store said
-//! that a task would be due. There is no polling; a store that cannot ring polls behind its own notifier.
+//! It knows the free slots of each handler and sleeps until there is a reason to claim: a slot is free, the
+//! store sent a wake-up, or the due time has come that the store returned with its last answer. It does not
+//! poll. A store without notifications polls inside its own notifier.
 //!
-//! What was claimed goes to its handler's queue (see [`lanes`]), and a lane for each slot works that off.
+//! Claimed tasks wait in the [prefetch buffer](prefetch) of their handler, and each slot of the handler takes
+//! its next claim from there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,366 +15,352 @@ use tokio::sync::mpsc;
 use tokio::task::coop;
 use tokio::time::{Instant, sleep};
 
-use super::Engine;
-use super::drive::{OnItsWay, UnderWay};
+use super::engine::Engine;
 use super::execute::{self, Assignment};
-use super::lanes;
-use super::room::Room;
-use super::stretch::Stretch;
+use super::handler_queue::HandlerQueue;
+use super::prefetch::{self, Slot, SlotEvent};
 use crate::error::StoreError;
-use crate::store::{ClaimRequest, ClaimResponse, Subscription, Topic, Wakeup};
+use crate::lease::MinLease;
+use crate::spawn::TaskTracker;
+use crate::store::{ClaimRequest, ClaimResponse, Demand, Subscription, Topic, Wakeup};
 
-/// The longest sleep before the clock is read again: the computer's clock may have been set meanwhile.
-const LONGEST_SLEEP: Duration = Duration::from_mins(1);
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(10);
-/// How long to leave the queue alone when others took everything that was due.
-const LOST_RACE: Duration = Duration::from_millis(5);
-/// How often, at the most, a claim lets others go first.
-const GATHER: usize = 8;
+/// The longest sleep before the clock is read again, because the computer's clock may be set during the
+/// sleep.
+const MAX_SLEEP: Duration = Duration::from_mins(1);
+const MIN_BACKOFF: Duration = Duration::from_millis(50);
+const MAX_BACKOFF: Duration = Duration::from_secs(10);
+/// The pause after a claim that returned nothing although tasks were due, because other workers claimed them.
+const LOST_RACE_PAUSE: Duration = Duration::from_millis(5);
+/// The maximum number of times that the dispatcher yields before a claim.
+const MAX_YIELDS: usize = 8;
 
-/// What was asked for: by which handler, and whether only its generators.
-#[derive(Clone, Copy)]
-struct Asked {
-    place: usize,
-    turns: bool,
+/// A claim request that was sent.
+struct SentRequest {
+    demands: Vec<SentDemand>,
+    /// The instant of sending on the monotonic clock.
+    sent: Instant,
+    /// The time of sending on the wall clock.
+    now: DateTime<Utc>,
 }
 
-/// What came while a claim was on its way.
+/// One demand of a request that was sent, and later its claims.
+struct SentDemand {
+    /// The index of the handler's queue.
+    queue: usize,
+    generators_only: bool,
+    lease: Duration,
+    claims: Vec<Assignment>,
+}
+
+/// The events that arrived while a claim request was in flight.
 #[derive(Default)]
-struct Meanwhile {
-    /// The store rang.
-    rang: bool,
-    /// A lane told something.
-    heard: bool,
-}
-
-/// What a lane tells the dispatcher.
-enum News {
-    /// It has ended: its slot is free.
-    Free(usize),
-    /// Its queue is about to run dry.
-    Low,
-}
-
-/// A slot that is taken. It is free again when this is dropped, whatever happened.
-pub(super) struct Slot {
-    place: usize,
-    news: mpsc::UnboundedSender<News>,
-    _call: OnItsWay,
-}
-
-impl Slot {
-    /// Asks for more to run.
-    pub(super) fn ask(&self) {
-        // The dispatcher outlives its lanes.
-        let _ = self.news.send(News::Low);
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let _ = self.news.send(News::Free(self.place));
-    }
+struct DuringClaim {
+    /// The store sent a wake-up.
+    notified: bool,
+    /// A slot sent an event.
+    slot_event: bool,
 }
 
 struct Dispatcher {
     engine: Arc<Engine>,
-    rooms: Vec<Room>,
-    calls: UnderWay,
-    heard: mpsc::UnboundedReceiver<News>,
-    news: mpsc::UnboundedSender<News>,
+    queues: Vec<HandlerQueue>,
+    /// Counts the slots in use, the advances of generators and the releases that run.
+    running: TaskTracker,
+    events: mpsc::UnboundedReceiver<SlotEvent>,
+    event_sender: mpsc::UnboundedSender<SlotEvent>,
+    /// The number of claims in a row that failed.
     failures: u32,
-    /// When a claim that failed is tried again.
+    /// The instant at which a failed claim is repeated.
     retry_at: Option<Instant>,
-    stretch: Stretch,
+    min_lease: MinLease,
 }
 
-/// Claims and runs tasks until the engine drains, then waits for the calls that are under way.
+/// Claims and runs tasks until the engine drains, then waits for the calls that still run.
 pub(super) async fn dispatch(engine: Arc<Engine>) {
-    let (news, heard) = mpsc::unbounded_channel();
-    let ahead = engine.client.store().may_prefetch();
-    let rooms = engine
-        .runnables
+    let (event_sender, events) = mpsc::unbounded_channel();
+    let may_prefetch = engine.client.store().may_prefetch();
+    let queues = engine
+        .handlers
         .iter()
-        .map(|runnable| Room::of(runnable, engine.heartbeat, ahead))
+        .map(|handler| HandlerQueue::new(handler, engine.heartbeat, may_prefetch))
         .collect();
-    let calls = UnderWay::new();
     let mut dispatcher = Dispatcher {
         engine,
-        rooms,
-        calls,
-        heard,
-        news,
+        queues,
+        running: TaskTracker::new(),
+        events,
+        event_sender,
         failures: 0,
         retry_at: None,
-        stretch: Stretch::default(),
+        min_lease: MinLease::default(),
     };
     dispatcher.run().await;
-    dispatcher.give_back(Duration::ZERO);
-    dispatcher.calls.ended().await;
+    dispatcher.release_stale(Duration::ZERO);
+    dispatcher.running.finished().await;
 }
 
 impl Dispatcher {
     async fn run(&mut self) {
-        let kinds = self.rooms.iter().flat_map(|room| room.kinds.clone()).collect();
+        let kinds = self.queues.iter().flat_map(|queue| queue.kinds.clone()).collect();
         let mut subscription = self.engine.client.store().subscribe(Topic::Kinds(kinds));
         let engine = self.engine.clone();
         while !engine.draining.is_set() {
-            self.gather_news().await;
-            // Not only after a pause: where there is always something to hear, none comes to its end.
-            self.look_at_due();
-            self.give_back(lanes::STALE);
+            self.let_slots_free_up().await;
+            // Checked on every iteration: under constant traffic another branch always wins and the timer
+            // never fires.
+            self.check_due();
+            self.release_stale(prefetch::MAX_WAIT);
             let wait = match self.until_retry() {
                 Some(wait) => wait,
-                None if self.rooms.iter().any(Room::demands) => self.claim(&mut subscription).await,
+                None if self.wants_claim() => self.claim(&mut subscription).await,
                 None => self.until_due(),
             };
             let wait = wait.min(self.until_stale());
-            // It is always heard who rings: neither a backlog nor a store in trouble must keep cancellations waiting.
+            // Wake-ups come first: neither a backlog nor a store outage may delay a cancellation.
             tokio::select! {
                 biased;
                 () = engine.draining.wait() => {}
-                rung = subscription.notified() => {
-                    self.rung(&rung);
-                    self.take_news();
+                wakeup = subscription.notified() => {
+                    self.notified(&wakeup);
+                    self.take_events();
                 }
-                Some(news) = self.heard.recv() => {
-                    self.hear(&news);
-                    self.take_news();
+                Some(event) = self.events.recv() => {
+                    self.handle(&event);
+                    self.take_events();
                 }
                 () = pause(wait) => {}
             }
         }
     }
 
-    /// How long the store is still to be left alone, after a claim that failed.
+    fn wants_claim(&self) -> bool {
+        self.queues.iter().any(HandlerQueue::wants_claim)
+    }
+
+    /// Returns the time until a failed claim is repeated; `None` if there is no reason to wait.
     fn until_retry(&self) -> Option<Duration> {
         let left = self.retry_at?.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
 
-    /// Claims for every handler that has room. Returns how long to wait afterwards.
+    /// Claims for every handler for which a claim is worthwhile. Returns the time to wait afterwards.
     async fn claim(&mut self, subscription: &mut Subscription) -> Duration {
-        let asked: Vec<_> = (0..self.rooms.len())
-            .filter(|place| self.rooms[*place].demands())
-            .map(|place| Asked {
-                place,
-                turns: !self.rooms[place].claims_tasks(),
-            })
-            .collect();
-        let (demands, leases): (Vec<_>, Vec<_>) = asked
-            .iter()
-            .map(|asked| self.rooms[asked.place].demand(asked.turns, self.stretch.least()))
-            .unzip();
-        // Read before the clock that the lease is stored by, and before the request is sent: see the module `lease`.
+        let (demands, requested) = self.demands().unzip();
+        // Both clocks are read before the request is sent, the monotonic one first: see the module `lease`.
         let sent = Instant::now();
         let now = self.engine.client.clock().now();
-        let request = ClaimRequest {
-            owner: self.engine.owner.clone(),
-            now,
-            demands,
-        };
-        let (answer, meanwhile) = self.answer(request, subscription).await;
+        let request = ClaimRequest::new(self.engine.owner.clone(), now, requested);
+        let (answer, during) = self.send(request, subscription).await;
         let wait = match answer {
-            Ok(claimed) => {
-                (self.failures, self.retry_at) = (0, None);
-                self.claimed(&asked, &leases, claimed, (sent, now))
-            }
-            Err(error) => {
-                let delay = FIRST_RETRY
-                    .saturating_mul(2_u32.saturating_pow(self.failures))
-                    .min(LAST_RETRY);
-                tracing::warn!(%error, ?delay, "no tasks could be claimed; trying again");
-                self.failures += 1;
-                let delay = delay.mul_f64(0.5 + fastrand::f64() / 2.0);
-                self.retry_at = Some(Instant::now() + delay);
-                delay
-            }
+            Ok(response) => self.claimed(SentRequest { demands, sent, now }, response),
+            Err(error) => self.back_off(&error),
         };
-        if meanwhile.rang {
-            // The answer does not know what rang while it was on its way.
-            self.rooms.iter_mut().for_each(Room::rung);
+        if during.notified {
+            // The answer may be older than the wake-up.
+            self.queues.iter_mut().for_each(HandlerQueue::notified);
         }
-        if meanwhile.rang || meanwhile.heard {
+        if during.notified || during.slot_event {
             return Duration::ZERO;
         }
         wait
     }
 
-    /// The store's answer to a claim, and what happened meanwhile.
-    async fn answer(
+    /// Returns a demand for each handler for which a claim is worthwhile.
+    fn demands(&self) -> impl Iterator<Item = (SentDemand, Demand)> {
+        let queues = self.queues.iter().enumerate();
+        queues
+            .filter(|(_, queue)| queue.wants_claim())
+            .map(|(index, queue)| {
+                let generators_only = !queue.can_take_tasks();
+                let (demand, lease) = queue.demand(generators_only, self.min_lease.get());
+                let sent = SentDemand {
+                    queue: index,
+                    generators_only,
+                    lease,
+                    claims: Vec::new(),
+                };
+                (sent, demand)
+            })
+    }
+
+    /// Sends a request. Handles the events that arrive before the answer.
+    async fn send(
         &mut self,
         request: ClaimRequest,
         subscription: &mut Subscription,
-    ) -> (Result<ClaimResponse, StoreError>, Meanwhile) {
+    ) -> (Result<ClaimResponse, StoreError>, DuringClaim) {
         let engine = self.engine.clone();
         let mut claiming = engine.client.store().claim(request);
-        let mut meanwhile = Meanwhile::default();
+        let mut during = DuringClaim::default();
         loop {
             tokio::select! {
                 biased;
-                answer = &mut claiming => return (answer, meanwhile),
-                rung = subscription.notified() => {
-                    self.engine.keeper.stopped(&rung.stopped);
-                    meanwhile.rang = true;
+                answer = &mut claiming => return (answer, during),
+                wakeup = subscription.notified() => {
+                    self.engine.keeper.stopped(&wakeup.stopped);
+                    during.notified = true;
                 }
-                Some(news) = self.heard.recv() => {
-                    self.hear(&news);
-                    meanwhile.heard = true;
+                Some(event) = self.events.recv() => {
+                    self.handle(&event);
+                    during.slot_event = true;
                 }
             }
         }
     }
 
-    fn claimed(
-        &mut self,
-        asked: &[Asked],
-        leases: &[Duration],
-        claimed: ClaimResponse,
-        (sent, now): (Instant, DateTime<Utc>),
-    ) -> Duration {
-        let longest = leases.iter().max().copied().unwrap_or_default();
-        self.stretch.took(sent.elapsed(), longest);
-        let got_nothing = claimed.claims.is_empty();
-        for (asked, due) in asked.iter().zip(claimed.next_due) {
-            self.rooms[asked.place].answered(asked.turns, due, now);
+    /// Records the answer to a request and starts the claimed tasks. Returns the time to wait afterwards.
+    fn claimed(&mut self, mut request: SentRequest, response: ClaimResponse) -> Duration {
+        (self.failures, self.retry_at) = (0, None);
+        let longest = request.demands.iter().map(|demand| demand.lease).max();
+        self.min_lease
+            .record(request.sent.elapsed(), longest.unwrap_or_default());
+        let got_nothing = response.claims.is_empty();
+        for (demand, next_due) in request.demands.iter().zip(response.next_due) {
+            self.queues[demand.queue].record_next_due(demand.generators_only, next_due, request.now);
         }
-        let mut claims: Vec<_> = asked.iter().map(|_| Vec::new()).collect();
-        for claim in claimed.claims {
-            let place = asked[claim.demand].place;
-            self.rooms[place].learn(&claim);
-            claims[claim.demand].push(Assignment {
-                runnable: place,
+        for claim in response.claims {
+            let demand = &mut request.demands[claim.demand];
+            let queue = &mut self.queues[demand.queue];
+            queue.note_generators(&claim);
+            demand.claims.push(Assignment {
+                handler: queue.handler.clone(),
                 tasks: claim.tasks,
-                sent,
-                lease: leases[claim.demand],
+                sent: request.sent,
+                lease: demand.lease,
             });
         }
-        for (Asked { place, turns }, claims) in asked.iter().zip(claims) {
-            if *turns {
-                self.take_turns(claims);
+        for demand in request.demands {
+            if demand.generators_only {
+                self.advance(demand.claims);
             } else {
-                self.rooms[*place].queue.add(claims);
-                self.open_lanes(*place);
+                self.queues[demand.queue].buffer.add(demand.claims);
+                self.fill_slots(demand.queue);
             }
         }
-        match self.rooms.iter().any(Room::demands) {
-            true if got_nothing => LOST_RACE,
+        match self.wants_claim() {
+            true if got_nothing => LOST_RACE_PAUSE,
             true => Duration::ZERO,
             false => self.until_due(),
         }
     }
 
-    /// Generators need no slot.
-    fn take_turns(&self, generators: Vec<Assignment>) {
+    /// Records a failed claim. Returns the time after which it is repeated.
+    fn back_off(&mut self, error: &StoreError) -> Duration {
+        let backoff = MIN_BACKOFF
+            .saturating_mul(2_u32.saturating_pow(self.failures))
+            .min(MAX_BACKOFF);
+        tracing::warn!(%error, ?backoff, "no tasks could be claimed; retrying");
+        self.failures += 1;
+        let backoff = backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.retry_at = Some(Instant::now() + backoff);
+        backoff
+    }
+
+    /// Advances generators, which need no slot.
+    fn advance(&self, generators: Vec<Assignment>) {
         for generator in generators {
             let engine = self.engine.clone();
             self.spawn(async move { execute::execute(&engine, generator).await });
         }
     }
 
-    /// Opens a lane for each slot that has none, as far as there is work.
-    fn open_lanes(&mut self, place: usize) {
-        let room = &mut self.rooms[place];
-        let lanes = room.free.min(room.queue.len());
-        room.free -= lanes;
-        for _ in 0..lanes {
+    /// Starts a free slot of a handler for each claim that waits.
+    fn fill_slots(&mut self, handler: usize) {
+        let queue = &mut self.queues[handler];
+        let slots = queue.free_slots.min(queue.buffer.len());
+        queue.free_slots -= slots;
+        for _ in 0..slots {
             let slot = Slot {
-                place,
-                news: self.news.clone(),
-                _call: self.calls.one_more(),
+                handler,
+                events: self.event_sender.clone(),
+                _running: self.running.guard(),
             };
-            let lane = lanes::lane(slot, self.engine.clone(), room.queue.clone());
-            self.engine.drive.spawn(lane);
+            let running = prefetch::run_slot(slot, self.engine.clone(), queue.buffer.clone());
+            self.engine.spawner.spawn(running);
         }
     }
 
-    /// Gives back what has been claimed for so long and has not begun.
-    fn give_back(&self, stale: Duration) {
-        for room in &self.rooms {
-            let assignments = room.queue.stale(stale);
-            if !assignments.is_empty() {
+    /// Releases claims that have waited this long and have not begun.
+    fn release_stale(&self, age: Duration) {
+        for queue in &self.queues {
+            let stale = queue.buffer.take_stale(age);
+            if !stale.is_empty() {
                 let engine = self.engine.clone();
-                self.spawn(async move { execute::give_back(&engine, &assignments).await });
+                self.spawn(async move { execute::release(&engine, &stale).await });
             }
         }
     }
 
-    fn spawn(&self, call: impl Future<Output = ()> + Send + 'static) {
-        self.engine.drive.spawn(self.calls.track(call));
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.engine.spawner.spawn(self.running.track(future));
     }
 
-    /// How long until something has to be given back.
+    /// Returns the time until the oldest waiting claim has to be released.
     fn until_stale(&self) -> Duration {
-        let oldest = self.rooms.iter().filter_map(|room| room.queue.oldest()).min();
-        oldest.map_or(LONGEST_SLEEP, |oldest| {
-            lanes::STALE.saturating_sub(oldest.elapsed())
+        let oldest = self.queues.iter().filter_map(|queue| queue.buffer.oldest()).min();
+        oldest.map_or(MAX_SLEEP, |oldest| {
+            prefetch::MAX_WAIT.saturating_sub(oldest.elapsed())
         })
     }
 
-    /// How long to sleep until the next task is due for which there is room.
+    /// Returns the time until the next task is due that a handler can take. It is zero if one is due already.
     fn until_due(&self) -> Duration {
         let now = self.engine.client.clock().now();
-        let due = self.rooms.iter().filter_map(|room| room.outlook().due).min();
-        // What is due already is not slept for.
-        due.map_or(LONGEST_SLEEP, |due| {
-            (due - now).to_std().unwrap_or_default().min(LONGEST_SLEEP)
+        let due_times = self.queues.iter().filter_map(|queue| queue.due_state().next_due);
+        due_times.min().map_or(MAX_SLEEP, |due| {
+            (due - now).to_std().unwrap_or_default().min(MAX_SLEEP)
         })
     }
 
-    fn look_at_due(&mut self) {
+    fn check_due(&mut self) {
         let now = self.engine.client.clock().now();
-        for room in &mut self.rooms {
-            room.look_at_due(now);
+        for queue in &mut self.queues {
+            queue.check_due(now);
         }
     }
 
-    fn rung(&mut self, rung: &Wakeup) {
-        self.rooms.iter_mut().for_each(Room::rung);
-        self.engine.keeper.stopped(&rung.stopped);
+    fn notified(&mut self, wakeup: &Wakeup) {
+        self.queues.iter_mut().for_each(HandlerQueue::notified);
+        self.engine.keeper.stopped(&wakeup.stopped);
     }
 
-    /// Slots that get free together share one claim: handlers that are about to end go first. Not where the lanes
-    /// would be out of work before the claim is answered: then news is heard while the claim is on its way, or
-    /// after it.
-    async fn gather_news(&mut self) {
-        if self
-            .rooms
-            .iter()
-            .any(|room| room.demands() && room.queue.is_low())
-        {
-            // A store may answer without ever having to wait.
+    /// Yields a few times so that slots freed at the same moment share one claim. Skipped when a prefetch
+    /// buffer is nearly empty: claiming at once is then worth more than batching.
+    async fn let_slots_free_up(&mut self) {
+        let claims_at_once = |queue: &HandlerQueue| queue.wants_claim() && queue.buffer.is_low();
+        if self.queues.iter().any(claims_at_once) {
+            // A store may answer without ever suspending the dispatcher.
             return coop::consume_budget().await;
         }
-        for _ in 0..GATHER {
+        for _ in 0..MAX_YIELDS {
             tokio::task::yield_now().await;
-            if self.take_news() == 0 {
+            if self.take_events() == 0 {
                 return;
             }
         }
     }
 
-    fn take_news(&mut self) -> usize {
-        let mut heard = 0;
-        while let Ok(news) = self.heard.try_recv() {
-            self.hear(&news);
-            heard += 1;
+    /// Handles the events that have arrived. Returns their number.
+    fn take_events(&mut self) -> usize {
+        let mut count = 0;
+        while let Ok(event) = self.events.try_recv() {
+            self.handle(&event);
+            count += 1;
         }
-        heard
+        count
     }
 
-    fn hear(&mut self, news: &News) {
-        let News::Free(place) = *news else { return };
-        self.rooms[place].slot_freed();
-        // What came just when the lane ended.
-        self.open_lanes(place);
+    fn handle(&mut self, event: &SlotEvent) {
+        let SlotEvent::Freed(handler) = *event else { return };
+        self.queues[handler].slot_freed();
+        // A claim may have arrived just when the slot found the buffer empty.
+        self.fill_slots(handler);
     }
 }
 
-async fn pause(wait: Duration) {
-    // The timer would take a millisecond for nothing.
-    if !wait.is_zero() {
-        sleep(wait).await;
+/// Sleeps, unless the duration is zero: a timer would take a millisecond.
+async fn pause(duration: Duration) {
+    if !duration.is_zero() {
+        sleep(duration).await;
     }
 }

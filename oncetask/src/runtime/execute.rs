@@ -1,71 +1,64 @@
-//! From a claim to the verdicts on its tasks.
+//! The execution of one claim: from the assignment to the verdicts on its tasks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::call::{call, retry};
-use super::lease::{Hold, Terms, token};
-use super::{Engine, panics, recur};
-use crate::handler::HandlerError;
-use crate::registry::Runnable;
+use super::call::call;
+use super::engine::Engine;
+use super::recur;
+use super::verdict::{exhausted, finish, finish_all};
+use crate::handler::Handler;
+use crate::lease::{ClaimGuard, LeaseTerms};
 use crate::store::{ClaimedTask, Finish};
-use crate::task::Task;
+use crate::task::decide::{self, NextStep};
 use crate::task::transition::{Phase, Verdict};
 
-/// A claim, and the handler that it is for.
+/// A claim together with its handler.
 #[derive(Debug)]
 pub(super) struct Assignment {
-    /// The place of the handler.
-    pub(super) runnable: usize,
+    pub(super) handler: Arc<Handler>,
     pub(super) tasks: Vec<ClaimedTask>,
-    /// When the claim was sent, on this worker's monotonic clock.
+    /// The instant, on this worker's monotonic clock, at which the claim request was sent.
     pub(super) sent: Instant,
-    /// How long the lease is that was asked for.
+    /// The length of the lease that the request asked for.
     pub(super) lease: Duration,
 }
 
-/// Runs a claim to its end, and hands in the verdicts.
-pub(super) async fn execute(engine: &Engine, assignment: Assignment) {
+/// Runs a claim to its end and submits the verdicts.
+pub(super) async fn execute(engine: &Engine, mut assignment: Assignment) {
+    let Some(phase) = assignment
+        .tasks
+        .first()
+        .map(|claimed| decide::phase(&claimed.task))
+    else {
+        return;
+    };
+    let exhausted = take_exhausted(&mut assignment, phase);
+    if !exhausted.is_empty() {
+        engine.completer.submit(exhausted, None).await;
+    }
+    if assignment.tasks.is_empty() {
+        return;
+    }
     let Assignment {
-        runnable,
-        mut tasks,
+        handler,
+        tasks,
         sent,
         lease,
     } = assignment;
-    let runnable = &engine.runnables[runnable];
-    let phase = tasks.first().map_or(Phase::Run, |claimed| phase(&claimed.task));
-    let handler = match phase {
-        Phase::Run => Some(&runnable.run),
-        Phase::Cleanup => runnable.cleanup.as_ref(),
-    };
-    if handler.is_some() {
-        let exhausted = take_exhausted(runnable, &mut tasks);
-        if !exhausted.is_empty() {
-            engine.completer.submit(exhausted, None).await;
-        }
-    }
-    if tasks.is_empty() {
-        return;
-    }
-    let terms = Terms {
+    let terms = LeaseTerms {
         phase,
-        lease: runnable.config.lease,
+        limit: handler.config.lease,
         heartbeat: engine.heartbeat,
-        first: lease,
+        claimed: lease,
     };
-    let hold = engine.keeper.hold(tasks, sent, terms);
-    let finishes = match (hold.0.tasks(), handler) {
-        ([only], _) if only.task.spec.recurrence.is_some() => {
-            vec![recur::advance(&only.task, engine.client.clock().now())]
-        }
-        // There is nothing to clean up with.
-        (tasks, None) => finishes(runnable, tasks, &Verdict::Complete(None)),
-        (tasks, _) if !may_begin(engine, &hold) => finishes(runnable, tasks, &Verdict::Release),
-        (_, Some(handler)) => call(engine, runnable, handler, &hold).await,
-    };
-    hold.0.end();
-    if hold.0.is_lost() {
+    let guard = engine.keeper.keep(tasks, sent, terms);
+    let finishes = run(engine, &handler, &guard).await;
+    let claim = guard.claim();
+    claim.end();
+    if claim.is_lost() {
         let ids: Vec<_> = finishes.iter().map(|finish| finish.id.as_str()).collect();
         tracing::warn!(
             ?ids,
@@ -73,131 +66,79 @@ pub(super) async fn execute(engine: &Engine, assignment: Assignment) {
         );
         return;
     }
-    engine.completer.submit(finishes, Some(hold)).await;
+    engine.completer.submit(finishes, Some(guard)).await;
 }
 
-/// Gives back claims that did not begin: nothing was attempted.
-pub(super) async fn give_back(engine: &Engine, assignments: &[Assignment]) {
-    engine.completer.submit(releases(engine, assignments), None).await;
-}
-
-/// The same, and waits until it is stored. Where that fails, their leases end soon.
-pub(super) async fn give_back_now(engine: &Engine, assignments: &[Assignment]) {
-    let now = engine.client.clock().now();
-    let given_back = engine
-        .client
-        .store()
-        .finish(releases(engine, assignments), now)
-        .await;
-    if let Err(error) = given_back {
-        tracing::warn!(%error, "claims could not be given back; they are free when their leases end");
-    }
-}
-
-fn releases(engine: &Engine, assignments: &[Assignment]) -> Vec<Finish> {
-    let release = |assignment: &Assignment| {
-        let runnable = &engine.runnables[assignment.runnable];
-        let release = |claimed: &ClaimedTask| {
-            let verdict = exhausted(runnable, claimed).unwrap_or(Verdict::Release);
-            finish(runnable, &claimed.task, verdict)
-        };
-        assignment.tasks.iter().map(release).collect::<Vec<_>>()
-    };
-    assignments.iter().flat_map(release).collect()
-}
-
-/// The same verdict on every task of a claim.
-pub(super) fn finishes(runnable: &Runnable, tasks: &[ClaimedTask], verdict: &Verdict) -> Vec<Finish> {
-    let finish = |claimed: &ClaimedTask| finish(runnable, &claimed.task, verdict.clone());
-    tasks.iter().map(finish).collect()
-}
-
-fn finish(runnable: &Runnable, task: &Task, verdict: Verdict) -> Finish {
-    Finish {
-        id: task.id().clone(),
-        token: token(task),
-        verdict,
-        cleanup: runnable.cleanup.is_some(),
-        spawn: Vec::new(),
-        progress: None,
-    }
-}
-
-/// Takes out those tasks whose attempts are used up.
-fn take_exhausted(runnable: &Runnable, tasks: &mut Vec<ClaimedTask>) -> Vec<Finish> {
-    let mut ended = Vec::new();
-    tasks.retain(|claimed| match exhausted(runnable, claimed) {
-        None => true,
-        Some(verdict) => {
-            ended.push(finish(runnable, &claimed.task, verdict));
-            false
+/// Makes the next step of a claim and returns the verdicts on its tasks.
+async fn run(engine: &Engine, handler: &Handler, guard: &ClaimGuard) -> Vec<Finish> {
+    let claim = guard.claim();
+    let (tasks, function) = (claim.tasks(), handler.function(claim.phase()));
+    // All tasks of a claim have the same phase, and a generator is claimed alone.
+    let first = &tasks[0].task;
+    match (decide::next_step(first, function.is_some()), function) {
+        (NextStep::Advance, _) => vec![recur::advance(first, engine.client.clock().now())],
+        (NextStep::End(verdict), _) => finish_all(handler, tasks, &verdict),
+        (NextStep::Call, Some(function)) if may_begin(engine, guard) => {
+            call(engine, handler, function, guard).await
         }
-    });
+        (NextStep::Call, _) => finish_all(handler, tasks, &Verdict::Release),
+    }
+}
+
+/// Removes the tasks whose orphaned attempts used up the retry policy, and returns the ends of their claims.
+/// Without a handler for the phase there is no attempt that could be the last.
+fn take_exhausted(assignment: &mut Assignment, phase: Phase) -> Vec<Finish> {
+    let Assignment { handler, tasks, .. } = assignment;
+    let mut ended = Vec::new();
+    if handler.function(phase).is_some() {
+        tasks.retain(|claimed| match exhausted(handler, claimed) {
+            None => true,
+            Some(verdict) => {
+                ended.push(finish(handler, &claimed.task, verdict));
+                false
+            }
+        });
+    }
     ended
 }
 
-/// Whether a call may begin. A claim that was on its way when the worker was told to stop, or that took almost
-/// its lease to be answered, is given back: nothing was attempted.
-fn may_begin(engine: &Engine, hold: &Hold) -> bool {
+/// Returns whether a call may begin. Without a call the claim is released, and no attempt is counted.
+fn may_begin(engine: &Engine, guard: &ClaimGuard) -> bool {
     if engine.draining.is_set() {
         return false;
     }
-    let in_time = hold.0.may_run();
-    if !in_time {
-        tracing::warn!("a claim took so long that its lease is almost over: it is given back");
+    let may_run = guard.claim().may_run();
+    if !may_run {
+        tracing::warn!("claim released, because the answer arrived when its lease had almost expired");
     }
-    in_time
+    may_run
 }
 
-/// The verdict on a task whose attempt that fell orphaned was the last that the policy allows. What fell orphaned
-/// before the first cleanup is the handler, whose attempts are not counted against it. A policy that panics
-/// allows none.
-fn exhausted(runnable: &Runnable, ClaimedTask { task, orphaned }: &ClaimedTask) -> Option<Verdict> {
-    if !orphaned {
-        return None;
-    }
-    let phase = phase(task);
-    let before = task.state.attempts_in(phase).saturating_sub(1);
-    let error = HandlerError::from(task.errors().last().map_or("", |error| &error.error));
-    let retry = retry(runnable, phase);
-    let last = panics::catch(|| retry.delay(before, &error)).map_or(true, |delay| delay.is_none());
-    (before > 0 && last).then(|| {
-        tracing::error!(id = %task.id(), kind = task.kind(), "failed: its attempts ended without a word");
-        Verdict::Exhausted
-    })
+/// Releases claims that did not begin, without counting an attempt.
+pub(super) async fn release(engine: &Engine, assignments: &[Assignment]) {
+    engine.completer.submit(releases(assignments), None).await;
 }
 
-fn phase(task: &Task) -> Phase {
-    task.state.lease.as_ref().map_or(Phase::Run, |lease| lease.phase)
+/// Releases claims that did not begin, and waits until that is stored. If it cannot be stored, the claims end
+/// with their leases.
+pub(super) async fn release_now(engine: &Engine, assignments: &[Assignment]) {
+    let now = engine.client.clock().now();
+    let released = engine.client.store().finish(releases(assignments), now).await;
+    if let Err(error) = released {
+        tracing::warn!(%error, "claims could not be released; their tasks can be claimed when the leases expire");
+    }
 }
 
-#[cfg(test)]
-pub(super) mod tests {
-    use chrono::{TimeDelta, Utc};
-
-    use super::*;
-    use crate::task::{Json, Lease, LeaseToken, TaskId, TaskSpec, transition};
-
-    /// A task as it is claimed.
-    pub(in crate::runtime) fn claimed(id: &str, orphaned: bool) -> ClaimedTask {
-        let now = Utc::now();
-        let spec = TaskSpec {
-            id: TaskId::new(id),
-            kind: "A".into(),
-            payload: Json::of(&()).unwrap(),
-            resource_key: None,
-            created_at: now,
-            recurrence: None,
-            occurrence: None,
-        };
-        let mut task = Task::new(spec, now);
-        let lease = Lease {
-            token: LeaseToken::random(),
-            until: now + TimeDelta::minutes(1),
-            owner: "worker".into(),
-            phase: Phase::Run,
-        };
-        transition::claim(&mut task, lease, now);
-        ClaimedTask { task, orphaned }
-    }
+fn releases(assignments: &[Assignment]) -> Vec<Finish> {
+    let release = |handler: &Handler, claimed: &ClaimedTask| {
+        let verdict = exhausted(handler, claimed).unwrap_or(Verdict::Release);
+        finish(handler, &claimed.task, verdict)
+    };
+    assignments
+        .iter()
+        .flat_map(|assignment| {
+            let tasks = assignment.tasks.iter();
+            tasks.map(move |claimed| release(&assignment.handler, claimed))
+        })
+        .collect()
 }

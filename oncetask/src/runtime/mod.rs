@@ -1,62 +1,38 @@
-//! What carries stored tasks to their ends: one module for each moving part.
+//! The runtime: claims stored tasks, calls their handlers and stores the verdicts.
 //!
 //! ```text
-//!  store ──claims──▶ dispatch ──lanes, a call each──▶ execute ──verdicts──▶ complete ──▶ store
-//!                       ▲                               │  ▲
-//!                       └──────── a slot is free ───────┘  └── stop ── lease (a thread of its own) ──renewals──▶ store
+//!  store ──claims──▶ dispatch ──prefetch buffer──▶ execute ──▶ call ──verdicts──▶ complete ──▶ store
+//!                       ▲                             │          ▲
+//!                       └─────── a slot is free ──────┘          └── stop ── lease (its own thread) ──renewals──▶ store
 //! ```
+//!
+//! Each module uses only modules below it in this list:
+//!
+//! | module | content |
+//! | --- | --- |
+//! | `start` | the start of a worker, and `run` |
+//! | `shutdown`, `builder` | the end of a worker, signals; its configuration |
+//! | `dispatch` | claims for all handlers |
+//! | `handler_queue` | the dispatcher's state for one handler |
+//! | `prefetch` | the buffer of claimed tasks of one handler, and the loop of a slot |
+//! | `execute` | one claim, from the assignment to the verdicts |
+//! | `call`, `recur` | one call of a handler; one advance of a generator |
+//! | `engine`, `verdict` | the state that all parts share; from an outcome to a verdict |
+//! | `complete` | the writes of verdicts |
 
 mod builder;
 mod call;
 mod complete;
 mod dispatch;
-mod drive;
+mod engine;
 mod execute;
-mod lanes;
-mod latch;
-mod lease;
-pub(crate) mod panics;
+mod handler_queue;
+mod prefetch;
 mod recur;
-mod room;
 mod shutdown;
 mod start;
-mod stretch;
 mod verdict;
 
-use std::sync::Arc;
-use std::time::Duration;
-
-pub use self::builder::{WorkerBuilder, builder, run};
-use self::complete::Completer;
-use self::drive::Drive;
-use self::latch::Latch;
-pub(crate) use self::lease::Held;
-use self::lease::Keeper;
+pub use self::builder::{WorkerBuilder, builder};
 pub use self::shutdown::Worker;
-use crate::client::Client;
-use crate::handler::States;
-use crate::registry::Runnable;
-
-/// What the parts of one worker share.
-struct Engine {
-    client: Client,
-    states: Arc<States>,
-    runnables: Vec<Runnable>,
-    /// The worker's name in the leases that it holds.
-    owner: Arc<str>,
-    /// How long a lease is stored for at a time.
-    heartbeat: Duration,
-    drive: Drive,
-    keeper: Keeper,
-    completer: Completer,
-    /// No new claims.
-    draining: Latch,
-    /// Handlers that still run are dropped and their claims given back.
-    giving_back: Latch,
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.keeper.close();
-    }
-}
+pub use self::start::run;

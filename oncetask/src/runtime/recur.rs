@@ -1,53 +1,54 @@
-//! A generator's turn: it creates its occurrences and moves on, in one atomic write.
+//! The advance of a generator: it creates its due occurrences and moves to the next instant, in one atomic
+//! write.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::lease::token;
+use crate::lease::token;
 use crate::schedule::{Missed, Recurrence};
 use crate::store::Finish;
 use crate::task::transition::Verdict;
 use crate::task::{Occurrence, Task, TaskId, TaskSpec};
 
-/// What follows when a generator is claimed: the occurrences to spawn, and when it is due again.
+/// Returns the end of a generator's claim: the occurrences to create, and the instant at which the generator
+/// is due next.
 ///
-/// The id of an occurrence follows from the generator's and the instant, so that a turn that is taken twice
-/// spawns nothing twice.
+/// The id of an occurrence follows from the id of the generator and the instant. So an advance that is
+/// repeated after a crash creates no occurrence twice.
 pub(super) fn advance(generator: &Task, now: DateTime<Utc>) -> Finish {
     let rule = generator
         .spec
         .recurrence
         .as_ref()
-        .expect("only generators advance");
+        .expect("a task that advances is a generator");
     let due = generator.state.wait_until;
-    let instants = spawned(rule, due, now);
-    let spawn = instants
+    let occurrences = due_instants(rule, due, now)
         .into_iter()
         .map(|at| occurrence(generator, at, now))
         .collect();
     let next = rule.after(now.max(due));
-    Finish {
-        id: generator.id().clone(),
-        token: token(generator),
-        verdict: Verdict::Advance { next },
-        cleanup: false,
-        spawn,
-        progress: None,
-    }
+    Finish::new(
+        generator.id().clone(),
+        token(generator),
+        Verdict::Advance { next },
+    )
+    .spawn(occurrences)
 }
 
-/// Of the instants that are due, `first` the earliest, those that run under the rule's policy for missed ones.
+/// Returns the due instants that run by the rule's policy for missed ones. `first` is the earliest due
+/// instant.
 ///
-/// One is missed when the next one is due as well: a worker that is a little late has missed nothing.
-fn spawned(rule: &Recurrence, first: DateTime<Utc>, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+/// An instant is missed if the next one is due as well. A worker that is only a little late has missed
+/// nothing.
+fn due_instants(rule: &Recurrence, first: DateTime<Utc>, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     match rule.missed_policy() {
         Missed::One => vec![first],
         Missed::All { max } => {
-            let late = std::iter::successors(Some(first), |at| rule.after(*at).filter(|at| *at <= now));
-            late.take(max as usize).collect()
+            let due = std::iter::successors(Some(first), |at| rule.after(*at).filter(|at| *at <= now));
+            due.take(max as usize).collect()
         }
         Missed::Skip => {
-            let another_is_due = rule.after(first).is_some_and(|next| next <= now);
-            if another_is_due { Vec::new() } else { vec![first] }
+            let is_missed = rule.after(first).is_some_and(|next| next <= now);
+            if is_missed { Vec::new() } else { vec![first] }
         }
     }
 }
@@ -58,10 +59,7 @@ fn occurrence(generator: &Task, at: DateTime<Utc>, now: DateTime<Utc>) -> Task {
         id: TaskId::new(format!("{}_occ_{instant}", generator.id())),
         created_at: now,
         recurrence: None,
-        occurrence: Some(Occurrence {
-            generator: generator.id().clone(),
-            at,
-        }),
+        occurrence: Some(Occurrence::new(generator.id().clone(), at)),
         ..generator.spec.clone()
     };
     Task::new(spec, at)

@@ -1,19 +1,45 @@
-//! The end of a worker.
+//! The end of a worker: its graceful shutdown, and the signals that trigger it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::Engine;
+use super::engine::Engine;
 use crate::error::Error;
 
-/// How long the claims of a worker whose grace is over may take to be given back.
-const GIVE_BACK: Duration = Duration::from_secs(10);
+/// The maximum time for releasing claims, and for storing verdicts, after the grace.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A worker that runs in the background: what [`WorkerBuilder::start`](crate::WorkerBuilder::start) returns. Dropped, it
-/// stops without grace.
-#[must_use = "dropped, the worker stops"]
+/// A worker that runs in the background. [`WorkerBuilder::start`](crate::WorkerBuilder::start) returns it.
+///
+/// Dropping it stops the worker without grace.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+/// use oncetask::{Client, Handler, OnceTask};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, OnceTask)]
+/// #[id("greet:{name}")]
+/// struct Greet { name: String }
+///
+/// let client = Client::in_memory();
+/// let worker = oncetask::builder()
+///     .only(&[])
+///     .handler(Handler::new(|task: Greet| async move { println!("hello, {}", task.name) }))
+///     .client(client.clone())
+///     .start()
+///     .await?;
+///
+/// let greeting = client.create(Greet { name: "Ada".into() }).await?;
+/// client.wait(greeting.id()).await?;
+/// worker.shutdown().await;
+/// # Ok(()) }
+/// ```
+#[must_use = "dropping it stops the worker"]
 pub struct Worker {
     pub(super) engine: Arc<Engine>,
     pub(super) dispatcher: JoinHandle<()>,
@@ -21,39 +47,44 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Stops claiming, lets handlers end within the grace, gives back what has not ended by then, and
-    /// returns when everything is stored.
+    /// Shuts down gracefully: stops claiming, lets handlers end within the grace, then drops the rest and
+    /// releases their claims. Returns when everything is stored.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future stops the worker without grace.
     pub async fn shutdown(mut self) {
         self.engine.draining.set();
-        tracing::info!(grace = ?self.grace, "stopping: no more claims, handlers may end");
+        tracing::info!(grace = ?self.grace, "shutting down: no more claims, handlers may end");
         if tokio::time::timeout(self.grace, &mut self.dispatcher)
             .await
             .is_err()
         {
-            tracing::warn!("the grace is over: what still runs is dropped and its claims given back");
-            self.engine.giving_back.set();
-            // Code that never awaits cannot be dropped, and must not keep the program from ending.
-            let _ = tokio::time::timeout(GIVE_BACK, &mut self.dispatcher).await;
+            tracing::warn!(
+                "the grace has ended: dropping the handlers that still run and releasing their claims"
+            );
+            self.engine.releasing.set();
+            // Code that never awaits cannot be dropped. It must not keep the program from ending.
+            let _ = tokio::time::timeout(RELEASE_TIMEOUT, &mut self.dispatcher).await;
         }
-        if tokio::time::timeout(GIVE_BACK, self.engine.completer.drained())
+        if tokio::time::timeout(RELEASE_TIMEOUT, self.engine.completer.drained())
             .await
             .is_err()
         {
-            tracing::error!("the store is away: what could not be stored runs again when its leases end");
+            tracing::error!(
+                "some outcomes could not be stored, because the store is unavailable; these tasks run again when their leases expire"
+            );
         }
-        tracing::info!("stopped");
+        tracing::info!("worker stopped");
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // The engine goes when the last call has: until then leases are kept, and handlers stopped in time.
+        // The calls own the engine. Until the last of them has ended, leases are extended and handlers
+        // stopped in time.
         self.engine.draining.set();
-        self.engine.giving_back.set();
+        self.engine.releasing.set();
     }
 }
 
@@ -70,11 +101,11 @@ pub(super) async fn until_signalled(worker: Worker, mut signals: Signals) {
     signals.next().await;
     tokio::select! {
         () = worker.shutdown() => {}
-        () = signals.next() => tracing::warn!("a second signal: ending at once"),
+        () = signals.next() => tracing::warn!("second signal: stopping at once"),
     }
 }
 
-/// SIGINT and SIGTERM; where there are none, Ctrl-C.
+/// SIGINT and SIGTERM; Ctrl-C on a platform without them.
 pub(super) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -83,6 +114,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
+    /// Starts to listen for the signals.
     #[cfg(unix)]
     pub(super) fn listen() -> Result<Self, Error> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -93,6 +125,7 @@ impl Signals {
         })
     }
 
+    /// Waits for the next signal.
     #[cfg(unix)]
     async fn next(&mut self) {
         tokio::select! {
@@ -101,12 +134,14 @@ impl Signals {
         }
     }
 
+    /// Starts to listen for the signals.
     #[cfg(not(unix))]
-    #[expect(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail on Unix")]
     pub(super) fn listen() -> Result<Self, Error> {
         Ok(Self {})
     }
 
+    /// Waits for the next signal.
     #[cfg(not(unix))]
     async fn next(&mut self) {
         if let Err(error) = tokio::signal::ctrl_c().await {

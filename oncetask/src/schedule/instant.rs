@@ -1,32 +1,35 @@
+//! The schedule of a task, and the types of a field that sets a due time.
+
 use chrono::{DateTime, TimeZone, Utc};
 
 use super::Recurrence;
 
-/// When a task runs. A task is never both delayed and recurring.
+/// The schedule of a task: at once, at an instant, or recurring. A task is never both delayed and recurring.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "it lives while one task is created, and people write it"
+    reason = "a value lives only while one task is created, and users construct it"
 )]
 #[non_exhaustive]
 pub enum Schedule {
-    /// As soon as a worker is free.
+    /// The task runs as soon as a worker has a free slot.
     #[default]
     Now,
-    /// Once, not before this moment.
+    /// The task runs once, not before this instant.
     At(DateTime<Utc>),
-    /// Again and again: each occurrence is a task of its own.
+    /// The task is a generator: each occurrence of the recurrence is a task of its own.
     Recurring(Recurrence),
 }
 
-/// The type of a field marked `#[run_at]`.
+/// The types that a field marked `#[run_at]` can have: `chrono::DateTime<_>`, `SystemTime`, or an `Option` of
+/// one.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a moment a task can run at",
-    label = "not a moment in time",
-    note = "a field marked `#[run_at]` is a `chrono::DateTime<_>`, a `SystemTime` or an `Option` of one"
+    message = "`{Self}` is not an instant at which a task can run",
+    label = "not an instant",
+    note = "`#[run_at]` takes a `chrono::DateTime<_>`, a `SystemTime` or an `Option` of one"
 )]
 pub trait RunAt {
-    /// The schedule this moment stands for.
+    /// Returns the schedule with this due time. The schedule of `None` is [`Schedule::Now`].
     fn schedule(&self) -> Schedule;
 }
 

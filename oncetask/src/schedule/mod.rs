@@ -1,13 +1,11 @@
-//! When tasks run: instants, rules, and how failed tasks are retried.
+//! The schedules of tasks: instants and recurrence rules.
 
 mod instant;
 mod recurrence;
-mod retry;
 
 pub use self::instant::{RunAt, Schedule};
 pub(crate) use self::recurrence::is_same_rule;
 pub use self::recurrence::{
-    Argument, Gap, Missed, Moment, Occurrences, Overlap, Recurrence, RecurrenceError, Recurs, Tz, parse_tz,
-    preview, preview_after,
+    Argument, Gap, Missed, Moment, Occurrences, Overlap, Recurrence, RecurrenceError, Recurs, Zone,
+    ZoneOffset, preview, preview_after,
 };
-pub use self::retry::Retry;

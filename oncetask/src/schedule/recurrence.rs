@@ -1,18 +1,21 @@
+//! Recurrences: the types of the crate `oncetask-recurrence`, and the types of a field that holds a
+//! recurrence.
+
 use super::Schedule;
 
 pub use oncetask_recurrence::{
-    Argument, Gap, Missed, Moment, Occurrences, Overlap, Recurrence, RecurrenceError, Tz, parse_tz, preview,
-    preview_after,
+    Argument, Gap, Missed, Moment, Occurrences, Overlap, Recurrence, RecurrenceError, Zone, ZoneOffset,
+    preview, preview_after,
 };
 
-/// The type of a field marked `#[recurrence]`.
+/// The types that a field marked `#[recurrence]` can have: [`Recurrence`] or `Option<Recurrence>`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a recurrence",
     label = "not a recurrence",
-    note = "a field marked `#[recurrence]` is a `Recurrence`, or an `Option<Recurrence>` for a task that may not recur"
+    note = "`#[recurrence]` takes a `Recurrence`, or an `Option<Recurrence>` for a task that may not recur"
 )]
 pub trait Recurs {
-    /// The schedule this recurrence stands for.
+    /// Returns the schedule with this recurrence. The schedule of `None` is [`Schedule::Now`].
     fn schedule(&self) -> Schedule;
 }
 
@@ -30,8 +33,9 @@ impl Recurs for Option<Recurrence> {
     }
 }
 
-/// Whether a stored recurrence is the one in the code. Where the code gives no start, the stored one has the
-/// instant at which it was created.
+/// Returns whether a stored recurrence equals the recurrence in the code. If the recurrence in the code has
+/// no start, any start of the stored recurrence matches, because it is the instant at which the generator was
+/// created.
 pub(crate) fn is_same_rule(code: &Recurrence, stored: &Recurrence) -> bool {
     match (code.dtstart(), stored.dtstart()) {
         (None, Some(start)) => code.clone().starting_at(start) == *stored,
@@ -44,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_without_a_start_is_the_stored_one_whenever_that_began() {
+    fn a_rule_without_a_start_matches_a_stored_rule_with_any_start() {
         let daily = Recurrence::new("FREQ=DAILY").unwrap();
         let stored = daily.anchored_at("2026-01-05T09:30:15.25Z".parse().unwrap());
         assert!(is_same_rule(&daily, &stored));

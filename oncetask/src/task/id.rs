@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Write};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use oncetask_recurrence::limits;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -23,8 +24,8 @@ use sha2::{Digest, Sha256};
 pub struct TaskId(Arc<str>);
 
 impl TaskId {
-    /// The maximum length of an id in bytes.
-    pub const MAX_BYTES: usize = 1500;
+    /// The maximum length of an id, in bytes.
+    pub const MAX_BYTES: usize = limits::MAX_ID_BYTES;
 
     /// Returns the id with this text. An invalid id, which is empty or too long, is refused when a task is created.
     #[must_use]
@@ -136,8 +137,8 @@ impl std::error::Error for EmptyResourceKey {}
 pub struct ResourceKey(Arc<str>);
 
 impl ResourceKey {
-    /// The maximum length of a key in bytes.
-    pub const MAX_BYTES: usize = 1500;
+    /// The maximum length of a key, in bytes.
+    pub const MAX_BYTES: usize = limits::MAX_KEY_BYTES;
 
     /// Returns the key with this text; `None` if the text is empty.
     #[must_use]
@@ -157,7 +158,7 @@ impl ResourceKey {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written into a task id or resource key",
     label = "does not implement `Display`",
-    note = "implement `Display` for it, or write a digest of the field instead: `{{field:hash}}`"
+    note = "implement `Display` for it, or use a digest of the field: `{{field:hash}}`"
 )]
 pub trait IdPart {
     #[doc(hidden)]
@@ -367,7 +368,7 @@ mod tests {
     fn ids_and_keys_compare_with_text() {
         let id = TaskId::new("a");
         assert_eq!(id, "a");
-        assert_eq!(id, "a".parse().unwrap());
+        assert_eq!(id, "a".parse::<TaskId>().unwrap());
         assert_eq!(format!("{id:>3}"), "  a");
         let map = std::collections::HashMap::from([(id, 1)]);
         assert_eq!(map.get("a"), Some(&1));

@@ -40,7 +40,7 @@ use crate::schedule::Recurrence;
 /// | field | meaning |
 /// | --- | --- |
 /// | `id`, `kind`, `payload`, `resource_key`, `created_at` | as in [`TaskSpec`] |
-/// | `recurrence` | the rule of a generator |
+/// | `recurrence` | an object with the `rule` of a generator, and those of `tz`, `dtstart`, `exdates`, `rdates`, `gap`, `overlap` and `missed` that are set |
 /// | `occurrence` | `generator` and `at` of an occurrence |
 /// | `wait_until`, `attempts`, `cleanup_attempts`, `deferrals`, `result`, `cancelled_at` | as in [`TaskState`] |
 /// | `errors` | objects with `at`, `attempt`, `cleanup` and `error` |

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::transition::Phase;
 use super::{AttemptError, Done, Json, Lease, Occurrence, Progress, ResourceKey, Status, Task, TaskId};
+use crate::schedule::Recurrence;
 
 #[derive(Serialize)]
 struct TaskForm<'a> {
@@ -15,7 +16,7 @@ struct TaskForm<'a> {
     resource_key: Option<&'a ResourceKey>,
     created_at: DateTime<Utc>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    recurrence: Option<String>,
+    recurrence: Option<&'a Recurrence>,
     #[serde(skip_serializing_if = "Option::is_none")]
     occurrence: Option<OccurrenceForm<'a>>,
     wait_until: DateTime<Utc>,
@@ -57,7 +58,7 @@ impl Serialize for Task {
             payload: &spec.payload,
             resource_key: spec.resource_key.as_ref(),
             created_at: spec.created_at,
-            recurrence: spec.recurrence.as_ref().map(ToString::to_string),
+            recurrence: spec.recurrence.as_ref(),
             occurrence: spec.occurrence.as_ref().map(OccurrenceForm::of),
             wait_until: state.wait_until,
             attempts: state.attempts,
@@ -114,7 +115,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Recurrence;
     use crate::task::{Ending, LeaseToken, TaskSpec};
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
         let json = serde_json::to_value(&task).unwrap();
         let expected = [
             ("resource_key", json!("key")),
-            ("recurrence", json!("FREQ=DAILY")),
+            ("recurrence", json!({"rule": "FREQ=DAILY"})),
             (
                 "occurrence",
                 json!({"generator": "generator", "at": "1970-01-01T00:00:01Z"}),

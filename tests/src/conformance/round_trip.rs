@@ -1,6 +1,6 @@
 //! Values that must be stored and read without a change.
 
-use oncetask::schedule::{Gap, Missed, Moment, Overlap, parse_tz};
+use oncetask::schedule::{Gap, Missed, Moment, Overlap};
 use oncetask::store::Filter;
 use oncetask::task::transition::{MAX_ERROR_BYTES, Verdict};
 use oncetask::task::{Json, Progress};
@@ -380,7 +380,7 @@ async fn recurrences(backend: Backend) {
         rule("FREQ=YEARLY;UNTIL=20300101T000000Z").missed(Missed::All { max: 7 }),
         Recurrence::new("FREQ=WEEKLY;BYDAY=MO,WE;INTERVAL=2")
             .expect("a valid rule")
-            .tz(parse_tz("Europe/Berlin").expect("a valid zone"))
+            .tz("Europe/Berlin".parse().expect("a valid zone"))
             .starting_at("2024-03-30T02:30:00".parse().expect("a valid local time"))
             .exdates(["2024-04-01T02:30:00", "2024-04-15T00:30:00Z"].map(moment))
             .rdates(["2024-03-31T02:30:00", "2024-12-24T18:00:00+01:00"].map(moment))

@@ -1,4 +1,4 @@
-//! A short episode of chaos, with an emulator of its own.
+//! A short chaos run on the Firestore store, with an emulator of its own.
 
 crate::tests! {
     a_few_seconds_of_chaos_break_no_promise,

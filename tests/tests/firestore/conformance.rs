@@ -1,22 +1,10 @@
-//! The suite that every store passes.
-
-use std::sync::Arc;
+//! The conformance suite on the Firestore store.
 
 use libtest_mimic::Trial;
-use oncetask::store::Store;
-use tests::conformance::{Harness, Opening, cases};
+use tests::conformance::cases;
+use tests::harness::firestore::{Project, block_on};
 
-use crate::world::{Project, block_on};
-
-impl Harness for Project {
-    fn open<'a>(&'a self, env: &'a str) -> Opening<'a> {
-        Box::pin(async move {
-            let store = self.options().open(env).await;
-            Arc::new(store.expect("the emulator answers")) as Arc<dyn Store>
-        })
-    }
-}
-
+/// Returns one test for each case. Each test has a project of its own.
 pub(crate) fn trials() -> impl Iterator<Item = Trial> {
     cases().into_iter().map(|case| {
         Trial::test(format!("conformance::{}", case.name()), move || {

@@ -1,33 +1,34 @@
-//! Documents that are shared with the Go library.
+//! The documents, in the format of the Go library: both libraries read and write them.
 
 use chrono::Utc;
-use oncetask::store::{Action, Filter, Insert, Renewal, Renewed, Store as _};
+use oncetask::store::{Action, Filter, Insert, Renewed, Store as _};
 use oncetask::task::transition::{Change, LeaseLost};
 use oncetask::{Client, Status};
 use serde_json::{Value, json};
-
-use crate::world::{Project, claim, complete, keyed, task};
+use tests::harness::claims::{claim, complete, extension, keyed_task, task};
+use tests::harness::firestore::Project;
 
 crate::tests! {
-    what_go_wrote_is_read,
-    what_go_created_is_run,
-    what_we_write_go_reads,
-    what_go_took_over_is_not_ours,
-    a_key_that_go_holds_is_busy,
-    what_is_no_task_stops_nothing,
-    shared_ids_never_swallow_each_other,
-    environments_do_not_meet,
-    what_is_too_large_is_refused,
+    documents_of_the_go_library_are_read,
+    tasks_created_by_the_go_library_are_run,
+    the_go_library_reads_our_documents,
+    a_claim_taken_over_by_the_go_library_is_lost,
+    a_key_leased_by_the_go_library_is_busy,
+    damaged_documents_do_not_block_the_queue,
+    shared_ids_never_overwrite_each_other,
+    environments_are_separate,
+    too_large_tasks_and_results_are_refused,
 }
 
-macro_rules! go_wrote {
+/// Reads documents that the Go library wrote.
+macro_rules! go_documents {
     ($file:literal) => {
         serde_json::from_str::<Vec<Value>>(include_str!(concat!("../../fixtures/go-wire/", $file)))
             .expect("JSON")
     };
 }
 
-/// Puts documents that Go wrote into the collection. Returns their names.
+/// Puts documents into the collection. Returns their names.
 fn put(project: &Project, documents: &[Value]) -> Vec<String> {
     let put = |document: &Value| {
         let name = document["documentId"].as_str().expect("a name");
@@ -37,20 +38,20 @@ fn put(project: &Project, documents: &[Value]) -> Vec<String> {
     documents.iter().map(put).collect()
 }
 
-async fn what_go_wrote_is_read() {
+async fn documents_of_the_go_library_are_read() {
     let expected = [
-        (go_wrote!("created.json"), Status::Pending),
-        (go_wrote!("keyed.json"), Status::Pending),
-        (go_wrote!("scheduled.json"), Status::Waiting),
-        (go_wrote!("leased.json"), Status::Leased),
-        (go_wrote!("waiting-for-retry.json"), Status::Waiting),
-        (go_wrote!("failed.json"), Status::Failed),
-        (go_wrote!("completed.json"), Status::Completed),
+        (go_documents!("created.json"), Status::Pending),
+        (go_documents!("keyed.json"), Status::Pending),
+        (go_documents!("scheduled.json"), Status::Waiting),
+        (go_documents!("leased.json"), Status::Leased),
+        (go_documents!("waiting-for-retry.json"), Status::Waiting),
+        (go_documents!("failed.json"), Status::Failed),
+        (go_documents!("completed.json"), Status::Completed),
         (
-            go_wrote!("cancellation-pending.json"),
+            go_documents!("cancellation-pending.json"),
             Status::CancellationPending,
         ),
-        (go_wrote!("generator.json"), Status::Pending),
+        (go_documents!("generator.json"), Status::Pending),
     ];
     let project = Project::new();
     let store = project.connect().await;
@@ -60,7 +61,7 @@ async fn what_go_wrote_is_read() {
             let found = store
                 .get(vec![name.as_str().into()])
                 .await
-                .expect("read")
+                .expect("the store answers")
                 .remove(0);
             assert_eq!(found.expect("a task").status(now), status, "{name}");
         }
@@ -69,33 +70,33 @@ async fn what_go_wrote_is_read() {
         .list(Filter::new())
         .all()
         .await
-        .expect("listed");
+        .expect("the store answers");
     assert_eq!(listed.len(), 11);
 }
 
-async fn what_go_created_is_run() {
+async fn tasks_created_by_the_go_library_are_run() {
     let project = Project::new();
     let store = project.connect().await;
-    for documents in [go_wrote!("created.json"), go_wrote!("keyed.json")] {
+    for documents in [go_documents!("created.json"), go_documents!("keyed.json")] {
         let names = put(&project, &documents);
         let kind = documents[0]["fields"]["type"]["stringValue"]
             .as_str()
             .expect("a kind");
         for _ in &names {
-            let held = claim(&store, kind, 1).await.remove(0);
-            assert_eq!(held.task.attempts(), 1);
-            let finished = store.finish(vec![complete(&held)], Utc::now()).await;
-            assert_eq!(finished.expect("finished"), [Ok(())]);
-            let stored = project.document(held.task.id().as_str()).expect("a document");
-            assert_eq!(for_go(&stored["fields"]), "completed");
+            let claimed = claim(&store, kind, 1).await.remove(0);
+            assert_eq!(claimed.task.attempts(), 1);
+            let finished = store.finish(vec![complete(&claimed)], Utc::now()).await;
+            assert_eq!(finished.expect("the store answers"), [Ok(())]);
+            let stored = project.document(claimed.task.id().as_str()).expect("a document");
+            assert_eq!(status_in_go(&stored["fields"]), "completed");
             assert_eq!(stored["fields"]["leasedUntil"]["stringValue"], "");
         }
         assert!(claim(&store, kind, 9).await.is_empty());
     }
 }
 
-/// The status as the Go library derives it.
-fn for_go(fields: &Value) -> &'static str {
+/// Returns the status that the Go library derives from a document.
+fn status_in_go(fields: &Value) -> &'static str {
     let text = |name: &str| fields[name]["stringValue"].as_str().expect("text").to_owned();
     let errors = fields["errors"]["arrayValue"]["values"]
         .as_array()
@@ -117,65 +118,69 @@ fn for_go(fields: &Value) -> &'static str {
     }
 }
 
-async fn what_we_write_go_reads() {
+async fn the_go_library_reads_our_documents() {
     let project = Project::new();
     let store = project.connect().await;
-    let status = || for_go(&project.document("a").expect("a document")["fields"]);
-    store.create(vec![keyed("a", "K", "k")]).await.expect("created");
+    let status = || status_in_go(&project.document("a").expect("a document")["fields"]);
+    store
+        .create(vec![keyed_task("a", "K", "k")])
+        .await
+        .expect("the store answers");
     let created = project.document("a").expect("a document")["fields"].clone();
-    for (name, value) in go_wrote!("keyed.json")[0]["fields"].as_object().expect("fields") {
+    for (name, value) in go_documents!("keyed.json")[0]["fields"]
+        .as_object()
+        .expect("fields")
+    {
         let kind = |value: &Value| value.as_object().and_then(|of| of.keys().next().cloned());
         assert_eq!(kind(&created[name]), kind(value), "`{name}` is {}", created[name]);
     }
     assert_eq!(status(), "pending");
-    let held = claim(&store, "K", 1).await.remove(0);
+    let claimed = claim(&store, "K", 1).await.remove(0);
     assert_eq!(status(), "leased");
     store
         .change(vec!["a".into()], Action::Cancel, Utc::now())
         .await
-        .expect("cancelled");
+        .expect("the store answers");
     assert_eq!(status(), "cancellation-pending");
     store
-        .finish(vec![complete(&held)], Utc::now())
+        .finish(vec![complete(&claimed)], Utc::now())
         .await
-        .expect("finished");
+        .expect("the store answers");
     assert_eq!(status(), "cancelled");
     let reset = store.change(vec!["a".into()], Action::Reset, Utc::now()).await;
-    assert_eq!(reset.expect("reset"), [Change::Applied]);
+    assert_eq!(reset.expect("the store answers"), [Change::Applied]);
     assert_eq!(status(), "pending");
 }
 
-async fn what_go_took_over_is_not_ours() {
+async fn a_claim_taken_over_by_the_go_library_is_lost() {
     let project = Project::new();
     let store = project.connect().await;
-    store.create(vec![task("a", "K")]).await.expect("created");
-    let held = claim(&store, "K", 1).await.remove(0);
-    // What a Go worker writes when it takes a lease that has ended.
+    store
+        .create(vec![task("a", "K")])
+        .await
+        .expect("the store answers");
+    let claimed = claim(&store, "K", 1).await.remove(0);
+    // The write of a Go worker that takes over an expired lease.
     let until = (Utc::now() + chrono::TimeDelta::minutes(10))
         .format("%FT%TZ")
         .to_string();
     let taken = json!({"leasedUntil": {"stringValue": until}, "attempts": {"integerValue": "2"}});
     project.put("a", &taken, &["leasedUntil", "attempts"]);
-    let renewal = Renewal {
-        id: "a".into(),
-        token: complete(&held).token,
-        until: Some(Utc::now() + chrono::TimeDelta::minutes(1)),
-        progress: None,
-    };
+    let renewal = extension(&claimed, Utc::now() + chrono::TimeDelta::minutes(1));
     let renewed = store.renew(vec![renewal], Utc::now()).await;
-    assert_eq!(renewed.expect("answered"), [Renewed::Lost]);
-    let finished = store.finish(vec![complete(&held)], Utc::now()).await;
-    assert_eq!(finished.expect("answered"), [Err(LeaseLost)]);
+    assert_eq!(renewed.expect("the store answers"), [Renewed::Lost]);
+    let finished = store.finish(vec![complete(&claimed)], Utc::now()).await;
+    assert_eq!(finished.expect("the store answers"), [Err(LeaseLost)]);
     assert_eq!(
         project.document("a").expect("a document")["fields"]["leasedUntil"]["stringValue"],
         until
     );
 }
 
-async fn a_key_that_go_holds_is_busy() {
+async fn a_key_leased_by_the_go_library_is_busy() {
     let project = Project::new();
     let store = project.connect().await;
-    let [first, second] = &go_wrote!("keyed.json")[..] else {
+    let [first, second] = &go_documents!("keyed.json")[..] else {
         panic!("two documents")
     };
     put(&project, &[first.clone(), second.clone()]);
@@ -191,7 +196,7 @@ async fn a_key_that_go_holds_is_busy() {
     let untouched = project.document("keyed-000001").expect("a document");
     assert_eq!(
         untouched["fields"]["attempts"]["integerValue"], "0",
-        "as if it had not been tried"
+        "the refused claim changed the task"
     );
     project.put(
         "keyed-000000",
@@ -201,10 +206,10 @@ async fn a_key_that_go_holds_is_busy() {
     assert_eq!(claim(&store, "keyed", 5).await.len(), 1);
 }
 
-async fn what_is_no_task_stops_nothing() {
+async fn damaged_documents_do_not_block_the_queue() {
     let project = Project::new();
     let store = project.connect().await;
-    let go = go_wrote!("created.json")[0]["fields"].clone();
+    let go = go_documents!("created.json")[0]["fields"].clone();
     let broken = [
         (
             "soon",
@@ -214,7 +219,7 @@ async fn what_is_no_task_stops_nothing() {
         ("never", "createdAt", json!({"stringValue": "yesterday"})),
         ("bytes", "data", json!({"bytesValue": "AQID"})),
         (
-            "place",
+            "point",
             "data",
             json!({"mapValue": {"fields": {"at": {"geoPointValue": {"latitude": 1, "longitude": 2}}}}}),
         ),
@@ -227,64 +232,78 @@ async fn what_is_no_task_stops_nothing() {
         project.put(name, &fields, &[]);
     }
     project.put(
-        "stranger",
+        "foreign",
         &json!({"env": {"stringValue": "DEFAULT"}, "createdAt": {"stringValue": "2026"}}),
         &[],
     );
-    put(&project, &go_wrote!("created.json"));
-    assert_eq!(claim(&store, "created", 10).await.len(), 2, "the queue goes on");
-    let client = Client::new(store.clone());
-    let listed = client.list(Filter::new()).all().await.expect("listed");
-    assert_eq!(listed.len(), 2);
-    assert_eq!(client.get(&"soon".into()).await.expect("read"), None);
+    put(&project, &go_documents!("created.json"));
     assert_eq!(
-        client.cancel(&"soon".into()).await.expect("answered"),
+        claim(&store, "created", 10).await.len(),
+        2,
+        "the other tasks are claimed"
+    );
+    let client = Client::new(store.clone());
+    let listed = client.list(Filter::new()).all().await.expect("the store answers");
+    assert_eq!(listed.len(), 2);
+    assert_eq!(client.get("soon").await.expect("the store answers"), None);
+    assert_eq!(
+        client.cancel("soon").await.expect("the store answers"),
         Change::NotFound
     );
     let inserted = store
         .create(vec![task("soon", "K")])
         .await
-        .expect("answered")
+        .expect("the store answers")
         .remove(0);
     assert!(
-        matches!(&inserted, Insert::Refused(why) if why.contains("no instant")),
+        matches!(&inserted, Insert::Refused(why) if why.contains("not an instant")),
         "{inserted:?}"
     );
 }
 
-async fn shared_ids_never_swallow_each_other() {
+async fn shared_ids_never_overwrite_each_other() {
     let project = Project::new();
     let shared = |env: &'static str| project.options().shared_ids(true).open(env);
     let (blue, green) = (
-        shared("BLUE").await.expect("open"),
-        shared("GREEN").await.expect("open"),
+        shared("BLUE").await.expect("the emulator answers"),
+        shared("GREEN").await.expect("the emulator answers"),
     );
     assert_eq!(
-        blue.create(vec![task("a", "K")]).await.expect("created"),
+        blue.create(vec![task("a", "K")])
+            .await
+            .expect("the store answers"),
         [Insert::New]
     );
-    assert!(project.document("a").is_some(), "named as Go names it");
+    assert!(
+        project.document("a").is_some(),
+        "not named as the Go library names it"
+    );
     let refused = green
         .create(vec![task("a", "K")])
         .await
-        .expect("answered")
+        .expect("the store answers")
         .remove(0);
     assert!(
         matches!(&refused, Insert::Refused(why) if why.contains("`BLUE`")),
         "{refused:?}"
     );
-    assert_eq!(green.get(vec!["a".into()]).await.expect("read"), [None]);
-    let changed = green.change(vec!["a".into()], Action::Delete, Utc::now()).await;
-    assert_eq!(changed.expect("answered"), [Change::OtherEnvironment]);
-    // `/` is encoded, `%` is not: two ids may meet in one name.
     assert_eq!(
-        blue.create(vec![task("x/y", "K")]).await.expect("created"),
+        green.get(vec!["a".into()]).await.expect("the store answers"),
+        [None]
+    );
+    let changed = green.change(vec!["a".into()], Action::Delete, Utc::now()).await;
+    assert_eq!(changed.expect("the store answers"), [Change::OtherEnvironment]);
+    // `/` is encoded and `%` is not, so two ids may have the same name.
+    assert_eq!(
+        blue.create(vec![task("x/y", "K")])
+            .await
+            .expect("the store answers"),
         [Insert::New]
     );
     let refused = blue
         .create(vec![task("x%2Fy", "K")])
         .await
-        .expect("answered")
+        .expect("the store answers")
         .remove(0);
     assert!(
         matches!(&refused, Insert::Refused(why) if why.contains("`x/y`")),
@@ -292,25 +311,31 @@ async fn shared_ids_never_swallow_each_other() {
     );
 }
 
-async fn environments_do_not_meet() {
+async fn environments_are_separate() {
     let project = Project::new();
     let default = project.connect().await;
     let staging = default.in_env("STAGING");
     assert_eq!(
-        staging.create(vec![task("a/b", "K")]).await.expect("created"),
+        staging
+            .create(vec![task("a/b", "K")])
+            .await
+            .expect("the store answers"),
         [Insert::New]
     );
     assert_eq!(
-        default.create(vec![task("a/b", "K")]).await.expect("created"),
+        default
+            .create(vec![task("a/b", "K")])
+            .await
+            .expect("the store answers"),
         [Insert::New]
     );
     assert_eq!(
         default
             .create(vec![task("STAGING~a/b", "K")])
             .await
-            .expect("created"),
+            .expect("the store answers"),
         [Insert::New],
-        "an id that looks like a name of another environment"
+        "an id that looks like a name of another environment is accepted"
     );
     for name in ["a%2Fb", "STAGING~a%2Fb", "STAGING%7Ea%2Fb"] {
         assert!(project.document(name).is_some(), "{name}");
@@ -319,7 +344,7 @@ async fn environments_do_not_meet() {
     assert_eq!(claim(&default, "K", 9).await.len(), 2);
 }
 
-async fn what_is_too_large_is_refused() {
+async fn too_large_tasks_and_results_are_refused() {
     let project = Project::new();
     let store = project.connect().await;
     let mut large = task("large", "K");
@@ -327,29 +352,29 @@ async fn what_is_too_large_is_refused() {
     let refused = store
         .create(vec![large, task("small", "K")])
         .await
-        .expect("answered");
+        .expect("the store answers");
     assert!(
         matches!(&refused[0], Insert::Refused(why) if why.contains("1048576")),
         "{:?}",
         refused[0]
     );
     assert_eq!(refused[1], Insert::New, "the others are stored");
-    // A payload that fits, and a result that does not any more: the attempt fails, and says so.
+    // A document with this payload has no space for the result, so the attempt fails.
     let mut half = task("half", "L");
     half.spec.payload = oncetask::task::Json::from(json!({"text": "x".repeat(700_000)}));
-    store.create(vec![half]).await.expect("created");
-    let held = claim(&store, "L", 1).await.remove(0);
-    let mut finish = complete(&held);
+    store.create(vec![half]).await.expect("the store answers");
+    let claimed = claim(&store, "L", 1).await.remove(0);
+    let mut finish = complete(&claimed);
     let result = oncetask::task::Json::from(json!("y".repeat(700_000)));
     finish.verdict = oncetask::task::transition::Verdict::Complete(Some(result));
     let finished = store.finish(vec![finish], Utc::now()).await;
-    assert_eq!(finished.expect("answered"), [Ok(())]);
+    assert_eq!(finished.expect("the store answers"), [Ok(())]);
     let stored = store
         .get(vec!["half".into()])
         .await
-        .expect("read")
+        .expect("the store answers")
         .remove(0)
         .expect("a task");
     assert_eq!(stored.status(Utc::now()), Status::Failed);
-    assert!(stored.errors()[0].error.contains("the result has 700002 bytes"));
+    assert!(stored.errors()[0].error.contains("700002 bytes"));
 }

@@ -1,40 +1,47 @@
+//! Cancellation and cleanup handlers.
+
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use oncetask::{Change, Handler, HandlerConfig, HandlerError, Retry, Status};
+use oncetask::{Change, Handler, HandlerConfig, HandlerError, Retry, Status, TaskId};
+use tests::harness::wait::within;
+use tests::harness::{Fixture, Work, name_reporting_handler, reports, work};
+use tests::on_every_store;
 
-use super::on_every_store;
-use super::world::{Note, World, line, naming, note, within};
+use super::{ELSEWHERE, minute_claim};
 
 on_every_store! {
-    by_id_the_task_becomes_due_at_once,
-    by_ids_each_is_told,
-    by_key_other_keys_are_untouched,
-    what_is_cancelled_or_done_is_told_so,
-    before_it_ran_the_cleanup_handler_runs_once_and_the_normal_one_never,
-    while_it_runs_the_handler_is_told_and_the_cleanup_follows,
-    while_a_dead_worker_holds_it_the_cleanup_runs_after_the_lease,
-    a_cleanup_that_fails_is_retried_by_its_own_policy,
-    a_cleanup_that_gives_up_leaves_the_task_failed,
-    without_a_cleanup_handler_it_ends_as_cancelled,
-    another_environments_task_is_not_cancelled,
+    a_cancelled_task_is_due_at_once,
+    cancel_many_returns_one_result_for_each_id,
+    cancel_by_resource_key_leaves_other_keys,
+    cancelling_again_or_after_the_end_has_its_own_result,
+    a_waiting_task_runs_only_its_cleanup,
+    a_running_handler_is_signalled_and_the_cleanup_follows,
+    the_cleanup_of_a_crashed_attempt_runs_after_the_lease,
+    a_failing_cleanup_is_retried_by_its_own_policy,
+    a_cleanup_out_of_attempts_fails_the_task,
+    a_cancelled_task_without_a_cleanup_handler_ends_as_cancelled,
+    a_task_of_another_environment_is_not_cancelled,
 }
 
-async fn by_id_the_task_becomes_due_at_once(world: World) {
+async fn a_cancelled_task_is_due_at_once(fixture: Fixture) {
     let later = Utc::now() + TimeDelta::hours(1);
-    world.create([note("a").at(later)]).await;
-    let id = "note:a".into();
-    assert_eq!(world.client.cancel(&id).await.expect("answered"), Change::Applied);
-    let task = world.task(id).await;
+    fixture.create(work("a").at(later)).await;
+    let id = TaskId::new("work:a");
+    assert_eq!(
+        fixture.client.cancel(&id).await.expect("the store answers"),
+        Change::Applied
+    );
+    let task = fixture.task(&id).await;
     assert_eq!(task.status(Utc::now()), Status::CancellationPending);
     assert!(task.state.due().is_some_and(|due| due <= Utc::now()));
 }
 
-/// In Go the same id twice is a panic.
-async fn by_ids_each_is_told(world: World) {
-    world.create(["a", "b", "c"].map(note)).await;
-    let ids = ["note:a", "note:missing", "note:b", "note:a"].map(Into::into);
-    let changes = world.client.cancel_many(ids).await.expect("answered");
+/// The Go library panics if an id is given twice.
+async fn cancel_many_returns_one_result_for_each_id(fixture: Fixture) {
+    fixture.create_many(["a", "b", "c"].map(work)).await;
+    let ids = ["work:a", "work:missing", "work:b", "work:a"];
+    let changes = fixture.client.cancel_many(ids).await.expect("the store answers");
     assert_eq!(
         changes,
         [
@@ -44,171 +51,174 @@ async fn by_ids_each_is_told(world: World) {
             Change::AlreadyCancelled
         ]
     );
-    assert_eq!(world.task("note:c").await.state.cancelled_at, None);
-    assert_eq!(world.client.cancel_many([]).await.expect("answered"), []);
+    assert_eq!(fixture.task("work:c").await.state.cancelled_at, None);
+    let none = fixture.client.cancel_many([] as [TaskId; 0]).await;
+    assert_eq!(none.expect("the store answers"), []);
 }
 
-async fn by_key_other_keys_are_untouched(world: World) {
-    world
-        .create([
-            note("a").key("k"),
-            note("b").key("k"),
-            note("c").key("other"),
-            note("d"),
+async fn cancel_by_resource_key_leaves_other_keys(fixture: Fixture) {
+    fixture
+        .create_many([
+            work("a").key("k"),
+            work("b").key("k"),
+            work("c").key("other"),
+            work("d"),
         ])
         .await;
     let cancel = async |kind: &str| {
-        let ids = world
+        let ids = fixture
             .client
             .cancel_by_resource_key(kind, "k")
             .await
-            .expect("answered");
+            .expect("the store answers");
         let mut ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
         ids.sort_unstable();
         ids
     };
     assert_eq!(cancel("Chime").await, [] as [&str; 0]);
-    assert_eq!(cancel("Note").await, ["note:a", "note:b"]);
-    assert_eq!(cancel("Note").await, [] as [&str; 0]);
-    for untouched in ["note:c", "note:d"] {
-        assert_eq!(world.task(untouched).await.state.cancelled_at, None);
+    assert_eq!(cancel("Work").await, ["work:a", "work:b"]);
+    assert_eq!(cancel("Work").await, [] as [&str; 0]);
+    for untouched in ["work:c", "work:d"] {
+        assert_eq!(fixture.task(untouched).await.state.cancelled_at, None);
     }
 }
 
-async fn what_is_cancelled_or_done_is_told_so(world: World) {
-    let (say, _heard) = line();
-    world.create([note("done")]).await;
-    let worker = world.work(naming(say)).await;
-    let done = world.done("note:done").await;
+async fn cancelling_again_or_after_the_end_has_its_own_result(fixture: Fixture) {
+    let (reporter, _received) = reports();
+    fixture.create(work("done")).await;
+    let worker = fixture.work(name_reporting_handler(reporter)).await;
+    let done = fixture.done("work:done").await;
     worker.shutdown().await;
-    world.create([note("cancelled")]).await;
-    let cancel = async |id: &str| world.client.cancel(&id.into()).await.expect("answered");
-    assert_eq!(cancel("note:cancelled").await, Change::Applied);
-    assert_eq!(cancel("note:cancelled").await, Change::AlreadyCancelled);
-    assert_eq!(cancel("note:done").await, Change::AlreadyDone);
-    assert_eq!(world.task("note:done").await, done);
+    fixture.create(work("cancelled")).await;
+    let cancel = async |id: &str| fixture.client.cancel(id).await.expect("the store answers");
+    assert_eq!(cancel("work:cancelled").await, Change::Applied);
+    assert_eq!(cancel("work:cancelled").await, Change::AlreadyCancelled);
+    assert_eq!(cancel("work:done").await, Change::AlreadyDone);
+    assert_eq!(fixture.task("work:done").await, done);
 }
 
-async fn before_it_ran_the_cleanup_handler_runs_once_and_the_normal_one_never(world: World) {
-    let (say, mut heard) = line();
-    world.create([note("a")]).await;
-    world.client.cancel(&"note:a".into()).await.expect("answered");
-    let (run, clean) = (say.clone(), say);
-    let handler = Handler::new(move |_: Note| {
+async fn a_waiting_task_runs_only_its_cleanup(fixture: Fixture) {
+    let (reporter, mut received) = reports();
+    fixture.create(work("a")).await;
+    fixture.client.cancel("work:a").await.expect("the store answers");
+    let (run, cleanup) = (reporter.clone(), reporter);
+    let handler = Handler::new(move |_: Work| {
         let run = run.clone();
-        async move { run.send("run").expect("heard") }
+        async move { run.report("run") }
     })
-    .cancel(move |_: Note| {
-        let clean = clean.clone();
-        async move { clean.send("clean").expect("heard") }
+    .on_cancel(move |_: Work| {
+        let cleanup = cleanup.clone();
+        async move { cleanup.report("cleanup") }
     });
-    let worker = world.work(handler).await;
-    let task = world.done("note:a").await;
+    let worker = fixture.work(handler).await;
+    let task = fixture.done("work:a").await;
     assert_eq!(task.status(Utc::now()), Status::Cancelled);
     worker.shutdown().await;
-    assert_eq!(heard.rest(), ["clean"]);
+    assert_eq!(received.drain(), ["cleanup"]);
 }
 
-async fn while_it_runs_the_handler_is_told_and_the_cleanup_follows(world: World) {
-    let (say, mut heard) = line();
-    let (run, clean) = (say.clone(), say);
-    let handler = Handler::new(move |_: Note, cx: oncetask::Context| {
+async fn a_running_handler_is_signalled_and_the_cleanup_follows(fixture: Fixture) {
+    let (reporter, mut received) = reports();
+    let (run, cleanup) = (reporter.clone(), reporter);
+    let handler = Handler::new(move |_: Work, cx: oncetask::Context| {
         let run = run.clone();
         async move {
-            run.send("begin").expect("heard");
+            run.report("begin");
             cx.cancelled().await;
-            run.send("told").expect("heard");
+            run.report("stopping");
         }
     })
-    .cancel(move |_: Note| {
-        let clean = clean.clone();
-        async move { clean.send("clean").expect("heard") }
+    .on_cancel(move |_: Work| {
+        let cleanup = cleanup.clone();
+        async move { cleanup.report("cleanup") }
     });
-    let _worker = world.work(handler).await;
-    world.create([note("a")]).await;
-    assert_eq!(heard.next().await, "begin");
-    world.client.cancel(&"note:a".into()).await.expect("answered");
-    assert_eq!(heard.next().await, "told");
-    assert_eq!(heard.next().await, "clean");
-    assert_eq!(world.done("note:a").await.status(Utc::now()), Status::Cancelled);
+    let _worker = fixture.work(handler).await;
+    fixture.create(work("a")).await;
+    assert_eq!(received.next().await, "begin");
+    fixture.client.cancel("work:a").await.expect("the store answers");
+    assert_eq!(received.next().await, "stopping");
+    assert_eq!(received.next().await, "cleanup");
+    assert_eq!(fixture.done("work:a").await.status(Utc::now()), Status::Cancelled);
 }
 
-async fn while_a_dead_worker_holds_it_the_cleanup_runs_after_the_lease(world: World) {
+async fn the_cleanup_of_a_crashed_attempt_runs_after_the_lease(fixture: Fixture) {
     fn counted_from_one(attempt: u32, _: &HandlerError) -> Option<Duration> {
         (1..3).contains(&attempt).then_some(Duration::ZERO)
     }
-    let (say, mut heard) = line();
-    let created = world.ago(TimeDelta::hours(3)).create(note("a")).await;
-    created.expect("stored");
-    world.claim(1, Utc::now() - TimeDelta::hours(2)).await;
-    world.client.cancel(&"note:a".into()).await.expect("answered");
-    let handler = Handler::new(|_: Note| async {}).on_cancel(move |_: Note| {
-        let sent = say.send("clean");
-        async move { sent.expect("heard") }
+    let (reporter, mut received) = reports();
+    let created = fixture.client_ahead(-TimeDelta::hours(3)).create(work("a")).await;
+    created.expect("the task can be stored");
+    fixture
+        .claim_at(minute_claim(), Utc::now() - TimeDelta::hours(2))
+        .await;
+    fixture.client.cancel("work:a").await.expect("the store answers");
+    let handler = Handler::new(|_: Work| async {}).on_cancel(move |_: Work| {
+        reporter.report("cleanup");
+        async {}
     });
     let config = HandlerConfig::DEFAULT.on_cancel_retry(Retry::custom(counted_from_one));
-    let _worker = world.work(handler.config(config)).await;
-    let task = world.done("note:a").await;
+    let _worker = fixture.work(handler.config(config)).await;
+    let task = fixture.done("work:a").await;
     assert_eq!(task.status(Utc::now()), Status::Cancelled);
-    assert_eq!(heard.next().await, "clean");
+    assert_eq!(received.next().await, "cleanup");
     assert_eq!((task.attempts(), task.state.cleanup_attempts), (1, 1));
 }
 
-/// A handler whose cleanup fails so often, with a policy for it of so many attempts.
+/// Returns a handler whose cleanup fails this number of times and may be tried `attempts` times.
 fn failing_cleanup(failures: u32, attempts: u32) -> Handler {
     let config = HandlerConfig::DEFAULT
         .retry(Retry::never())
         .on_cancel_retry(Retry::fixed(Duration::ZERO).max_attempts(attempts));
-    Handler::new(|_: Note| async {})
-        .on_cancel(move |job: oncetask::Attempt<Note>| async move {
-            if job.attempt <= failures {
-                return Err(format!("still locked ({})", job.attempt));
+    Handler::new(|_: Work| async {})
+        .on_cancel(move |attempt: oncetask::Attempt<Work>| async move {
+            if attempt.attempt <= failures {
+                return Err(format!("still locked ({})", attempt.attempt));
             }
             Ok(())
         })
         .config(config)
 }
 
-async fn a_cleanup_that_fails_is_retried_by_its_own_policy(world: World) {
-    world.create([note("a")]).await;
-    world.client.cancel(&"note:a".into()).await.expect("answered");
-    let _worker = world.work(failing_cleanup(2, 5)).await;
-    let task = world.done("note:a").await;
+async fn a_failing_cleanup_is_retried_by_its_own_policy(fixture: Fixture) {
+    fixture.create(work("a")).await;
+    fixture.client.cancel("work:a").await.expect("the store answers");
+    let _worker = fixture.work(failing_cleanup(2, 5)).await;
+    let task = fixture.done("work:a").await;
     assert_eq!(task.status(Utc::now()), Status::Cancelled);
     assert_eq!((task.attempts(), task.state.cleanup_attempts), (0, 3));
     let errors: Vec<_> = task.errors().iter().map(|error| &error.error[..]).collect();
     assert_eq!(errors, ["still locked (1)", "still locked (2)"]);
 }
 
-async fn a_cleanup_that_gives_up_leaves_the_task_failed(world: World) {
-    world.create([note("a")]).await;
-    world.client.cancel(&"note:a".into()).await.expect("answered");
-    let _worker = world.work(failing_cleanup(u32::MAX, 2)).await;
-    let task = world.done("note:a").await;
+async fn a_cleanup_out_of_attempts_fails_the_task(fixture: Fixture) {
+    fixture.create(work("a")).await;
+    fixture.client.cancel("work:a").await.expect("the store answers");
+    let _worker = fixture.work(failing_cleanup(u32::MAX, 2)).await;
+    let task = fixture.done("work:a").await;
     assert_eq!(task.status(Utc::now()), Status::Failed);
     assert_eq!(task.errors().len(), 2);
     assert!(task.errors().iter().all(|error| error.cleanup));
 }
 
-async fn without_a_cleanup_handler_it_ends_as_cancelled(world: World) {
-    let (say, mut heard) = line();
-    world.create([note("a")]).await;
-    world.client.cancel(&"note:a".into()).await.expect("answered");
-    let worker = world.work(naming(say)).await;
-    assert_eq!(world.done("note:a").await.status(Utc::now()), Status::Cancelled);
+async fn a_cancelled_task_without_a_cleanup_handler_ends_as_cancelled(fixture: Fixture) {
+    let (reporter, mut received) = reports();
+    fixture.create(work("a")).await;
+    fixture.client.cancel("work:a").await.expect("the store answers");
+    let worker = fixture.work(name_reporting_handler(reporter)).await;
+    assert_eq!(fixture.done("work:a").await.status(Utc::now()), Status::Cancelled);
     worker.shutdown().await;
-    assert_eq!(heard.rest(), [] as [&str; 0]);
+    assert_eq!(received.drain(), [] as [&str; 0]);
 }
 
-async fn another_environments_task_is_not_cancelled(world: World) {
-    world.create([note("a").key("k")]).await;
-    let before = world.task("note:a").await;
-    let elsewhere = &world.elsewhere;
-    let change = within(elsewhere.cancel(&"note:a".into()))
+async fn a_task_of_another_environment_is_not_cancelled(fixture: Fixture) {
+    fixture.create(work("a").key("k")).await;
+    let before = fixture.task("work:a").await;
+    let elsewhere = fixture.client_in(ELSEWHERE).await;
+    let change = within(elsewhere.cancel("work:a"))
         .await
-        .expect("answered");
+        .expect("the store answers");
     assert_eq!(change, Change::OtherEnvironment);
-    let by_key = elsewhere.cancel_by_resource_key("Note", "k").await;
-    assert_eq!(by_key.expect("answered"), []);
-    assert_eq!(world.task("note:a").await, before);
+    let by_key = elsewhere.cancel_by_resource_key("Work", "k").await;
+    assert_eq!(by_key.expect("the store answers"), [] as [TaskId; 0]);
+    assert_eq!(fixture.task("work:a").await, before);
 }

@@ -1,81 +1,84 @@
+//! Resource keys and grouped handlers.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{TimeDelta, Utc};
 use oncetask::{Attempt, Handler, HandlerConfig, HandlerError, Status};
+use tests::harness::{Fixture, Reporter, Work, reports, work};
+use tests::on_every_store;
 use tokio::sync::Notify;
 
-use super::on_every_store;
-use super::world::{Note, World, line, note};
-
 on_every_store! {
-    a_batch_handler_gets_every_pending_task_of_a_key_in_due_order,
-    a_batch_is_no_larger_than_its_limit,
-    without_a_key_a_batch_handler_gets_one_task_per_call,
-    never_two_of_one_key_at_once,
-    a_busy_key_delays_no_other,
+    a_group_has_every_pending_task_of_a_key_in_due_order,
+    a_group_is_not_larger_than_its_limit,
+    tasks_without_a_key_are_not_grouped,
+    tasks_of_one_key_never_overlap,
+    a_busy_key_delays_no_other_task,
 }
 
-/// A handler of groups that says the names of each.
-fn grouping(say: tokio::sync::mpsc::UnboundedSender<Vec<String>>) -> Handler {
-    Handler::new(move |group: Vec<Attempt<Note>>| {
-        let names = group.iter().map(|job| job.name.clone()).collect();
-        let sent = say.send(names);
-        async move { sent.expect("heard") }
+/// Returns a grouped handler that reports the names of its tasks.
+fn group_reporting_handler(reporter: Reporter<Vec<String>>) -> Handler {
+    Handler::new(move |group: Vec<Attempt<Work>>| {
+        let names = group.iter().map(|attempt| attempt.name.clone()).collect();
+        reporter.report(names);
+        async {}
     })
 }
 
-async fn a_batch_handler_gets_every_pending_task_of_a_key_in_due_order(world: World) {
-    let (say, mut heard) = line();
+async fn a_group_has_every_pending_task_of_a_key_in_due_order(fixture: Fixture) {
+    let (reporter, mut received) = reports();
     let ago = |minutes| Utc::now() - TimeDelta::minutes(minutes);
-    world
-        .create([
-            note("c").key("k").at(ago(10)),
-            note("a").key("k").at(ago(30)),
-            note("b").key("k").at(ago(20)),
-            note("later").key("k").at(ago(-60)),
-            note("other").key("other").at(ago(5)),
+    fixture
+        .create_many([
+            work("c").key("k").at(ago(10)),
+            work("a").key("k").at(ago(30)),
+            work("b").key("k").at(ago(20)),
+            work("later").key("k").at(ago(-60)),
+            work("other").key("other").at(ago(5)),
         ])
         .await;
-    let _worker = world.work(grouping(say)).await;
-    assert_eq!(heard.next().await, ["a", "b", "c"]);
-    assert_eq!(heard.next().await, ["other"]);
+    let _worker = fixture.work(group_reporting_handler(reporter)).await;
+    assert_eq!(received.next().await, ["a", "b", "c"]);
+    assert_eq!(received.next().await, ["other"]);
     for name in ["a", "b", "c"] {
-        let task = world.done(format!("note:{name}")).await;
+        let task = fixture.done(format!("work:{name}")).await;
         assert_eq!(task.status(Utc::now()), Status::Completed);
     }
-    assert_eq!(world.task("note:later").await.attempts(), 0);
+    assert_eq!(fixture.task("work:later").await.attempts(), 0);
 }
 
-async fn a_batch_is_no_larger_than_its_limit(world: World) {
-    let (say, mut heard) = line();
+async fn a_group_is_not_larger_than_its_limit(fixture: Fixture) {
+    let (reporter, mut received) = reports();
     let at = |n: i64| Utc::now() - TimeDelta::minutes(60 - n);
-    world
-        .create((0..5).map(|n| note(n.to_string()).key("k").at(at(n))))
+    fixture
+        .create_many((0..5).map(|n| work(n.to_string()).key("k").at(at(n))))
         .await;
     let config = HandlerConfig::DEFAULT.max_group(2);
-    let _worker = world.work(grouping(say).config(config)).await;
-    assert_eq!(heard.next().await, ["0", "1"]);
-    assert_eq!(heard.next().await, ["2", "3"]);
-    assert_eq!(heard.next().await, ["4"]);
+    let _worker = fixture
+        .work(group_reporting_handler(reporter).config(config))
+        .await;
+    assert_eq!(received.next().await, ["0", "1"]);
+    assert_eq!(received.next().await, ["2", "3"]);
+    assert_eq!(received.next().await, ["4"]);
 }
 
-async fn without_a_key_a_batch_handler_gets_one_task_per_call(world: World) {
-    let (say, mut heard) = line();
-    world.create(["a", "b", "c"].map(note)).await;
-    let _worker = world.work(grouping(say)).await;
+async fn tasks_without_a_key_are_not_grouped(fixture: Fixture) {
+    let (reporter, mut received) = reports();
+    fixture.create_many(["a", "b", "c"].map(work)).await;
+    let _worker = fixture.work(group_reporting_handler(reporter)).await;
     for _ in 0..3 {
-        assert_eq!(heard.next().await.len(), 1);
+        assert_eq!(received.next().await.len(), 1);
     }
 }
 
-async fn never_two_of_one_key_at_once(world: World) {
+async fn tasks_of_one_key_never_overlap(fixture: Fixture) {
     let busy = Arc::new(AtomicBool::new(false));
-    let handler = Handler::new(move |_: Note| {
+    let handler = Handler::new(move |_: Work| {
         let busy = busy.clone();
         async move {
             let alone = !busy.swap(true, Ordering::SeqCst);
-            // Long enough for a second one to show up, if the key let it.
+            // A second task of the key would begin within these yields.
             for _ in 0..100 {
                 tokio::task::yield_now().await;
             }
@@ -83,20 +86,26 @@ async fn never_two_of_one_key_at_once(world: World) {
             Ok::<_, HandlerError>(alone)
         }
     });
-    world.create((0..6).map(|n| note(n.to_string()).key("k"))).await;
+    fixture
+        .create_many((0..6).map(|n| work(n.to_string()).key("k")))
+        .await;
     let config = HandlerConfig::DEFAULT.concurrency(4);
-    let _worker = world.work(handler.config(config)).await;
+    let _worker = fixture.work(handler.config(config)).await;
     for n in 0..6 {
-        let alone: Option<bool> = world.done(format!("note:{n}")).await.result().expect("readable");
+        let alone: Option<bool> = fixture
+            .done(format!("work:{n}"))
+            .await
+            .result()
+            .expect("readable");
         assert_eq!(alone, Some(true));
     }
 }
 
-/// In Go one busy key at the head idles the kind.
-async fn a_busy_key_delays_no_other(world: World) {
-    let go_on = Arc::new(Notify::new());
-    let waiting = go_on.clone();
-    let handler = Handler::new(move |task: Note| {
+/// In the Go library one busy key at the head of the queue stops the whole kind.
+async fn a_busy_key_delays_no_other_task(fixture: Fixture) {
+    let release = Arc::new(Notify::new());
+    let waiting = release.clone();
+    let handler = Handler::new(move |task: Work| {
         let waiting = waiting.clone();
         async move {
             if task.key.as_deref() == Some("busy") {
@@ -104,16 +113,18 @@ async fn a_busy_key_delays_no_other(world: World) {
             }
         }
     });
-    world
-        .create((0..50).map(|n| note(format!("busy {n}")).key("busy")))
+    fixture
+        .create_many((0..50).map(|n| work(format!("busy {n}")).key("busy")))
         .await;
-    world.create([note("free").key("free"), note("plain")]).await;
+    fixture
+        .create_many([work("free").key("free"), work("plain")])
+        .await;
     let config = HandlerConfig::DEFAULT.concurrency(2);
-    let _worker = world.work(handler.config(config)).await;
-    world.done("note:free").await;
-    world.done("note:plain").await;
+    let _worker = fixture.work(handler.config(config)).await;
+    fixture.done("work:free").await;
+    fixture.done("work:plain").await;
     let done = oncetask::Filter::new()
         .resource_key("busy")
         .status(Status::Completed);
-    assert_eq!(world.client.count(done).await.expect("answered"), 0);
+    assert_eq!(fixture.client.count(done).await.expect("the store answers"), 0);
 }

@@ -1,5 +1,5 @@
-//! What the Go library of the same name pins by its integration tests, on every store: a test for each.
-//! Where we differ on purpose, a comment says so.
+//! The behaviours that the integration tests of the Go library of the same name check, as tests on the memory store
+//! and the SQLite store. A comment says where this library differs on purpose.
 
 mod cancel;
 mod create;
@@ -10,24 +10,16 @@ mod recurrence;
 mod reset;
 mod retry;
 mod schedule;
-mod world;
 
-/// A test for each rule of a file on each store.
-macro_rules! on_every_store {
-    ($($rule:ident),* $(,)?) => {
-        mod memory {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                super::$rule($crate::world::World::memory()).await;
-            })*
-        }
+use chrono::TimeDelta;
+use oncetask::OnceTask as _;
+use oncetask::store::Demand;
+use tests::harness::Work;
 
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                super::$rule($crate::world::World::sqlite().await).await;
-            })*
-        }
-    };
+/// The second environment of tests with two environments.
+const ELSEWHERE: &str = "ELSEWHERE";
+
+/// Returns a demand for one [`Work`] with a lease of a minute.
+fn minute_claim() -> Demand {
+    Demand::new([Work::KIND], TimeDelta::minutes(1))
 }
-use on_every_store;

@@ -1,29 +1,26 @@
-//! A schedule and a recurrence together are a compile error: see the UI test `run_at_and_recurrence`.
+//! Recurring tasks. A type with a schedule and a recurrence does not compile; see the UI test `run_at_and_recurrence`.
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, TimeDelta, Utc};
 use oncetask::schedule::Missed;
 use oncetask::{Change, Context, Filter, Handler, Recurrence, Status};
-use tokio::sync::mpsc::UnboundedSender;
-
-use super::on_every_store;
-use super::world::{Chime, World, line};
+use tests::harness::{Chime, Fixture, Reporter, reports};
+use tests::on_every_store;
 
 on_every_store! {
-    a_due_generator_spawns_an_occurrence_which_runs_and_stays_due_next,
+    a_due_generator_creates_an_occurrence_and_waits_for_the_next,
     the_first_due_time_follows_from_the_rule,
     a_rule_with_a_count_ends_its_generator,
-    cancelling_the_generator_ends_it,
-    a_rule_of_every_second_without_an_end_is_one_task,
+    a_cancelled_generator_creates_no_more_occurrences,
+    an_endless_rule_of_every_second_is_one_task,
 }
 
-/// A handler that says the ids of the tasks that it completes.
-fn chiming(say: UnboundedSender<String>) -> Handler {
+/// Returns a handler that reports the ids of its tasks.
+fn id_reporting_handler(reporter: Reporter<String>) -> Handler {
     Handler::new(move |_: Chime, cx: Context| {
-        let say = say.clone();
+        let reporter = reporter.clone();
         async move {
             let id = cx.id().expect("one task").to_string();
-            // The test may have heard enough.
-            let _ = say.send(id);
+            reporter.report(id);
         }
     })
 }
@@ -31,6 +28,7 @@ fn chiming(say: UnboundedSender<String>) -> Handler {
 fn chime(name: &str, every: Recurrence) -> Chime {
     Chime {
         name: name.into(),
+        key: None,
         every,
     }
 }
@@ -39,7 +37,7 @@ fn rule(text: &str) -> Recurrence {
     Recurrence::new(text).expect("a rule")
 }
 
-/// So many days ago, in whole seconds.
+/// Returns an instant this number of days ago, plus an hour, in whole seconds.
 fn days_ago(days: i64) -> DateTime<Utc> {
     let ago = Utc::now() - TimeDelta::days(days) + TimeDelta::hours(1);
     DateTime::from_timestamp(ago.timestamp(), 0).expect("an instant")
@@ -52,30 +50,30 @@ fn occurrence(generator: &str, at: DateTime<Utc>) -> String {
     )
 }
 
-async fn a_due_generator_spawns_an_occurrence_which_runs_and_stays_due_next(world: World) {
-    let (say, mut heard) = line();
+async fn a_due_generator_creates_an_occurrence_and_waits_for_the_next(fixture: Fixture) {
+    let (reporter, mut received) = reports();
     let first = days_ago(1);
-    world
-        .create([chime("a", rule("FREQ=DAILY").starting_at(first.naive_utc()))])
+    fixture
+        .create_many([chime("a", rule("FREQ=DAILY").starting_at(first.naive_utc()))])
         .await;
-    let before = world.task("chime:a").await;
-    let _worker = world.work(chiming(say)).await;
+    let before = fixture.task("chime:a").await;
+    let _worker = fixture.work(id_reporting_handler(reporter)).await;
     let id = occurrence("chime:a", first);
-    assert_eq!(heard.next().await, id);
+    assert_eq!(received.next().await, id);
 
-    let spawned = world.done(&id[..]).await;
-    let origin = spawned.spec.occurrence.expect("it is an occurrence");
+    let spawned = fixture.done(&id[..]).await;
+    let origin = spawned.spec.occurrence.expect("an occurrence");
     assert_eq!((origin.generator.as_str(), origin.at), ("chime:a", first));
-    let generator = world.task("chime:a").await;
+    let generator = fixture.task("chime:a").await;
     assert_eq!(generator.spec, before.spec, "with its rule");
     assert_eq!(generator.status(Utc::now()), Status::Waiting);
     assert_eq!(generator.state.wait_until, first + TimeDelta::days(1));
     assert_eq!(generator.attempts(), 0);
 }
 
-/// The rules that the Go library's tests have, and the instants that follow from them.
-async fn the_first_due_time_follows_from_the_rule(world: World) {
-    // A Thursday.
+/// The rules of the Go library's tests, and their first occurrences.
+async fn the_first_due_time_follows_from_the_rule(fixture: Fixture) {
+    // The start is a Thursday.
     let start: NaiveDateTime = "2026-01-01T09:00:00".parse().expect("a local time");
     let rules = [
         (rule("FREQ=DAILY").starting_at(start), "2026-01-01T09:00:00Z"),
@@ -97,65 +95,99 @@ async fn the_first_due_time_follows_from_the_rule(world: World) {
         ),
     ];
     for (n, (rule, first)) in rules.into_iter().enumerate() {
-        world.create([chime(&n.to_string(), rule)]).await;
+        fixture.create_many([chime(&n.to_string(), rule)]).await;
         let first: DateTime<Utc> = first.parse().expect("an instant");
         assert_eq!(
-            world.task(format!("chime:{n}")).await.state.wait_until,
+            fixture.task(format!("chime:{n}")).await.state.wait_until,
             first,
             "rule {n}"
         );
     }
 }
 
-async fn a_rule_with_a_count_ends_its_generator(world: World) {
-    let (say, mut heard) = line();
+async fn a_rule_with_a_count_ends_its_generator(fixture: Fixture) {
+    let (reporter, mut received) = reports();
     let first = days_ago(10);
     let daily = rule("FREQ=DAILY;COUNT=3").starting_at(first.naive_utc());
-    world
-        .create([chime("a", daily.missed(Missed::All { max: 10 }))])
+    fixture
+        .create_many([chime("a", daily.missed(Missed::All { max: 10 }))])
         .await;
-    let _worker = world.work(chiming(say)).await;
+    let _worker = fixture.work(id_reporting_handler(reporter)).await;
     for day in 0..3 {
         let id = occurrence("chime:a", first + TimeDelta::days(day));
-        assert_eq!(heard.next().await, id);
-        world.done(&id[..]).await;
+        assert_eq!(received.next().await, id);
+        fixture.done(&id[..]).await;
     }
-    assert_eq!(world.done("chime:a").await.status(Utc::now()), Status::Completed);
-    let occurrences = Filter::new().generator("chime:a");
-    assert_eq!(world.client.count(occurrences).await.expect("answered"), 3);
-}
-
-async fn cancelling_the_generator_ends_it(world: World) {
-    let (say, mut heard) = line();
-    world.create([chime("a", rule("FREQ=SECONDLY"))]).await;
-    let worker = world.work(chiming(say)).await;
-    heard.next().await;
-    let change = world.client.cancel(&"chime:a".into()).await.expect("answered");
-    assert_eq!(change, Change::Applied);
-    assert_eq!(world.task("chime:a").await.status(Utc::now()), Status::Cancelled);
-    let occurrences = Filter::new().generator("chime:a");
-    let spawned = world.client.count(occurrences.clone()).await.expect("answered");
-    heard.rest();
-    worker.shutdown().await;
-    assert!(heard.rest().len() <= 1, "at most the one in flight still comes");
-    assert_eq!(world.client.count(occurrences).await.expect("answered"), spawned);
-}
-
-/// In Go it exhausts the memory.
-async fn a_rule_of_every_second_without_an_end_is_one_task(world: World) {
-    let start = days_ago(365).naive_utc();
-    world
-        .create([chime("a", rule("FREQ=SECONDLY").starting_at(start))])
-        .await;
-    assert_eq!(world.client.count(Filter::new()).await.expect("answered"), 1);
-    let (say, mut heard) = line();
-    let _worker = world.work(chiming(say)).await;
     assert_eq!(
-        heard.next().await,
+        fixture.done("chime:a").await.status(Utc::now()),
+        Status::Completed
+    );
+    let occurrences = Filter::new().generator("chime:a");
+    assert_eq!(
+        fixture
+            .client
+            .count(occurrences)
+            .await
+            .expect("the store answers"),
+        3
+    );
+}
+
+async fn a_cancelled_generator_creates_no_more_occurrences(fixture: Fixture) {
+    let (reporter, mut received) = reports();
+    fixture.create_many([chime("a", rule("FREQ=SECONDLY"))]).await;
+    let worker = fixture.work(id_reporting_handler(reporter)).await;
+    received.next().await;
+    let change = fixture.client.cancel("chime:a").await.expect("the store answers");
+    assert_eq!(change, Change::Applied);
+    assert_eq!(
+        fixture.task("chime:a").await.status(Utc::now()),
+        Status::Cancelled
+    );
+    let occurrences = Filter::new().generator("chime:a");
+    let spawned = fixture
+        .client
+        .count(occurrences.clone())
+        .await
+        .expect("the store answers");
+    received.drain();
+    worker.shutdown().await;
+    assert!(
+        received.drain().len() <= 1,
+        "at most the one in flight still comes"
+    );
+    assert_eq!(
+        fixture
+            .client
+            .count(occurrences)
+            .await
+            .expect("the store answers"),
+        spawned
+    );
+}
+
+/// The Go library creates every occurrence at once and runs out of memory.
+async fn an_endless_rule_of_every_second_is_one_task(fixture: Fixture) {
+    let start = days_ago(365).naive_utc();
+    fixture
+        .create_many([chime("a", rule("FREQ=SECONDLY").starting_at(start))])
+        .await;
+    assert_eq!(
+        fixture
+            .client
+            .count(Filter::new())
+            .await
+            .expect("the store answers"),
+        1
+    );
+    let (reporter, mut received) = reports();
+    let _worker = fixture.work(id_reporting_handler(reporter)).await;
+    assert_eq!(
+        received.next().await,
         occurrence("chime:a", start.and_utc()),
         "the late one runs once"
     );
-    let next = world.task("chime:a").await.state.wait_until;
+    let next = fixture.task("chime:a").await.state.wait_until;
     assert!(
         next > Utc::now() - TimeDelta::minutes(1),
         "the others are skipped: {next}"

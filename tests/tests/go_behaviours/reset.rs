@@ -1,113 +1,111 @@
-use chrono::Utc;
-use oncetask::store::Finish;
-use oncetask::task::transition::Verdict;
-use oncetask::{Change, Handler, HandlerConfig, Retry, Status, TaskId};
+//! Reset and deletion.
 
-use super::on_every_store;
-use super::world::{Note, World, line, naming, note};
+use chrono::Utc;
+
+use oncetask::{Change, Handler, HandlerConfig, Retry, Status};
+use tests::harness::claims::complete;
+use tests::harness::{Fixture, Work, name_reporting_handler, reports, work};
+use tests::on_every_store;
+
+use super::{ELSEWHERE, minute_claim};
 
 on_every_store! {
-    what_is_done_begins_again_and_runs_again,
-    a_failed_task_begins_again_without_its_errors,
-    what_is_not_done_is_not_reset,
-    another_environments_task_is_not_reset,
-    existing_ones_are_deleted_and_missing_ones_are_no_error,
-    another_environments_task_is_not_deleted,
-    deleting_one_of_a_group_leaves_the_others_completion_alone,
+    a_reset_task_runs_again,
+    a_reset_failed_task_has_no_errors,
+    a_task_that_is_not_done_is_not_reset,
+    a_task_of_another_environment_is_not_reset,
+    delete_many_ignores_unknown_ids,
+    a_task_of_another_environment_is_not_deleted,
+    a_deleted_task_does_not_affect_the_completion_of_its_group,
 }
 
-async fn what_is_done_begins_again_and_runs_again(world: World) {
-    let (say, mut heard) = line();
-    world.create([note("a")]).await;
-    let _worker = world.work(naming(say)).await;
-    world.done("note:a").await;
-    assert_eq!(heard.next().await, "a");
+async fn a_reset_task_runs_again(fixture: Fixture) {
+    let (reporter, mut received) = reports();
+    fixture.create(work("a")).await;
+    let _worker = fixture.work(name_reporting_handler(reporter)).await;
+    fixture.done("work:a").await;
+    assert_eq!(received.next().await, "a");
 
-    let change = world.client.reset(&"note:a".into()).await.expect("answered");
+    let change = fixture.client.reset("work:a").await.expect("the store answers");
     assert_eq!(change, Change::Applied);
-    assert_eq!(heard.next().await, "a");
-    let task = world.done("note:a").await;
+    assert_eq!(received.next().await, "a");
+    let task = fixture.done("work:a").await;
     assert_eq!((task.attempts(), task.errors().len()), (1, 0));
 }
 
-async fn a_failed_task_begins_again_without_its_errors(world: World) {
+async fn a_reset_failed_task_has_no_errors(fixture: Fixture) {
     let config = HandlerConfig::DEFAULT.retry(Retry::never());
-    let broken = Handler::new(|_: Note| async { Err::<(), _>("broken") }).config(config);
-    world.create([note("a")]).await;
-    let worker = world.work(broken).await;
-    assert_eq!(world.done("note:a").await.errors().len(), 1);
+    let broken = Handler::new(|_: Work| async { Err::<(), _>("broken") }).config(config);
+    fixture.create(work("a")).await;
+    let worker = fixture.work(broken).await;
+    assert_eq!(fixture.done("work:a").await.errors().len(), 1);
     worker.shutdown().await;
 
-    world.client.reset(&"note:a".into()).await.expect("answered");
-    let task = world.task("note:a").await;
+    fixture.client.reset("work:a").await.expect("the store answers");
+    let task = fixture.task("work:a").await;
     assert_eq!((task.attempts(), task.errors().len()), (0, 0));
     assert_eq!((task.state.done, task.state.result), (None, None));
-    let (say, _heard) = line();
-    let _worker = world.work(naming(say)).await;
-    assert_eq!(world.done("note:a").await.status(Utc::now()), Status::Completed);
+    let (reporter, _received) = reports();
+    let _worker = fixture.work(name_reporting_handler(reporter)).await;
+    assert_eq!(fixture.done("work:a").await.status(Utc::now()), Status::Completed);
 }
 
-async fn what_is_not_done_is_not_reset(world: World) {
-    world.create([note("a")]).await;
-    let ids = ["note:a", "note:missing"].map(Into::into);
-    let changes = world.client.reset_many(ids).await.expect("answered");
+async fn a_task_that_is_not_done_is_not_reset(fixture: Fixture) {
+    fixture.create(work("a")).await;
+    let ids = ["work:a", "work:missing"];
+    let changes = fixture.client.reset_many(ids).await.expect("the store answers");
     assert_eq!(changes, [Change::NotDone, Change::NotFound]);
 }
 
-async fn another_environments_task_is_not_reset(world: World) {
-    let (say, _heard) = line();
-    world.create([note("a")]).await;
-    let worker = world.work(naming(say)).await;
-    let done = world.done("note:a").await;
+async fn a_task_of_another_environment_is_not_reset(fixture: Fixture) {
+    let (reporter, _received) = reports();
+    fixture.create(work("a")).await;
+    let worker = fixture.work(name_reporting_handler(reporter)).await;
+    let done = fixture.done("work:a").await;
     worker.shutdown().await;
-    let change = world.elsewhere.reset(&"note:a".into()).await.expect("answered");
+    let elsewhere = fixture.client_in(ELSEWHERE).await;
+    let change = elsewhere.reset("work:a").await.expect("the store answers");
     assert_eq!(change, Change::OtherEnvironment);
-    assert_eq!(world.task("note:a").await, done);
+    assert_eq!(fixture.task("work:a").await, done);
 }
 
-async fn existing_ones_are_deleted_and_missing_ones_are_no_error(world: World) {
-    world.create(["a", "b", "c"].map(note)).await;
-    let ids: [TaskId; 3] = ["note:a", "note:missing", "note:b"].map(Into::into);
-    let changes = world.client.delete_many(ids.clone()).await.expect("answered");
+async fn delete_many_ignores_unknown_ids(fixture: Fixture) {
+    fixture.create_many(["a", "b", "c"].map(work)).await;
+    let ids = ["work:a", "work:missing", "work:b"];
+    let changes = fixture.client.delete_many(ids).await.expect("the store answers");
     assert_eq!(changes, [Change::Applied, Change::NotFound, Change::Applied]);
-    let found = world.client.get_many(&ids).await.expect("answered");
+    let found = fixture.client.get_many(ids).await.expect("the store answers");
     assert_eq!(found, [None, None, None]);
-    world.task("note:c").await;
+    fixture.task("work:c").await;
 }
 
-async fn another_environments_task_is_not_deleted(world: World) {
-    world.create([note("a")]).await;
-    let change = world.elsewhere.delete(&"note:a".into()).await.expect("answered");
+async fn a_task_of_another_environment_is_not_deleted(fixture: Fixture) {
+    fixture.create(work("a")).await;
+    let elsewhere = fixture.client_in(ELSEWHERE).await;
+    let change = elsewhere.delete("work:a").await.expect("the store answers");
     assert_eq!(change, Change::OtherEnvironment);
-    world.task("note:a").await;
+    fixture.task("work:a").await;
 }
 
-/// In Go it fails the whole group, which then repeats.
-async fn deleting_one_of_a_group_leaves_the_others_completion_alone(world: World) {
-    world
-        .create(["a", "b", "c"].map(|name| note(name).key("k")))
+/// In the Go library the deletion fails the whole group, which is then repeated.
+async fn a_deleted_task_does_not_affect_the_completion_of_its_group(fixture: Fixture) {
+    fixture
+        .create_many(["a", "b", "c"].map(|name| work(name).key("k")))
         .await;
-    let group = world.claim(100, Utc::now()).await;
+    let claim = fixture.claim_at(minute_claim().max_group(100), Utc::now()).await;
+    let group = claim.tasks;
     assert_eq!(group.len(), 3);
-    world.client.delete(&"note:b".into()).await.expect("answered");
-    let finish = |claimed: &oncetask::store::ClaimedTask| Finish {
-        id: claimed.task.id().clone(),
-        token: claimed.task.state.lease.as_ref().expect("it is claimed").token,
-        verdict: Verdict::Complete(None),
-        cleanup: false,
-        spawn: Vec::new(),
-        progress: None,
-    };
-    let finishes = group.iter().map(finish).collect();
-    let finished = world
+    fixture.client.delete("work:b").await.expect("the store answers");
+    let finishes = group.iter().map(complete).collect();
+    let finished = fixture
         .client
         .store()
         .finish(finishes, Utc::now())
         .await
-        .expect("answered");
+        .expect("the store answers");
     for (claimed, finished) in group.iter().zip(finished) {
-        assert_eq!(finished.is_ok(), claimed.task.id().as_str() != "note:b");
+        assert_eq!(finished.is_ok(), claimed.task.id().as_str() != "work:b");
     }
-    assert!(world.task("note:a").await.is_done());
-    assert!(world.task("note:c").await.is_done());
+    assert!(fixture.task("work:a").await.is_done());
+    assert!(fixture.task("work:c").await.is_done());
 }

@@ -1,97 +1,97 @@
-//! Attempts that ended without a word.
+//! Orphaned attempts: their worker crashed, and their leases expired without a report.
 
 use std::time::Duration;
 
 use oncetask::{Attempt, Handler, HandlerConfig, OnceTask as _, Retry, Status};
-
-use crate::on_every_store;
-use crate::world::{Work, World, attempts, line, work};
+use tests::harness::wait::until;
+use tests::harness::{Fixture, Reporter, Work, attempts, reports, work};
+use tests::on_every_store;
 
 on_every_store!(
-    a_crash_counts_and_the_next_attempt_completes,
-    out_of_attempts_the_handler_never_runs_again,
-    where_a_crash_is_the_end_the_task_fails,
-    a_policy_that_panics_ends_a_task_that_crashes,
+    a_crash_counts_as_an_attempt,
+    crashes_use_up_the_attempts,
+    a_crash_without_retries_fails_the_task,
+    a_crashed_task_with_a_panicking_policy_fails,
 );
 
 const SHORT: Duration = Duration::from_millis(100);
 
-fn counting(say: crate::world::Say<u32>) -> Handler {
-    Handler::new(move |job: Attempt<Work>| {
-        let say = say.clone();
-        async move { say.say(job.attempt) }
+fn counting(reporter: Reporter<u32>) -> Handler {
+    Handler::new(move |attempt: Attempt<Work>| {
+        let reporter = reporter.clone();
+        async move { reporter.report(attempt.attempt) }
     })
 }
 
-/// Claims a task again and again as a worker that dies, each time when the lease before has ended.
-async fn crash(world: &World, times: usize) -> oncetask::TaskId {
-    let id = world.create(work("a")).await;
+/// Creates a task and orphans this number of attempts. Returns when the last lease has expired.
+async fn crash(fixture: &Fixture, times: usize) -> oncetask::TaskId {
+    let id = fixture.create(work("a")).await;
     for _ in 0..times {
-        world.claim_and_die(Work::KIND, SHORT).await;
-        let now = || world.client.clock().now();
-        let due = world.task(&id).await.state.due().expect("it is not done");
-        crate::world::until(|| now() >= due).await;
+        fixture.claim_and_crash(Work::KIND, SHORT).await;
+        let now = || fixture.client.clock().now();
+        let due = fixture.task(&id).await.state.due().expect("the task is not done");
+        until(|| now() >= due).await;
     }
     id
 }
 
-async fn a_crash_counts_and_the_next_attempt_completes(world: World) {
-    let id = crash(&world, 1).await;
-    let (say, mut heard) = line();
-    let _worker = world.work(counting(say).config(attempts(2))).await;
-    let task = world.done(&id).await;
-    assert_eq!(task.status(world.client.clock().now()), Status::Completed);
-    assert_eq!(heard.rest(), [2]);
+async fn a_crash_counts_as_an_attempt(fixture: Fixture) {
+    let id = crash(&fixture, 1).await;
+    let (reporter, mut received) = reports();
+    let _worker = fixture.work(counting(reporter).config(attempts(2))).await;
+    let task = fixture.done(&id).await;
+    assert_eq!(task.status(fixture.client.clock().now()), Status::Completed);
+    assert_eq!(received.drain(), [2]);
     let [error] = task.errors() else {
         panic!("one error: {:?}", task.errors())
     };
     assert_eq!((error.attempt, error.cleanup), (1, false));
     assert!(
-        error.error.contains("without a word") && error.error.contains("dead:1"),
+        error.error.contains("lease expired") && error.error.contains("crashed:1"),
         "{error:?}"
     );
 }
 
-async fn out_of_attempts_the_handler_never_runs_again(world: World) {
-    let id = crash(&world, 3).await;
-    let (say, mut heard) = line();
-    let _worker = world.work(counting(say).config(attempts(3))).await;
-    let task = world.done(&id).await;
-    assert_eq!(task.status(world.client.clock().now()), Status::Failed);
-    assert_eq!(heard.rest(), [0; 0]);
+async fn crashes_use_up_the_attempts(fixture: Fixture) {
+    let id = crash(&fixture, 3).await;
+    let (reporter, mut received) = reports();
+    let _worker = fixture.work(counting(reporter).config(attempts(3))).await;
+    let task = fixture.done(&id).await;
+    assert_eq!(task.status(fixture.client.clock().now()), Status::Failed);
+    assert_eq!(received.drain(), [0; 0]);
     assert_eq!(task.attempts(), 3);
     let numbers: Vec<_> = task.errors().iter().map(|error| error.attempt).collect();
     assert_eq!(numbers, [1, 2, 3]);
     assert!(
         task.errors()
             .iter()
-            .all(|error| error.error.contains("without a word"))
+            .all(|error| error.error.contains("lease expired"))
     );
 }
 
-async fn where_a_crash_is_the_end_the_task_fails(world: World) {
-    let id = crash(&world, 1).await;
-    let (say, mut heard) = line();
+async fn a_crash_without_retries_fails_the_task(fixture: Fixture) {
+    let id = crash(&fixture, 1).await;
+    let (reporter, mut received) = reports();
     let never = HandlerConfig::DEFAULT.retry(Retry::never());
-    let _worker = world.work(counting(say).config(never)).await;
+    let _worker = fixture.work(counting(reporter).config(never)).await;
     assert_eq!(
-        world.done(&id).await.status(world.client.clock().now()),
+        fixture.done(&id).await.status(fixture.client.clock().now()),
         Status::Failed
     );
-    assert_eq!(heard.rest(), [0; 0]);
+    assert_eq!(received.drain(), [0; 0]);
 }
 
-async fn a_policy_that_panics_ends_a_task_that_crashes(world: World) {
+async fn a_crashed_task_with_a_panicking_policy_fails(fixture: Fixture) {
     fn panics(_: u32, _: &oncetask::HandlerError) -> Option<Duration> {
         panic!("no policy")
     }
-    let id = crash(&world, 1).await;
-    let (say, mut heard) = line();
+    let id = crash(&fixture, 1).await;
+    let (reporter, mut received) = reports();
     let config = HandlerConfig::DEFAULT.retry(Retry::custom(panics));
-    let _worker = world.work(counting(say).config(config)).await;
+    let _worker = fixture.work(counting(reporter).config(config)).await;
     assert_eq!(
-        world.done(&id).await.status(world.client.clock().now()),
+        fixture.done(&id).await.status(fixture.client.clock().now()),
         Status::Failed
     );
-    assert_eq!(heard.rest(), [0; 0]);
+    assert_eq!(received.drain(), [0; 0]);
 }

@@ -1,4 +1,4 @@
-//! Generators: their occurrences, what was missed, and their ends.
+//! Generators: their occurrences, missed occurrences, cancellation and reset.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,36 +7,36 @@ use chrono::{DateTime, TimeDelta, Utc};
 use oncetask::{
     Attempt, Client, Clock, Filter, Handler, HandlerConfig, Missed, Recurrence, Status, Task, TaskId, Worker,
 };
-
-use crate::on_every_store;
-use crate::world::{Chime, Gate, Heard, Say, World, builder, line, start, within};
+use tests::harness::wait::within;
+use tests::harness::{Chime, Fixture, Gate, Reporter, Reports, builder, reports, start};
+use tests::on_every_store;
 
 on_every_store!(
-    an_occurrence_has_the_data_and_the_key_of_its_generator,
-    after_a_week_one_of_the_missed_runs,
-    after_a_week_some_of_the_missed_run_the_oldest_first,
-    after_a_week_none_of_the_missed_runs,
-    a_little_late_nothing_is_missed,
-    exhausted_it_is_done,
-    occurrences_of_a_key_are_serialised_and_the_generator_goes_on,
-    the_next_occurrence_does_not_wait_for_a_slot,
-    two_workers_spawn_nothing_twice,
-    a_crash_before_the_advance_spawns_nothing_twice,
-    cancelled_it_spawns_nothing_more,
-    reset_it_goes_on_from_now,
-    the_id_of_an_occurrence_has_room,
+    an_occurrence_inherits_the_payload_and_the_key,
+    missed_one_runs_the_earliest_missed_occurrence,
+    missed_all_runs_the_oldest_occurrences_up_to_its_maximum,
+    missed_skip_runs_no_missed_occurrence,
+    an_occurrence_before_the_next_one_is_due_is_not_missed,
+    an_exhausted_generator_completes,
+    a_generator_advances_while_its_key_is_busy,
+    a_generator_advances_without_a_free_slot,
+    two_workers_create_each_occurrence_once,
+    a_crash_before_the_advance_creates_no_occurrence_twice,
+    a_cancelled_generator_creates_no_more_occurrences,
+    a_reset_generator_continues_from_now,
+    a_generators_id_leaves_room_for_the_suffix_of_its_occurrences,
 );
 
-/// A clock that a test moves.
+/// A clock that a test advances. It starts at the system clock's time.
 #[derive(Clone)]
-struct Hands(Arc<AtomicI64>);
+struct TestClock(Arc<AtomicI64>);
 
-impl Hands {
+impl TestClock {
     fn new() -> Self {
         Self(Arc::default())
     }
 
-    fn forward(&self, by: TimeDelta) {
+    fn advance(&self, by: TimeDelta) {
         self.0.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
     }
 
@@ -61,21 +61,23 @@ fn chime(every: Recurrence) -> Chime {
     }
 }
 
-/// A handler that says which occurrences it runs.
-fn ringing(say: Say<TaskId>) -> Handler {
-    Handler::new(move |job: Attempt<Chime>| {
-        let say = say.clone();
-        async move { say.say(job.id.clone()) }
+/// Returns a handler that reports the ids of its occurrences.
+fn id_reporting_handler(reporter: Reporter<TaskId>) -> Handler {
+    Handler::new(move |attempt: Attempt<Chime>| {
+        let reporter = reporter.clone();
+        async move { reporter.report(attempt.id.clone()) }
     })
 }
 
+const ID: &str = "chime:c";
+
 async fn create(client: &Client, chime: Chime) -> Task {
-    client.create(chime).await.expect("it can be stored").task
+    client.create(chime).await.expect("the task can be stored").task
 }
 
 async fn occurrences(client: &Client) -> Vec<DateTime<Utc>> {
     let tasks = client
-        .list(Filter::new().generator("chime:c"))
+        .list(Filter::new().generator(ID))
         .all()
         .await
         .expect("the store answers");
@@ -87,10 +89,10 @@ async fn occurrences(client: &Client) -> Vec<DateTime<Utc>> {
     instants
 }
 
-/// Ends a worker when its generator has moved on beyond an instant.
-async fn beyond(world: &World, worker: Worker, instant: DateTime<Utc>) -> Task {
-    let task = world
-        .until(&"chime:c".into(), |task| {
+/// Shuts a worker down after its generator has advanced beyond an instant. Returns the generator.
+async fn shut_down_beyond(fixture: &Fixture, worker: Worker, instant: DateTime<Utc>) -> Task {
+    let task = fixture
+        .until(ID, |task| {
             task.state.wait_until > instant && task.state.lease.is_none()
         })
         .await;
@@ -98,9 +100,9 @@ async fn beyond(world: &World, worker: Worker, instant: DateTime<Utc>) -> Task {
     task
 }
 
-async fn an_occurrence_has_the_data_and_the_key_of_its_generator(world: World) {
-    let (hands, (say, mut heard)) = (Hands::new(), line());
-    let client = hands.client(&world.client);
+async fn an_occurrence_inherits_the_payload_and_the_key(fixture: Fixture) {
+    let (clock, (reporter, mut received)) = (TestClock::new(), reports());
+    let client = clock.client(&fixture.client);
     let generator = create(
         &client,
         Chime {
@@ -109,94 +111,98 @@ async fn an_occurrence_has_the_data_and_the_key_of_its_generator(world: World) {
         },
     )
     .await;
-    hands.forward(TimeDelta::days(1));
-    let worker = start(builder(&client).handler(ringing(say))).await;
-    let id = heard.next().await;
+    clock.advance(TimeDelta::days(1));
+    let worker = start(builder(&client).handler(id_reporting_handler(reporter))).await;
+    let id = received.next().await;
     let at = generator.state.wait_until.max(generator.spec.created_at);
-    let occurrence = world.done(&id).await;
+    let occurrence = fixture.done(&id).await;
     assert_eq!(occurrence.spec.payload, generator.spec.payload);
     assert_eq!(occurrence.spec.resource_key, generator.spec.resource_key);
-    let from = occurrence.spec.occurrence.as_ref().expect("it is an occurrence");
+    let from = occurrence.spec.occurrence.as_ref().expect("an occurrence");
     assert_eq!(from.generator, generator.spec.id);
     assert!(
         id.as_str().starts_with("chime:c_occ_2") && id.as_str().ends_with('Z'),
         "{id}"
     );
     assert!(from.at <= at + TimeDelta::days(1));
-    let generator = beyond(&world, worker, client.clock().now()).await;
+    let generator = shut_down_beyond(&fixture, worker, client.clock().now()).await;
     assert_eq!((generator.attempts(), generator.errors().len()), (0, 0));
 }
 
-/// A worker that comes back after a week, and the instants at which the occurrences ran.
-async fn after_a_week(world: &World, missed: Missed) -> (Vec<DateTime<Utc>>, DateTime<Utc>, DateTime<Utc>) {
-    let (hands, (say, _heard)) = (Hands::new(), line());
-    let client = hands.client(&world.client);
+/// Runs a worker a week after the generator was created. Returns the occurrences that it created, the first due
+/// time and the next one.
+async fn after_a_week(
+    fixture: &Fixture,
+    missed: Missed,
+) -> (Vec<DateTime<Utc>>, DateTime<Utc>, DateTime<Utc>) {
+    let (clock, (reporter, _received)) = (TestClock::new(), reports());
+    let client = clock.client(&fixture.client);
     let first = create(&client, chime(daily().missed(missed)))
         .await
         .state
         .wait_until;
-    // A minute after the occurrence of seven days later.
+    // One minute after the eighth occurrence.
     let week = first + TimeDelta::days(7) + TimeDelta::minutes(1) - client.clock().now();
-    hands.forward(week);
-    let worker = start(builder(&client).handler(ringing(say))).await;
+    clock.advance(week);
+    let worker = start(builder(&client).handler(id_reporting_handler(reporter))).await;
     let now = client.clock().now();
-    let next = beyond(world, worker, now).await.state.wait_until;
+    let next = shut_down_beyond(fixture, worker, now).await.state.wait_until;
     (occurrences(&client).await, first, next)
 }
 
-async fn after_a_week_one_of_the_missed_runs(world: World) {
-    let (ran, first, next) = after_a_week(&world, Missed::One).await;
+async fn missed_one_runs_the_earliest_missed_occurrence(fixture: Fixture) {
+    let (ran, first, next) = after_a_week(&fixture, Missed::One).await;
     assert_eq!(ran, [first], "the earliest");
     assert_eq!(next, first + TimeDelta::days(8));
 }
 
-async fn after_a_week_some_of_the_missed_run_the_oldest_first(world: World) {
-    let (ran, first, next) = after_a_week(&world, Missed::All { max: 3 }).await;
+async fn missed_all_runs_the_oldest_occurrences_up_to_its_maximum(fixture: Fixture) {
+    let (ran, first, next) = after_a_week(&fixture, Missed::All { max: 3 }).await;
     assert_eq!(ran, [0, 1, 2].map(|day| first + TimeDelta::days(day)));
     assert_eq!(next, first + TimeDelta::days(8));
 }
 
-async fn after_a_week_none_of_the_missed_runs(world: World) {
-    let (ran, first, next) = after_a_week(&world, Missed::Skip).await;
+async fn missed_skip_runs_no_missed_occurrence(fixture: Fixture) {
+    let (ran, first, next) = after_a_week(&fixture, Missed::Skip).await;
     assert!(ran.is_empty(), "{ran:?}");
     assert_eq!(next, first + TimeDelta::days(8));
 }
 
-async fn a_little_late_nothing_is_missed(world: World) {
-    let (hands, (say, mut heard)) = (Hands::new(), line());
-    let client = hands.client(&world.client);
+async fn an_occurrence_before_the_next_one_is_due_is_not_missed(fixture: Fixture) {
+    let (clock, (reporter, mut received)) = (TestClock::new(), reports());
+    let client = clock.client(&fixture.client);
     let first = create(&client, chime(daily().missed(Missed::Skip)))
         .await
         .state
         .wait_until;
     let late = first + TimeDelta::hours(23) - client.clock().now();
-    hands.forward(late);
-    let _worker = start(builder(&client).handler(ringing(say))).await;
-    heard.next().await;
+    clock.advance(late);
+    let _worker = start(builder(&client).handler(id_reporting_handler(reporter))).await;
+    received.next().await;
     assert_eq!(occurrences(&client).await, [first]);
 }
 
-async fn exhausted_it_is_done(world: World) {
-    let (say, mut heard): (_, Heard<TaskId>) = line();
+async fn an_exhausted_generator_completes(fixture: Fixture) {
+    let (reporter, mut received): (_, Reports<TaskId>) = reports();
     let every = Recurrence::new("FREQ=SECONDLY;COUNT=2").expect("a rule");
-    // So that a machine that is late skips none.
+    // On a slow machine both may be late, and none must be skipped.
     let every = every.missed(Missed::All { max: 2 });
-    let id = create(&world.client, chime(every)).await.spec.id;
-    let _worker = world.work(ringing(say)).await;
-    let generator = world.done(&id).await;
-    assert_eq!(generator.status(world.client.clock().now()), Status::Completed);
-    let (first, second) = (heard.next().await, heard.next().await);
+    let id = create(&fixture.client, chime(every)).await.spec.id;
+    let _worker = fixture.work(id_reporting_handler(reporter)).await;
+    let generator = fixture.done(&id).await;
+    assert_eq!(generator.status(fixture.client.clock().now()), Status::Completed);
+    let (first, second) = (received.next().await, received.next().await);
     assert_ne!(first, second);
-    assert_eq!(occurrences(&world.client).await.len(), 2);
+    assert_eq!(occurrences(&fixture.client).await.len(), 2);
 }
 
-async fn occurrences_of_a_key_are_serialised_and_the_generator_goes_on(world: World) {
-    let ((say, mut heard), gate) = (line(), Gate::closed());
+async fn a_generator_advances_while_its_key_is_busy(fixture: Fixture) {
+    let ((reporter, mut received), gate) = (reports(), Gate::closed());
     let opened = gate.clone();
-    let handler = Handler::new(move |job: Attempt<Chime>| {
-        let (say, gate) = (say.clone(), opened.clone());
+    let handler = Handler::new(move |attempt: Attempt<Chime>| {
+        let (reporter, gate) = (reporter.clone(), opened.clone());
         async move {
-            say.say(job.id.clone());
+            reporter.report(attempt.id.clone());
             gate.opened().await;
         }
     });
@@ -204,35 +210,35 @@ async fn occurrences_of_a_key_are_serialised_and_the_generator_goes_on(world: Wo
         .expect("a rule")
         .missed(Missed::All { max: 9 });
     create(
-        &world.client,
+        &fixture.client,
         Chime {
             key: Some("k".into()),
             ..chime(every)
         },
     )
     .await;
-    let _worker = world
+    let _worker = fixture
         .work(handler.config(HandlerConfig::DEFAULT.concurrency(4)))
         .await;
-    let first = heard.next().await;
-    // The generator goes on while its first occurrence holds the key.
+    let first = received.next().await;
+    // The generator advances while its first occurrence occupies the key.
     within(async {
-        while occurrences(&world.client).await.len() < 3 {
+        while occurrences(&fixture.client).await.len() < 3 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     })
     .await;
-    assert_eq!(heard.rest().len(), 0, "no other of the key runs beside it");
-    world.cancel(&"chime:c".into()).await;
+    assert_eq!(received.drain().len(), 0, "two occurrences of the key overlap");
+    fixture.cancel(&ID.into()).await;
     gate.open();
-    world.done(&first).await;
-    let second = heard.next().await;
+    fixture.done(&first).await;
+    let second = received.next().await;
     assert!(second > first);
-    world.done(&second).await;
+    fixture.done(&second).await;
 }
 
-/// Waits until nothing is due and nothing runs.
-async fn at_rest(client: &Client) {
+/// Waits until no task is due and none runs.
+async fn until_idle(client: &Client) {
     within(async {
         loop {
             let tasks = client.list(Filter::new()).all().await.expect("the store answers");
@@ -249,73 +255,75 @@ async fn at_rest(client: &Client) {
     .await;
 }
 
-async fn the_next_occurrence_does_not_wait_for_a_slot(world: World) {
-    let (gate, (say, mut heard)) = (Gate::closed(), line());
-    // On a machine that stands still for a second nothing is to be missed either.
+async fn a_generator_advances_without_a_free_slot(fixture: Fixture) {
+    let (gate, (reporter, mut received)) = (Gate::closed(), reports());
+    // A machine that stalls for a second must not miss an occurrence.
     let every = Recurrence::new("FREQ=SECONDLY")
         .expect("a rule")
         .missed(Missed::All { max: 60 });
-    create(&world.client, chime(every)).await;
+    create(&fixture.client, chime(every)).await;
     let waiting = gate.clone();
-    let handler = Handler::new(move |job: Attempt<Chime>| {
-        let (say, gate) = (say.clone(), waiting.clone());
+    let handler = Handler::new(move |attempt: Attempt<Chime>| {
+        let (reporter, gate) = (reporter.clone(), waiting.clone());
         async move {
-            say.say(job.id.clone());
+            reporter.report(attempt.id.clone());
             gate.opened().await;
         }
     });
-    let worker = world
+    let worker = fixture
         .work(handler.config(HandlerConfig::DEFAULT.concurrency(1)))
         .await;
-    let first = heard.next().await;
-    let due = world.task(&first).await.state.wait_until;
-    world
-        .until(&"chime:c".into(), |task| {
-            task.state.wait_until > due + TimeDelta::seconds(2)
-        })
+    let first = received.next().await;
+    let due = fixture.task(&first).await.state.wait_until;
+    fixture
+        .until(ID, |task| task.state.wait_until > due + TimeDelta::seconds(2))
         .await;
-    let spawned = occurrences(&world.client).await;
-    assert!(spawned.len() >= 3, "each second one is spawned: {spawned:?}");
+    let spawned = occurrences(&fixture.client).await;
+    assert!(spawned.len() >= 3, "one occurrence each second: {spawned:?}");
     assert!(
         spawned
             .windows(2)
-            .all(|two| two[1] - two[0] == TimeDelta::seconds(1))
+            .all(|pair| pair[1] - pair[0] == TimeDelta::seconds(1))
     );
-    assert_eq!(heard.rest(), [], "the first has the only slot");
+    assert_eq!(received.drain().len(), 0, "the first has the only slot");
     gate.open();
     within(worker.shutdown()).await;
 }
 
-async fn two_workers_spawn_nothing_twice(world: World) {
-    let (hands, (say, mut heard)) = (Hands::new(), line());
-    let (one, two) = (hands.client(&world.client), hands.client(&world.another().await));
+async fn two_workers_create_each_occurrence_once(fixture: Fixture) {
+    let (clock, (reporter, mut received)) = (TestClock::new(), reports());
+    let (first_client, second_client) = (
+        clock.client(&fixture.client),
+        clock.client(&fixture.second_client().await),
+    );
     let every = daily().missed(Missed::All { max: 1000 });
-    let first = create(&one, chime(every)).await.state.wait_until;
+    let first = create(&first_client, chime(every)).await.state.wait_until;
     let mut workers = Vec::new();
-    for client in [&one, &two] {
-        let handler = ringing(say.clone()).config(HandlerConfig::DEFAULT.concurrency(8));
+    for client in [&first_client, &second_client] {
+        let handler = id_reporting_handler(reporter.clone()).config(HandlerConfig::DEFAULT.concurrency(8));
         workers.push(start(builder(client).handler(handler)).await);
     }
     for day in [3, 5, 10] {
-        // The leases of what runs would end with the jump. The first occurrence is due at once.
-        at_rest(&one).await;
-        hands.forward(first + TimeDelta::days(day) + TimeDelta::minutes(1) - one.clock().now());
-        // A clock that is set rings nobody; this does.
-        one.create(Chime {
-            name: format!("{day}"),
-            ..chime(daily())
-        })
-        .await
-        .expect("it can be stored");
+        // A jump would expire the leases of running tasks. Before the first jump, the first occurrence is due.
+        until_idle(&first_client).await;
+        clock.advance(first + TimeDelta::days(day) + TimeDelta::minutes(1) - first_client.clock().now());
+        // Setting the clock wakes no worker; creating a task does.
+        first_client
+            .create(Chime {
+                name: format!("{day}"),
+                ..chime(daily())
+            })
+            .await
+            .expect("the task can be stored");
     }
-    at_rest(&one).await;
+    until_idle(&first_client).await;
     let expected: Vec<_> = (0..=10).map(|day| first + TimeDelta::days(day)).collect();
-    assert_eq!(occurrences(&one).await, expected);
+    assert_eq!(occurrences(&first_client).await, expected);
     let mut ran = std::collections::HashSet::new();
     while ran.len() < expected.len() {
-        let id = heard.next().await;
+        let id = received.next().await;
         if id.as_str().starts_with("chime:c_") {
-            assert!(ran.insert(id), "each runs once");
+            assert!(ran.insert(id), "an occurrence ran twice");
         }
     }
     for worker in workers {
@@ -323,41 +331,41 @@ async fn two_workers_spawn_nothing_twice(world: World) {
     }
 }
 
-async fn a_crash_before_the_advance_spawns_nothing_twice(mut world: World) {
-    let (hands, (say, mut heard)) = (Hands::new(), line());
-    let client = hands.client(&world.client);
+async fn a_crash_before_the_advance_creates_no_occurrence_twice(mut fixture: Fixture) {
+    let (clock, (reporter, mut received)) = (TestClock::new(), reports());
+    let client = clock.client(&fixture.client);
     let first = create(&client, chime(daily())).await.state.wait_until;
-    hands.forward(first - client.clock().now() + TimeDelta::minutes(1));
-    world.client = client.clone();
-    world
-        .claim_and_die(
+    clock.advance(first - client.clock().now() + TimeDelta::minutes(1));
+    fixture.client = client.clone();
+    fixture
+        .claim_and_crash(
             <Chime as oncetask::OnceTask>::KIND,
             std::time::Duration::from_millis(100),
         )
         .await;
-    let worker = start(builder(&client).handler(ringing(say))).await;
-    heard.next().await;
-    let generator = beyond(&world, worker, client.clock().now()).await;
+    let worker = start(builder(&client).handler(id_reporting_handler(reporter))).await;
+    received.next().await;
+    let generator = shut_down_beyond(&fixture, worker, client.clock().now()).await;
     assert_eq!(occurrences(&client).await, [first]);
     assert_eq!(
         (generator.attempts(), generator.errors().len()),
         (0, 0),
-        "its claims are no attempts"
+        "claims of a generator are not attempts"
     );
 }
 
-async fn cancelled_it_spawns_nothing_more(world: World) {
-    let (hands, (say, mut heard)) = (Hands::new(), line());
-    let client = hands.client(&world.client);
+async fn a_cancelled_generator_creates_no_more_occurrences(fixture: Fixture) {
+    let (clock, (reporter, mut received)) = (TestClock::new(), reports());
+    let client = clock.client(&fixture.client);
     let first = create(&client, chime(daily())).await.state.wait_until;
-    hands.forward(first - client.clock().now() + TimeDelta::minutes(1));
-    let worker = start(builder(&client).handler(ringing(say.clone()))).await;
-    let ran = heard.next().await;
-    beyond(&world, worker, client.clock().now()).await;
-    world.cancel(&"chime:c".into()).await;
-    hands.forward(TimeDelta::days(3));
-    let worker = start(builder(&client).handler(ringing(say))).await;
-    // What is created now runs after everything that is due.
+    clock.advance(first - client.clock().now() + TimeDelta::minutes(1));
+    let worker = start(builder(&client).handler(id_reporting_handler(reporter.clone()))).await;
+    let ran = received.next().await;
+    shut_down_beyond(&fixture, worker, client.clock().now()).await;
+    fixture.cancel(&ID.into()).await;
+    clock.advance(TimeDelta::days(3));
+    let worker = start(builder(&client).handler(id_reporting_handler(reporter))).await;
+    // A task that is created now runs after every task that is due.
     create(
         &client,
         Chime {
@@ -366,46 +374,46 @@ async fn cancelled_it_spawns_nothing_more(world: World) {
         },
     )
     .await;
-    assert!(heard.next().await.as_str().starts_with("chime:other"));
+    assert!(received.next().await.as_str().starts_with("chime:other"));
     within(worker.shutdown()).await;
     assert_eq!(occurrences(&client).await, [first]);
-    let generator = world.task(&"chime:c".into()).await;
+    let generator = fixture.task(ID).await;
     assert_eq!(generator.status(client.clock().now()), Status::Cancelled);
     assert_eq!(
-        world.done(&ran).await.status(client.clock().now()),
+        fixture.done(&ran).await.status(client.clock().now()),
         Status::Completed,
-        "it lives on"
+        "its occurrence is not cancelled"
     );
 }
 
-async fn reset_it_goes_on_from_now(world: World) {
-    let hands = Hands::new();
-    let client = hands.client(&world.client);
+async fn a_reset_generator_continues_from_now(fixture: Fixture) {
+    let clock = TestClock::new();
+    let client = clock.client(&fixture.client);
     let first = create(&client, chime(daily())).await.state.wait_until;
-    let id: TaskId = "chime:c".into();
-    world.cancel(&id).await;
-    hands.forward(first + TimeDelta::days(5) + TimeDelta::minutes(1) - client.clock().now());
+    let id: TaskId = ID.into();
+    fixture.cancel(&id).await;
+    clock.advance(first + TimeDelta::days(5) + TimeDelta::minutes(1) - client.clock().now());
     client.reset(&id).await.expect("the store answers");
-    let task = world.task(&id).await;
+    let task = fixture.task(&id).await;
     assert_eq!(task.state.wait_until, first + TimeDelta::days(6));
     assert_eq!(task.status(client.clock().now()), Status::Waiting);
 }
 
-/// What a generator's id may be leaves room for what its occurrences' ids have more.
-async fn the_id_of_an_occurrence_has_room(world: World) {
+/// The id of an occurrence is the generator's id with a suffix of up to 25 bytes, and must not exceed 1500 bytes.
+async fn a_generators_id_leaves_room_for_the_suffix_of_its_occurrences(fixture: Fixture) {
     let named = |bytes: usize| Chime {
         name: "x".repeat(bytes - "chime:".len()),
         ..chime(daily())
     };
-    let error = world
+    let error = fixture
         .client
         .create(named(1476))
         .await
-        .expect_err("its occurrences could not be stored");
-    assert!(error.to_string().contains("1475 is the limit"), "{error}");
-    world
+        .expect_err("the ids of its occurrences would be too long");
+    assert!(error.to_string().contains("1475"), "{error}");
+    fixture
         .client
         .create(named(1475))
         .await
-        .expect("this is the longest");
+        .expect("the longest id of a generator is accepted");
 }

@@ -1,4 +1,4 @@
-//! What the library logs. One log for all tests, which run in one process: each looks for words of its own.
+//! The log of the library. All tests of this program share it, so each test searches it for words of its own.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
@@ -9,13 +9,13 @@ static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 struct Log;
 
-/// Keeps what is logged from now on.
-pub(crate) fn listen() {
+/// Starts to record the log.
+pub(crate) fn record() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| tracing_subscriber::fmt().with_ansi(false).with_writer(Log).init());
 }
 
-/// The lines in which all of these words are.
+/// Returns the recorded lines that contain all of these words.
 pub(crate) fn lines(words: &[&str]) -> Vec<String> {
     let log = String::from_utf8_lossy(&log()).into_owned();
     let has_all = |line: &&str| words.iter().all(|word| line.contains(word));

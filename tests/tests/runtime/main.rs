@@ -1,44 +1,24 @@
-//! The runtime against real stores: what a worker makes of handlers, cancellations, leases, time and trouble.
+//! Tests of the worker on the memory store and the SQLite store: handlers, cancellations, leases, schedules, and
+//! failures of the store.
 
-mod ahead;
-mod busy;
-mod cancel;
-mod clean_up;
+mod cancellation;
+mod cleanup;
 mod crashes;
+mod deferrals;
 mod errors;
-mod flaky;
+mod flaky_store;
 mod generators;
 mod groups;
 mod leases;
 mod logs;
+mod outages;
+mod prefetch;
 mod progress;
+mod reset_delete;
+mod responsiveness;
 mod results;
+mod retries;
 mod schedules;
 mod shutdown;
-mod signals;
-mod start_up;
-mod stop;
-mod trouble;
-mod unreadable;
+mod startup;
 mod wait;
-mod world;
-
-/// A test for each rule of a file on each store.
-macro_rules! on_every_store {
-    ($($rule:ident),* $(,)?) => {
-        mod memory {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                super::$rule($crate::world::World::memory()).await;
-            })*
-        }
-
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                super::$rule($crate::world::World::sqlite().await).await;
-            })*
-        }
-    };
-}
-use on_every_store;

@@ -1,229 +1,245 @@
-//! The end of a worker.
+//! The shutdown of a worker, graceful or by dropping it.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use oncetask::{Handler, OnceTask as _, Status};
-
-use crate::flaky::flaky;
-use crate::on_every_store;
-use crate::world::{
-    Dropped, Gate, Say, Work, World, attempts, builder, gated, line, naming, start, until, with_short_leases,
-    within, work,
+use tests::harness::wait::{until, within};
+use tests::harness::{
+    DropReporter, Fixture, Gate, Reporter, Work, attempts, builder, gated_handler, name_reporting_handler,
+    reports, start, with_short_leases, work,
 };
+use tests::on_every_store;
+
+use crate::flaky_store::flaky;
 
 on_every_store!(
-    handlers_end_within_the_grace,
-    what_has_not_ended_is_given_back,
-    nothing_is_claimed_afterwards,
-    a_claim_that_was_on_its_way_is_given_back,
-    a_dropped_worker_gives_back,
-    a_dropped_run_gives_back,
-    a_dropped_shutdown_gives_back,
-    a_worker_in_a_runtime_that_ends_takes_nothing_down,
-    an_idle_worker_ends_at_once,
-    what_a_crash_ended_fails_even_while_the_worker_ends,
+    handlers_may_end_within_the_grace_period,
+    a_handler_that_outlasts_the_grace_period_is_released,
+    a_stopped_worker_claims_nothing,
+    a_claim_in_flight_is_released,
+    a_dropped_worker_releases_its_claims,
+    a_dropped_run_releases_its_claims,
+    a_dropped_shutdown_releases_its_claims,
+    dropping_the_runtime_of_a_worker_does_not_panic,
+    an_idle_worker_stops_at_once,
+    exhausted_attempts_fail_the_task_during_a_shutdown,
 );
 
-/// A handler that says that it began, and that it was dropped.
-fn staying(say: Say<&'static str>) -> Handler {
+/// Returns a handler that never ends. Reports `began` and `dropped`.
+fn endless_handler(reporter: Reporter<&'static str>) -> Handler {
     Handler::new(move |_: Work| {
-        let say = say.clone();
+        let reporter = reporter.clone();
         async move {
-            let _dropped = Dropped(say.clone());
-            say.say("began");
+            let _dropped = DropReporter(reporter.clone());
+            reporter.report("began");
             std::future::pending::<()>().await;
         }
     })
 }
 
-/// The task is as if nobody had ever claimed it.
-async fn is_given_back(world: &World, id: &oncetask::TaskId) {
-    let task = world.until(id, |task| task.state.lease.is_none()).await;
+/// Waits for the release of a task, and checks that no attempt was counted.
+async fn assert_released(fixture: &Fixture, id: &oncetask::TaskId) {
+    let task = fixture.until(id, |task| task.state.lease.is_none()).await;
     assert_eq!((task.attempts(), task.errors().len()), (0, 0));
-    assert_eq!(task.status(world.client.clock().now()), Status::Pending);
+    assert_eq!(task.status(fixture.client.clock().now()), Status::Pending);
 }
 
-async fn handlers_end_within_the_grace(world: World) {
-    let ((say, mut heard), gate) = (line(), Gate::closed());
-    let worker = world.work(gated(say, gate.clone())).await;
-    let id = world.create(work("a")).await;
-    heard.next().await;
-    let ending = tokio::spawn(worker.shutdown());
-    world.create(work("b")).await;
+async fn handlers_may_end_within_the_grace_period(fixture: Fixture) {
+    let ((reporter, mut received), gate) = (reports(), Gate::closed());
+    let worker = fixture.work(gated_handler(reporter, gate.clone())).await;
+    let id = fixture.create(work("a")).await;
+    received.next().await;
+    let shutdown = tokio::spawn(worker.shutdown());
+    fixture.create(work("b")).await;
     gate.open();
-    within(ending).await.expect("it ends");
-    let task = world.task(&id).await;
+    within(shutdown).await.expect("the worker ends");
+    let task = fixture.task(&id).await;
     assert_eq!(
-        task.status(world.client.clock().now()),
+        task.status(fixture.client.clock().now()),
         Status::Completed,
-        "its outcome is stored"
+        "the outcome is stored"
     );
 }
 
-async fn what_has_not_ended_is_given_back(world: World) {
-    let (say, mut heard) = line();
+async fn a_handler_that_outlasts_the_grace_period_is_released(fixture: Fixture) {
+    let (reporter, mut received) = reports();
     let config = oncetask::HandlerConfig::DEFAULT.retry(oncetask::Retry::never());
-    let handler = staying(say).config(config);
+    let handler = endless_handler(reporter).config(config);
     let worker = start(
-        builder(&world.client)
+        builder(&fixture.client)
             .grace(Duration::from_millis(10))
             .handler(handler),
     )
     .await;
-    let id = world.create(work("a")).await;
-    assert_eq!(heard.next().await, "began");
+    let id = fixture.create(work("a")).await;
+    assert_eq!(received.next().await, "began");
     within(worker.shutdown()).await;
-    assert_eq!(heard.next().await, "dropped");
-    is_given_back(&world, &id).await;
-    let (say, mut heard) = line();
-    let _next = world.work(naming(say)).await;
-    assert_eq!(heard.next().await, "a");
-    assert_eq!(world.done(&id).await.attempts(), 1);
+    assert_eq!(received.next().await, "dropped");
+    assert_released(&fixture, &id).await;
+    let (reporter, mut received) = reports();
+    let _next = fixture.work(name_reporting_handler(reporter)).await;
+    assert_eq!(received.next().await, "a");
+    assert_eq!(fixture.done(&id).await.attempts(), 1);
 }
 
-async fn nothing_is_claimed_afterwards(world: World) {
-    let (client, knobs) = flaky(&world.client);
-    let (say, mut heard) = line();
-    let worker = start(builder(&client).handler(naming(say))).await;
-    world.create(work("a")).await;
-    assert_eq!(heard.next().await, "a");
+async fn a_stopped_worker_claims_nothing(fixture: Fixture) {
+    let (client, control) = flaky(&fixture.client);
+    let (reporter, mut received) = reports();
+    let worker = start(builder(&client).handler(name_reporting_handler(reporter))).await;
+    fixture.create(work("a")).await;
+    assert_eq!(received.next().await, "a");
     within(worker.shutdown()).await;
-    let claims = knobs.claimed.load(Ordering::SeqCst);
-    let id = world.create(work("b")).await;
-    // Another worker has had the time to run it.
-    let (say, mut other) = line();
-    let _another = start(builder(&world.another().await).handler(naming(say))).await;
+    let claims = control.claim_calls();
+    let id = fixture.create(work("b")).await;
+    // When another worker has run the task, the stopped one had time to claim it.
+    let (reporter, mut other) = reports();
+    let _another =
+        start(builder(&fixture.second_client().await).handler(name_reporting_handler(reporter))).await;
     assert_eq!(other.next().await, "b");
-    world.done(&id).await;
-    assert_eq!(knobs.claimed.load(Ordering::SeqCst), claims);
-    assert_eq!(heard.rest(), [""; 0]);
+    fixture.done(&id).await;
+    assert_eq!(control.claim_calls(), claims);
+    assert_eq!(received.drain(), [""; 0]);
 }
 
-async fn a_claim_that_was_on_its_way_is_given_back(world: World) {
-    let (client, knobs) = flaky(&world.client);
-    knobs.slow_claims.store(true, Ordering::SeqCst);
-    let (say, mut heard) = line();
-    let worker = start(builder(&client).handler(naming(say))).await;
-    let id = world.create(work("a")).await;
-    world.until(&id, |task| task.state.lease.is_some()).await;
-    let mut ending = std::pin::pin!(worker.shutdown());
-    let waits = tokio::time::timeout(Duration::from_millis(5), &mut ending).await;
-    assert!(waits.is_err(), "the claim is not answered");
-    knobs.answer_claims.notify_one();
-    within(ending).await;
-    assert_eq!(heard.rest(), [""; 0]);
-    is_given_back(&world, &id).await;
+async fn a_claim_in_flight_is_released(fixture: Fixture) {
+    let (client, control) = flaky(&fixture.client);
+    control.hold_claims();
+    let (reporter, mut received) = reports();
+    let worker = start(builder(&client).handler(name_reporting_handler(reporter))).await;
+    let id = fixture.create(work("a")).await;
+    fixture.until(&id, |task| task.state.lease.is_some()).await;
+    let mut shutdown = std::pin::pin!(worker.shutdown());
+    let waited = tokio::time::timeout(Duration::from_millis(5), &mut shutdown).await;
+    assert!(
+        waited.is_err(),
+        "the shutdown ended before the claim was answered"
+    );
+    control.release_claims();
+    within(shutdown).await;
+    assert_eq!(received.drain(), [""; 0]);
+    assert_released(&fixture, &id).await;
 }
 
-async fn a_dropped_worker_gives_back(world: World) {
-    let (say, mut heard) = line();
-    let worker = world.work(staying(say)).await;
-    let id = world.create(work("a")).await;
-    assert_eq!(heard.next().await, "began");
+async fn a_dropped_worker_releases_its_claims(fixture: Fixture) {
+    let (reporter, mut received) = reports();
+    let worker = fixture.work(endless_handler(reporter)).await;
+    let id = fixture.create(work("a")).await;
+    assert_eq!(received.next().await, "began");
     drop(worker);
-    assert_eq!(heard.next().await, "dropped");
-    is_given_back(&world, &id).await;
+    assert_eq!(received.next().await, "dropped");
+    assert_released(&fixture, &id).await;
 }
 
-async fn a_dropped_run_gives_back(world: World) {
-    let (say, mut heard) = line();
-    let running = tokio::spawn(builder(&world.client).handler(staying(say)).run());
-    let id = world.create(work("a")).await;
-    assert_eq!(heard.next().await, "began");
+async fn a_dropped_run_releases_its_claims(fixture: Fixture) {
+    let (reporter, mut received) = reports();
+    let running = tokio::spawn(builder(&fixture.client).handler(endless_handler(reporter)).run());
+    let id = fixture.create(work("a")).await;
+    assert_eq!(received.next().await, "began");
     running.abort();
-    assert_eq!(heard.next().await, "dropped");
-    is_given_back(&world, &id).await;
+    assert_eq!(received.next().await, "dropped");
+    assert_released(&fixture, &id).await;
 }
 
-async fn a_dropped_shutdown_gives_back(world: World) {
-    let (say, mut heard) = line();
+async fn a_dropped_shutdown_releases_its_claims(fixture: Fixture) {
+    let (reporter, mut received) = reports();
     let worker = start(
-        builder(&world.client)
+        builder(&fixture.client)
             .grace(Duration::from_hours(1))
-            .handler(staying(say)),
+            .handler(endless_handler(reporter)),
     )
     .await;
-    let id = world.create(work("a")).await;
-    assert_eq!(heard.next().await, "began");
-    let given_up = tokio::time::timeout(Duration::from_millis(5), worker.shutdown()).await;
-    assert!(given_up.is_err(), "the handler never ends");
-    assert_eq!(heard.next().await, "dropped");
-    is_given_back(&world, &id).await;
+    let id = fixture.create(work("a")).await;
+    assert_eq!(received.next().await, "began");
+    let shutdown = tokio::time::timeout(Duration::from_millis(5), worker.shutdown()).await;
+    assert!(shutdown.is_err(), "the handler cannot end");
+    assert_eq!(received.next().await, "dropped");
+    assert_released(&fixture, &id).await;
 }
 
-async fn a_worker_in_a_runtime_that_ends_takes_nothing_down(world: World) {
-    let (say, mut heard) = line();
-    let client = world.another().await;
+async fn dropping_the_runtime_of_a_worker_does_not_panic(fixture: Fixture) {
+    let (reporter, mut received) = reports();
+    let client = fixture.second_client().await;
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::WorkerBuilder::new_multi_thread()
+        let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build();
         let runtime = runtime.expect("a runtime");
-        let worker = runtime.block_on(start(with_short_leases(&client).handler(staying(say))));
-        stopped.recv().expect("the test says when");
+        let worker = runtime.block_on(start(
+            with_short_leases(&client).handler(endless_handler(reporter)),
+        ));
+        stopped.recv().expect("the test sends the signal");
         drop(runtime);
         drop(worker);
     });
-    let id = world.create(work("a")).await;
-    assert_eq!(heard.next().await, "began");
-    stop.send(()).expect("it runs");
-    assert_eq!(heard.next().await, "dropped");
+    let id = fixture.create(work("a")).await;
+    assert_eq!(received.next().await, "began");
+    stop.send(()).expect("the thread runs");
+    assert_eq!(received.next().await, "dropped");
     until(|| thread.is_finished()).await;
-    thread.join().expect("nothing panics");
-    // Its lease ends, and another worker takes over: it was a crash.
-    let (say, mut heard) = line();
-    let _next = world.work(naming(say)).await;
-    assert_eq!(heard.next().await, "a");
-    assert_eq!(world.done(&id).await.attempts(), 2);
+    thread.join().expect("the thread does not panic");
+    // The lease was not released. When it expires, the attempt counts as a crash.
+    let (reporter, mut received) = reports();
+    let _next = fixture.work(name_reporting_handler(reporter)).await;
+    assert_eq!(received.next().await, "a");
+    assert_eq!(fixture.done(&id).await.attempts(), 2);
 }
 
-/// However patient it is: it runs on a clock that does not make the test wait.
+/// The worker repeats its last writes for a while. The paused clock makes that wait short.
 #[tokio::test(start_paused = true)]
-async fn with_a_store_that_is_away_it_ends() {
-    let world = World::memory();
-    let (client, knobs) = flaky(&world.client);
-    let ((say, mut heard), gate) = (line(), Gate::closed());
-    let worker = start(builder(&client).grace(Duration::ZERO).handler(gated(say, gate))).await;
-    let id = world.create(work("a")).await;
-    heard.next().await;
-    knobs.finishes.store(usize::MAX, Ordering::SeqCst);
-    knobs.renewals.store(usize::MAX, Ordering::SeqCst);
+async fn a_shutdown_ends_during_an_outage() {
+    let fixture = Fixture::memory();
+    let (client, control) = flaky(&fixture.client);
+    let ((reporter, mut received), gate) = (reports(), Gate::closed());
+    let worker = start(
+        builder(&client)
+            .grace(Duration::ZERO)
+            .handler(gated_handler(reporter, gate)),
+    )
+    .await;
+    let id = fixture.create(work("a")).await;
+    received.next().await;
+    control.fail_finishes(usize::MAX);
+    control.fail_renewals(usize::MAX);
     worker.shutdown().await;
-    let task = world.task(&id).await;
+    let task = fixture.task(&id).await;
     assert_eq!((task.attempts(), task.is_done()), (1, false));
 }
 
-async fn an_idle_worker_ends_at_once(world: World) {
-    let (say, _heard) = line();
+async fn an_idle_worker_stops_at_once(fixture: Fixture) {
+    let (reporter, _received) = reports();
     let worker = start(
-        builder(&world.client)
+        builder(&fixture.client)
             .grace(Duration::from_hours(1))
-            .handler(naming(say)),
+            .handler(name_reporting_handler(reporter)),
     )
     .await;
     within(worker.shutdown()).await;
 }
 
-/// A task whose last attempt fell silent is not given one more by a worker that only gives it back.
-async fn what_a_crash_ended_fails_even_while_the_worker_ends(world: World) {
-    let (client, knobs) = flaky(&world.client);
-    let id = world.create(work("a")).await;
-    world.claim_and_die(Work::KIND, Duration::from_millis(100)).await;
-    knobs.slow_claims.store(true, Ordering::SeqCst);
-    let (say, mut heard) = line();
-    let worker = start(builder(&client).handler(naming(say).config(attempts(1)))).await;
-    world.until(&id, |task| task.attempts() == 2).await;
-    let mut ending = std::pin::pin!(worker.shutdown());
-    let waits = tokio::time::timeout(Duration::from_millis(5), &mut ending).await;
-    assert!(waits.is_err(), "the claim is not answered");
-    knobs.answer_claims.notify_one();
-    within(ending).await;
+/// A release would give a task whose last attempt was orphaned one more attempt. The worker fails it instead.
+async fn exhausted_attempts_fail_the_task_during_a_shutdown(fixture: Fixture) {
+    let (client, control) = flaky(&fixture.client);
+    let id = fixture.create(work("a")).await;
+    fixture
+        .claim_and_crash(Work::KIND, Duration::from_millis(100))
+        .await;
+    control.hold_claims();
+    let (reporter, mut received) = reports();
+    let worker = start(builder(&client).handler(name_reporting_handler(reporter).config(attempts(1)))).await;
+    fixture.until(&id, |task| task.attempts() == 2).await;
+    let mut shutdown = std::pin::pin!(worker.shutdown());
+    let waited = tokio::time::timeout(Duration::from_millis(5), &mut shutdown).await;
+    assert!(
+        waited.is_err(),
+        "the shutdown ended before the claim was answered"
+    );
+    control.release_claims();
+    within(shutdown).await;
     assert_eq!(
-        world.task(&id).await.status(world.client.clock().now()),
+        fixture.task(&id).await.status(fixture.client.clock().now()),
         Status::Failed
     );
-    assert_eq!(heard.rest(), [""; 0]);
+    assert_eq!(received.drain(), [""; 0]);
 }

@@ -1,87 +1,95 @@
-//! Waiting for a task's end.
+//! `Client::wait`: waiting for the end of a task.
 
 use std::time::Duration;
 
 use oncetask::{Change, Client, Ending, Error, Handler, HandlerError};
-
-use crate::on_every_store;
-use crate::world::{Gate, Work, World, attempts, gated, line, within, work};
+use tests::harness::wait::within;
+use tests::harness::{Fixture, Gate, Work, attempts, gated_handler, reports, work};
+use tests::on_every_store;
 
 on_every_store!(
-    it_ends_with_the_task,
-    another_process_waits_too,
-    what_is_done_is_not_waited_for,
-    dropped_and_begun_again,
-    a_failure_tells_its_errors,
-    there_is_nothing_to_wait_for,
-    deleted_while_somebody_waits,
-    cancelled_while_somebody_waits,
-    many_wait_for_one,
+    a_wait_ends_with_the_task,
+    a_wait_in_another_process_ends,
+    a_wait_for_a_done_task_returns_at_once,
+    a_dropped_wait_can_be_repeated,
+    a_failed_task_returns_its_errors,
+    a_wait_for_an_unknown_id_fails,
+    a_deletion_ends_the_wait,
+    a_cancellation_ends_the_wait,
+    many_waits_for_one_task_all_end,
 );
 
-/// Somebody who waits, in a task of their own.
-fn waiting(client: &Client, id: &oncetask::TaskId) -> tokio::task::JoinHandle<Result<oncetask::Task, Error>> {
+/// Spawns a wait for the task.
+fn spawn_wait(
+    client: &Client,
+    id: &oncetask::TaskId,
+) -> tokio::task::JoinHandle<Result<oncetask::Task, Error>> {
     let (client, id) = (client.clone(), id.clone());
     tokio::spawn(async move { client.wait(&id).await })
 }
 
-async fn end(
+/// Returns the result of a spawned wait.
+async fn joined(
     waiting: tokio::task::JoinHandle<Result<oncetask::Task, Error>>,
 ) -> Result<oncetask::Task, Error> {
-    within(waiting).await.expect("it does not panic")
+    within(waiting).await.expect("the wait does not panic")
 }
 
-async fn it_ends_with_the_task(world: World) {
-    let ((say, mut heard), gate) = (line(), Gate::closed());
-    let _worker = world.work(gated(say, gate.clone())).await;
-    let id = world.create(work("a")).await;
-    let waiting = waiting(&world.client, &id);
-    heard.next().await;
+async fn a_wait_ends_with_the_task(fixture: Fixture) {
+    let ((reporter, mut received), gate) = (reports(), Gate::closed());
+    let _worker = fixture.work(gated_handler(reporter, gate.clone())).await;
+    let id = fixture.create(work("a")).await;
+    let waiting = spawn_wait(&fixture.client, &id);
+    received.next().await;
     assert!(!waiting.is_finished());
     gate.open();
-    let task = end(waiting).await.expect("it completes");
+    let task = joined(waiting).await.expect("the task completes");
     assert_eq!(task.result::<String>().expect("text").as_deref(), Some("a"));
 }
 
-async fn another_process_waits_too(world: World) {
-    let ((say, mut heard), gate) = (line(), Gate::closed());
-    let _worker = world.work(gated(say, gate.clone())).await;
-    let id = world.create(work("a")).await;
-    let waiting = waiting(&world.another().await, &id);
-    heard.next().await;
+async fn a_wait_in_another_process_ends(fixture: Fixture) {
+    let ((reporter, mut received), gate) = (reports(), Gate::closed());
+    let _worker = fixture.work(gated_handler(reporter, gate.clone())).await;
+    let id = fixture.create(work("a")).await;
+    let waiting = spawn_wait(&fixture.second_client().await, &id);
+    received.next().await;
     gate.open();
-    end(waiting).await.expect("it completes");
+    joined(waiting).await.expect("the task completes");
 }
 
-async fn what_is_done_is_not_waited_for(world: World) {
-    let ((say, _heard), gate) = (line(), Gate::closed());
+async fn a_wait_for_a_done_task_returns_at_once(fixture: Fixture) {
+    let ((reporter, _received), gate) = (reports(), Gate::closed());
     gate.open();
-    let _worker = world.work(gated(say, gate)).await;
-    let id = world.create(work("a")).await;
-    world.done(&id).await;
-    end(waiting(&world.another().await, &id))
+    let _worker = fixture.work(gated_handler(reporter, gate)).await;
+    let id = fixture.create(work("a")).await;
+    fixture.done(&id).await;
+    joined(spawn_wait(&fixture.second_client().await, &id))
         .await
-        .expect("it has completed");
+        .expect("the task has completed");
 }
 
-async fn dropped_and_begun_again(world: World) {
-    let ((say, mut heard), gate) = (line(), Gate::closed());
-    let _worker = world.work(gated(say, gate.clone())).await;
-    let id = world.create(work("a")).await;
-    heard.next().await;
+async fn a_dropped_wait_can_be_repeated(fixture: Fixture) {
+    let ((reporter, mut received), gate) = (reports(), Gate::closed());
+    let _worker = fixture.work(gated_handler(reporter, gate.clone())).await;
+    let id = fixture.create(work("a")).await;
+    received.next().await;
     for _ in 0..3 {
-        let given_up = tokio::time::timeout(Duration::from_millis(5), world.client.wait(&id)).await;
-        assert!(given_up.is_err(), "it has not ended");
+        let wait = tokio::time::timeout(Duration::from_millis(5), fixture.client.wait(&id)).await;
+        assert!(wait.is_err(), "the task has not ended");
     }
     gate.open();
-    within(world.client.wait(&id)).await.expect("it completes");
+    within(fixture.client.wait(&id))
+        .await
+        .expect("the task completes");
 }
 
-async fn a_failure_tells_its_errors(world: World) {
+async fn a_failed_task_returns_its_errors(fixture: Fixture) {
     let handler = Handler::new(|_: Work| async { Err::<(), _>("the bank is closed") });
-    let _worker = world.work(handler.config(attempts(2))).await;
-    let id = world.create(work("a")).await;
-    let error = end(waiting(&world.client, &id)).await.expect_err("it fails");
+    let _worker = fixture.work(handler.config(attempts(2))).await;
+    let id = fixture.create(work("a")).await;
+    let error = joined(spawn_wait(&fixture.client, &id))
+        .await
+        .expect_err("the task fails");
     let text = error.to_string();
     assert!(
         text.contains("work:a") && text.contains("the bank is closed"),
@@ -93,47 +101,50 @@ async fn a_failure_tells_its_errors(world: World) {
     assert_eq!((how, errors.len()), (Ending::Failed, 2));
 }
 
-async fn there_is_nothing_to_wait_for(world: World) {
-    let error = end(waiting(&world.client, &"work:none".into()))
+async fn a_wait_for_an_unknown_id_fails(fixture: Fixture) {
+    let error = joined(spawn_wait(&fixture.client, &"work:none".into()))
         .await
-        .expect_err("there is none");
+        .expect_err("the task does not exist");
     assert!(matches!(error, Error::NotFound { .. }), "{error}");
 }
 
-async fn deleted_while_somebody_waits(world: World) {
-    let id = world.create(work("a")).await;
-    let waits = [waiting(&world.client, &id), waiting(&world.another().await, &id)];
+async fn a_deletion_ends_the_wait(fixture: Fixture) {
+    let id = fixture.create(work("a")).await;
+    let waits = [
+        spawn_wait(&fixture.client, &id),
+        spawn_wait(&fixture.second_client().await, &id),
+    ];
     assert_eq!(
-        world.client.delete(&id).await.expect("the store answers"),
+        fixture.client.delete(&id).await.expect("the store answers"),
         Change::Applied
     );
     for waiting in waits {
-        let error = end(waiting).await.expect_err("it is gone");
+        let error = joined(waiting).await.expect_err("the task is deleted");
         assert!(matches!(error, Error::NotFound { .. }), "{error}");
     }
 }
 
-async fn cancelled_while_somebody_waits(world: World) {
+async fn a_cancellation_ends_the_wait(fixture: Fixture) {
     let handler = Handler::new(|_: Work| async { Err::<(), _>(HandlerError::cancel("no more")) });
-    let _worker = world.work(handler).await;
-    let id = world.create(work("a")).await;
-    let error = end(waiting(&world.client, &id))
+    let _worker = fixture.work(handler).await;
+    let id = fixture.create(work("a")).await;
+    let error = joined(spawn_wait(&fixture.client, &id))
         .await
-        .expect_err("it is cancelled");
+        .expect_err("the task is cancelled");
     let Error::Unsuccessful { how, .. } = error else {
         panic!("{error}")
     };
     assert_eq!(how, Ending::Cancelled);
 }
 
-async fn many_wait_for_one(world: World) {
-    let ((say, mut heard), gate) = (line(), Gate::closed());
-    let _worker = world.work(gated(say, gate.clone())).await;
-    let id = world.create(work("a")).await;
-    let waits: Vec<_> = (0..50).map(|_| waiting(&world.client, &id)).collect();
-    heard.next().await;
+async fn many_waits_for_one_task_all_end(fixture: Fixture) {
+    let ((reporter, mut received), gate) = (reports(), Gate::closed());
+    let _worker = fixture.work(gated_handler(reporter, gate.clone())).await;
+    let id = fixture.create(work("a")).await;
+    let waits: Vec<_> = (0..50).map(|_| spawn_wait(&fixture.client, &id)).collect();
+    received.next().await;
     gate.open();
     for waiting in waits {
-        end(waiting).await.expect("it completes");
+        joined(waiting).await.expect("the task completes");
     }
 }

@@ -1,25 +1,25 @@
-//! Each arrow of the diagram of a task's life.
+//! The transitions of the diagram in `task/transition.rs`, one by one.
 
 use std::time::Duration;
 
 use oncetask::Status::{self, CancellationPending, Cancelled, Completed, Failed, Leased, Pending, Waiting};
 use oncetask::task::transition::{self, Change, LeaseLost, MAX_ERROR_BYTES, Phase, Verdict};
-use oncetask::task::{Json, Lease, LeaseToken, Task, TaskState};
+use oncetask::task::{Json, LeaseToken, Task, TaskState};
 use oncetask::{Progress, Recurrence};
 
-use super::{at, claim, fail, retry, task};
+use super::{at, claim, fail, lease_until, retry, task};
 
 fn finish(task: &mut Task, token: LeaseToken, verdict: Verdict, seconds: i64) -> Result<(), LeaseLost> {
     transition::finish(&mut task.state, token, verdict, false, at(seconds))
 }
 
-/// A finish of a type that has a cleanup handler.
-fn finish_cleaning(task: &mut Task, token: LeaseToken, verdict: Verdict, seconds: i64) {
+/// Finishes a claim of a task whose type has a cleanup handler.
+fn finish_with_cleanup(task: &mut Task, token: LeaseToken, verdict: Verdict, seconds: i64) {
     let finished = transition::finish(&mut task.state, token, verdict, true, at(seconds));
     assert_eq!(finished, Ok(()));
 }
 
-/// What a task is after one claim and one verdict at second 5.
+/// Returns a task after one claim and one verdict at second 5.
 fn after(verdict: Verdict) -> Task {
     let mut task = task();
     let (token, _) = claim(&mut task, at(0));
@@ -27,8 +27,8 @@ fn after(verdict: Verdict) -> Task {
     task
 }
 
-/// The attempts and the errors.
-fn ledger(task: &Task) -> (u32, usize) {
+/// Returns the number of attempts and the number of errors.
+fn counts(task: &Task) -> (u32, usize) {
     (task.attempts(), task.errors().len())
 }
 
@@ -37,26 +37,26 @@ fn phase(task: &Task) -> Option<Phase> {
 }
 
 #[test]
-fn a_new_task_waits_for_its_instant() {
+fn a_new_task_waits_for_its_due_time() {
     let mut task = task();
     task.state.wait_until = at(10);
     assert_eq!(task.status(at(9)), Waiting);
     assert_eq!(task.status(at(10)), Pending);
-    assert_eq!(ledger(&task), (0, 0));
+    assert_eq!(counts(&task), (0, 0));
 }
 
 #[test]
-fn a_claim_leases_it_and_counts_an_attempt() {
+fn a_claim_leases_the_task_and_counts_an_attempt() {
     let mut task = task();
-    let (_, silent) = claim(&mut task, at(0));
-    assert!(!silent);
+    let (_, orphaned) = claim(&mut task, at(0));
+    assert!(!orphaned);
     assert_eq!(task.status(at(59)), Leased);
     assert_eq!(phase(&task), Some(Phase::Run));
-    assert_eq!(ledger(&task), (1, 0));
+    assert_eq!(counts(&task), (1, 0));
 }
 
 #[test]
-fn a_count_of_attempts_that_is_full_stays_so() {
+fn the_number_of_attempts_saturates() {
     let mut task = task();
     task.state.attempts = u32::MAX;
     claim(&mut task, at(0));
@@ -64,47 +64,47 @@ fn a_count_of_attempts_that_is_full_stays_so() {
 }
 
 #[test]
-fn ok_completes_it() {
+fn complete_completes_the_task() {
     let result = Json::parse("7").expect("JSON");
     let task = after(Verdict::Complete(Some(result.clone())));
     assert_eq!(task.status(at(6)), Completed);
     assert_eq!(task.state.result, Some(result));
-    assert_eq!(ledger(&task), (1, 0));
+    assert_eq!(counts(&task), (1, 0));
 }
 
 #[test]
-fn an_error_with_attempts_left_waits_for_the_backoff() {
+fn retry_waits_for_the_backoff() {
     let task = after(retry(20));
     assert_eq!((task.status(at(19)), task.status(at(20))), (Waiting, Pending));
-    assert_eq!(ledger(&task), (1, 1));
+    assert_eq!(counts(&task), (1, 1));
 }
 
 #[test]
-fn an_error_without_attempts_left_fails_it() {
+fn fail_fails_the_task() {
     let task = after(fail());
     assert_eq!(task.status(at(6)), Failed);
-    assert_eq!(ledger(&task), (1, 1));
+    assert_eq!(counts(&task), (1, 1));
 }
 
 #[test]
-fn a_snooze_waits_and_counts_no_attempt() {
+fn snooze_waits_and_counts_no_attempt() {
     let task = after(Verdict::Snooze { at: at(20) });
     assert_eq!((task.status(at(19)), task.status(at(20))), (Waiting, Pending));
-    assert_eq!(ledger(&task), (0, 0));
+    assert_eq!(counts(&task), (0, 0));
 }
 
 #[test]
-fn a_release_is_pending_and_counts_no_attempt() {
+fn release_makes_the_task_pending_and_counts_no_attempt() {
     let task = after(Verdict::Release);
     assert_eq!(task.status(at(5)), Pending);
-    assert_eq!(ledger(&task), (0, 0));
+    assert_eq!(counts(&task), (0, 0));
 }
 
 #[test]
-fn a_deferral_waits_and_counts_no_attempt() {
+fn defer_waits_and_counts_no_attempt() {
     let task = after(Verdict::Defer { at: at(65) });
     assert_eq!(task.status(at(64)), Waiting);
-    assert_eq!((ledger(&task), task.state.deferrals), ((0, 0), 1));
+    assert_eq!((counts(&task), task.state.deferrals), ((0, 0), 1));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn deferrals_last_from_a_minute_to_an_hour() {
 }
 
 #[test]
-fn a_payload_that_can_be_read_again_begins_the_deferrals_anew() {
+fn a_readable_payload_resets_the_deferrals() {
     for verdict in [retry(65), Verdict::Snooze { at: at(65) }, Verdict::Release] {
         let mut task = after(Verdict::Defer { at: at(65) });
         let (token, _) = claim(&mut task, at(65));
@@ -137,7 +137,7 @@ fn the_first_error_and_the_last_99_are_kept() {
 }
 
 #[test]
-fn a_long_error_is_cut_at_a_character() {
+fn a_long_error_is_truncated_at_a_character() {
     for character in ["x", "ü", "漢", "🦀"] {
         let error = character.repeat(5000);
         let task = after(Verdict::Fail { error: error.clone() });
@@ -156,38 +156,42 @@ fn a_long_error_is_cut_at_a_character() {
 }
 
 #[test]
-fn a_lease_that_ends_is_taken_over_and_the_silence_is_noted() {
+fn a_claim_after_an_expired_lease_records_the_orphaned_attempt() {
     let mut task = task();
-    let (dead, _) = claim(&mut task, at(0));
+    let (expired, _) = claim(&mut task, at(0));
     assert_eq!(task.status(at(60)), Pending);
-    let (alive, silent) = claim(&mut task, at(60));
-    assert!(silent);
-    assert_eq!(ledger(&task), (2, 1));
+    let (active, orphaned) = claim(&mut task, at(60));
+    assert!(orphaned);
+    assert_eq!(counts(&task), (2, 1));
     assert_eq!(task.errors()[0].attempt, 1);
 
     let before = task.clone();
     assert_eq!(
-        finish(&mut task, dead, Verdict::Complete(None), 61),
+        finish(&mut task, expired, Verdict::Complete(None), 61),
         Err(LeaseLost)
     );
-    assert_eq!(task, before, "the old one's write changed nothing");
-    assert_eq!(finish(&mut task, alive, Verdict::Complete(None), 62), Ok(()));
+    assert_eq!(task, before, "a write under the expired lease changed the task");
+    assert_eq!(finish(&mut task, active, Verdict::Complete(None), 62), Ok(()));
 }
 
 #[test]
-fn attempts_used_up_by_silence_fail_it() {
+fn attempts_used_up_by_orphaned_attempts_fail_the_task() {
     let mut task = task();
     claim(&mut task, at(0));
     claim(&mut task, at(100));
-    let (token, silent) = claim(&mut task, at(200));
-    assert!(silent);
+    let (token, orphaned) = claim(&mut task, at(200));
+    assert!(orphaned);
     assert_eq!(finish(&mut task, token, Verdict::Exhausted, 200), Ok(()));
     assert_eq!(task.status(at(200)), Failed);
-    assert_eq!(ledger(&task), (2, 2), "the claim that ran nothing does not count");
+    assert_eq!(
+        counts(&task),
+        (2, 2),
+        "the claim that called no handler does not count"
+    );
 }
 
 #[test]
-fn a_renewal_extends_the_lease_until_it_has_ended() {
+fn a_renewal_extends_the_lease_until_it_expires() {
     let mut task = task();
     let (token, _) = claim(&mut task, at(0));
     let renew =
@@ -199,7 +203,7 @@ fn a_renewal_extends_the_lease_until_it_has_ended() {
 }
 
 #[test]
-fn a_renewal_that_comes_late_does_not_set_the_lease_back() {
+fn a_late_renewal_does_not_shorten_the_lease() {
     let mut task = task();
     let (token, _) = claim(&mut task, at(0));
     for (until, now) in [(90, 30), (120, 59), (90, 30)] {
@@ -213,23 +217,19 @@ fn a_renewal_that_comes_late_does_not_set_the_lease_back() {
 fn progress_survives_a_renewal_without_any() {
     let mut task = task();
     let (token, _) = claim(&mut task, at(0));
-    let said = Progress {
-        fraction: 0.5,
-        message: "half".into(),
-        at: at(1),
-    };
-    for progress in [Some(said.clone()), None] {
+    let progress = Progress::new(0.5, "half", at(1));
+    for renewed in [Some(progress.clone()), None] {
         assert_eq!(
-            transition::renew(&mut task.state, token, None, progress, at(2)),
+            transition::renew(&mut task.state, token, None, renewed, at(2)),
             Ok(())
         );
     }
-    assert_eq!(task.state.progress, Some(said));
+    assert_eq!(task.state.progress, Some(progress));
     assert_eq!(task.state.due(), Some(at(60)));
 }
 
 #[test]
-fn a_waiting_task_that_is_cancelled_is_due_for_its_cleanup() {
+fn a_cancelled_waiting_task_is_due_for_its_cleanup() {
     let mut task = task();
     task.state.wait_until = at(1000);
     assert_eq!(transition::cancel(&mut task, at(5)), Change::Applied);
@@ -237,12 +237,12 @@ fn a_waiting_task_that_is_cancelled_is_due_for_its_cleanup() {
     let (token, _) = claim(&mut task, at(5));
     assert_eq!(phase(&task), Some(Phase::Cleanup));
     assert_eq!((task.attempts(), task.state.cleanup_attempts), (0, 1));
-    finish_cleaning(&mut task, token, Verdict::Complete(None), 6);
+    finish_with_cleanup(&mut task, token, Verdict::Complete(None), 6);
     assert_eq!(task.status(at(6)), Cancelled);
 }
 
 #[test]
-fn a_running_task_that_is_cancelled_keeps_its_lease() {
+fn a_cancelled_running_task_keeps_its_lease() {
     let mut task = task();
     claim(&mut task, at(0));
     assert_eq!(transition::cancel(&mut task, at(5)), Change::Applied);
@@ -251,7 +251,7 @@ fn a_running_task_that_is_cancelled_keeps_its_lease() {
 }
 
 #[test]
-fn whatever_a_cancelled_handler_returns_its_cleanup_follows() {
+fn every_outcome_of_a_cancelled_handler_leads_to_the_cleanup() {
     let verdicts = [
         Verdict::Complete(None),
         fail(),
@@ -266,17 +266,17 @@ fn whatever_a_cancelled_handler_returns_its_cleanup_follows() {
         let mut task = task();
         let (token, _) = claim(&mut task, at(0));
         transition::cancel(&mut task, at(5));
-        finish_cleaning(&mut task, token, verdict.clone(), 10);
+        finish_with_cleanup(&mut task, token, verdict.clone(), 10);
         assert_eq!(task.state.due(), Some(at(10)), "{verdict:?}");
         let (token, _) = claim(&mut task, at(10));
         assert_eq!(phase(&task), Some(Phase::Cleanup), "{verdict:?}");
-        finish_cleaning(&mut task, token, Verdict::Complete(None), 11);
+        finish_with_cleanup(&mut task, token, Verdict::Complete(None), 11);
         assert_eq!(task.status(at(11)), Cancelled, "{verdict:?}");
     }
 }
 
 #[test]
-fn whatever_a_cancelled_handler_returns_without_a_cleanup_it_ends_as_cancelled() {
+fn every_outcome_of_a_cancelled_handler_without_a_cleanup_ends_the_task_as_cancelled() {
     for verdict in [Verdict::Complete(None), fail(), retry(900), Verdict::Release] {
         let mut task = task();
         let (token, _) = claim(&mut task, at(0));
@@ -287,26 +287,30 @@ fn whatever_a_cancelled_handler_returns_without_a_cleanup_it_ends_as_cancelled()
 }
 
 #[test]
-fn the_result_of_a_cancelled_handler_outlives_that_of_its_cleanup() {
+fn the_result_of_a_cancelled_handler_is_not_replaced_by_its_cleanup() {
     let [run, cleanup] = ["1", "2"].map(|text| Json::parse(text).expect("JSON"));
     let mut task = task();
     let (token, _) = claim(&mut task, at(0));
     transition::cancel(&mut task, at(5));
-    finish_cleaning(&mut task, token, Verdict::Complete(Some(run.clone())), 10);
+    finish_with_cleanup(&mut task, token, Verdict::Complete(Some(run.clone())), 10);
     let (token, _) = claim(&mut task, at(10));
-    finish_cleaning(&mut task, token, Verdict::Complete(Some(cleanup)), 11);
+    finish_with_cleanup(&mut task, token, Verdict::Complete(Some(cleanup)), 11);
     assert_eq!(task.state.result, Some(run));
 }
 
 #[test]
-fn a_cleanup_that_fails_is_retried_and_may_fail_the_task() {
+fn a_failing_cleanup_is_retried_and_may_fail_the_task() {
     let mut task = task();
     transition::cancel(&mut task, at(0));
     let (token, _) = claim(&mut task, at(0));
-    finish_cleaning(&mut task, token, retry(30), 1);
-    assert_eq!(task.state.due(), Some(at(30)), "its backoff is kept");
+    finish_with_cleanup(&mut task, token, retry(30), 1);
+    assert_eq!(
+        task.state.due(),
+        Some(at(30)),
+        "the cleanup waits for its backoff"
+    );
     let (token, _) = claim(&mut task, at(30));
-    finish_cleaning(&mut task, token, fail(), 31);
+    finish_with_cleanup(&mut task, token, fail(), 31);
     assert_eq!(task.status(at(31)), Failed);
     assert!(task.errors().iter().all(|error| error.cleanup));
     assert_eq!((task.state.cleanup_attempts, task.errors().len()), (2, 2));
@@ -323,25 +327,28 @@ fn a_handler_may_cancel_its_own_task() {
 
     let mut cleaned = task();
     let (token, _) = claim(&mut cleaned, at(0));
-    finish_cleaning(&mut cleaned, token, reason(), 5);
+    finish_with_cleanup(&mut cleaned, token, reason(), 5);
     assert_eq!(cleaned.status(at(5)), CancellationPending);
     assert_eq!(cleaned.errors()[0].error, "not needed");
 }
 
 #[test]
-fn a_cancellation_while_leased_to_a_dead_worker_goes_to_the_cleanup() {
+fn a_cancelled_task_of_a_crashed_worker_is_claimed_for_its_cleanup() {
     let mut task = task();
     claim(&mut task, at(0));
     transition::cancel(&mut task, at(5));
     assert!(!transition::is_due(&task.state, at(59)));
-    let (_, silent) = claim(&mut task, at(60));
-    assert!(silent);
+    let (_, orphaned) = claim(&mut task, at(60));
+    assert!(orphaned);
     assert_eq!(phase(&task), Some(Phase::Cleanup));
-    assert!(!task.errors()[0].cleanup, "it was the handler that fell silent");
+    assert!(
+        !task.errors()[0].cleanup,
+        "the orphaned attempt was one of the handler"
+    );
 }
 
 #[test]
-fn what_has_ended_is_not_cancelled() {
+fn a_done_task_is_not_cancelled() {
     for verdict in [Verdict::Complete(None), fail()] {
         let mut task = after(verdict);
         let before = task.clone();
@@ -359,12 +366,12 @@ fn a_second_cancellation_changes_nothing() {
     assert_eq!(task, before);
 
     let (token, _) = claim(&mut task, at(3));
-    finish_cleaning(&mut task, token, Verdict::Complete(None), 4);
+    finish_with_cleanup(&mut task, token, Verdict::Complete(None), 4);
     assert_eq!(transition::cancel(&mut task, at(5)), Change::AlreadyCancelled);
 }
 
 #[test]
-fn reset_takes_every_end_back_to_the_beginning() {
+fn a_reset_task_is_as_new() {
     let cancel = Verdict::Cancel { reason: "no".into() };
     for verdict in [
         Verdict::Complete(Some(Json::parse("7").expect("JSON"))),
@@ -378,7 +385,7 @@ fn reset_takes_every_end_back_to_the_beginning() {
 }
 
 #[test]
-fn what_has_not_ended_is_not_reset() {
+fn a_task_that_is_not_done_is_not_reset() {
     let mut leased = task();
     claim(&mut leased, at(0));
     for mut task in [task(), after(retry(99)), leased] {
@@ -421,7 +428,7 @@ fn a_generator_advances_without_attempts() {
         Ok(())
     );
     assert_eq!(generator.status(at(86_402)), Completed);
-    assert_eq!(ledger(&generator), (0, 0));
+    assert_eq!(counts(&generator), (0, 0));
 }
 
 #[test]
@@ -435,7 +442,7 @@ fn a_cancelled_generator_ends_at_once() {
 }
 
 #[test]
-fn a_generator_follows_a_new_rule_and_refuses_a_claim_under_the_old_one() {
+fn a_generator_adopts_a_new_rule_and_refuses_the_claim_under_the_old_one() {
     let mut generator = generator();
     let (token, _) = claim(&mut generator, at(0));
     let hourly = rule("FREQ=HOURLY");
@@ -457,21 +464,11 @@ fn a_generator_follows_a_new_rule_and_refuses_a_claim_under_the_old_one() {
 
 #[test]
 fn every_state_has_one_status() {
-    let lease = |seconds| Lease {
-        token: LeaseToken::random(),
-        until: at(seconds),
-        owner: "worker".into(),
-        phase: Phase::Run,
-    };
     let waiting = TaskState::waiting_until(at(10));
-    let leased = TaskState {
-        lease: Some(lease(70)),
-        ..TaskState::waiting_until(at(10))
-    };
-    let cancelled = TaskState {
-        cancelled_at: Some(at(5)),
-        ..leased.clone()
-    };
+    let mut leased = waiting.clone();
+    leased.lease = Some(lease_until(at(70), Phase::Run));
+    let mut cancelled = leased.clone();
+    cancelled.cancelled_at = Some(at(5));
     let statuses = [
         (&waiting, 9, Waiting),
         (&waiting, 10, Pending),
@@ -481,10 +478,8 @@ fn every_state_has_one_status() {
         (&cancelled, 70, CancellationPending),
     ];
     for (state, seconds, expected) in statuses {
-        let task = Task {
-            state: state.clone(),
-            ..task()
-        };
+        let mut task = task();
+        task.state = state.clone();
         assert_eq!(task.status(at(seconds)), expected);
         assert!(!expected.is_done());
     }

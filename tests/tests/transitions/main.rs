@@ -1,4 +1,4 @@
-//! The life of a task: every change of its state, without a store and without a clock.
+//! The transitions of a task's state, without a store and without a clock.
 
 mod life;
 mod properties;
@@ -7,36 +7,28 @@ use chrono::{DateTime, TimeDelta, Utc};
 use oncetask::task::transition::{self, Verdict};
 use oncetask::task::{Json, Lease, LeaseToken, Task, TaskSpec};
 
-/// So many seconds into the story.
+/// Returns the instant this number of seconds after the start of a test.
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::seconds(1_700_000_000 + seconds)
 }
 
-/// A task that is due at the beginning of the story.
+/// Returns a task that is due at second 0.
 fn task() -> Task {
-    let spec = TaskSpec {
-        id: "a".into(),
-        kind: "Work".into(),
-        payload: Json::parse("{}").expect("JSON"),
-        resource_key: None,
-        created_at: at(0),
-        recurrence: None,
-        occurrence: None,
-    };
-    Task::new(spec, at(0))
+    let payload = Json::parse("{}").expect("valid JSON");
+    Task::new(TaskSpec::new("a".into(), "Work", payload, at(0)), at(0))
 }
 
-/// Claims a task that is due, for a minute. Returns the token, and whether the claim before fell silent.
+/// Claims a due task for 60 seconds. Returns the token, and whether the previous attempt was orphaned.
 fn claim(task: &mut Task, now: DateTime<Utc>) -> (LeaseToken, bool) {
     assert!(transition::is_due(&task.state, now));
-    let lease = Lease {
-        token: LeaseToken::random(),
-        until: now + TimeDelta::seconds(60),
-        owner: "worker".into(),
-        phase: transition::next_phase(&task.state),
-    };
+    let lease = lease_until(now + TimeDelta::seconds(60), transition::next_phase(&task.state));
     let token = lease.token;
     (token, transition::claim(task, lease, now))
+}
+
+/// Returns a lease with a random token.
+fn lease_until(until: DateTime<Utc>, phase: transition::Phase) -> Lease {
+    Lease::new(LeaseToken::random(), until, "worker", phase)
 }
 
 fn retry(seconds: i64) -> Verdict {

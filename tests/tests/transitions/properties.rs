@@ -1,4 +1,4 @@
-//! Whatever happens to a task in whatever order, these stay true.
+//! Invariants that hold after any sequence of events.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use oncetask::Status;
@@ -8,37 +8,37 @@ use proptest::prelude::*;
 
 use super::{at, claim, task};
 
-/// One thing that happens, so many microseconds after the one before.
+/// An event, and its delay after the previous one in microseconds.
 #[derive(Clone, Debug)]
-struct Event {
+struct Step {
     micros: i64,
-    what: What,
+    event: Event,
 }
 
 #[derive(Clone, Debug)]
-enum What {
-    /// A worker looks for work.
+enum Event {
+    /// A worker claims the task if it is due.
     Claim,
-    /// The worker that holds the task extends its lease and tells its progress.
+    /// The worker with the active claim renews its lease by this number of microseconds, and stores progress.
     Renew {
         micros: i64,
     },
-    /// The worker that holds the task ends its claim.
+    /// The worker with the active claim ends it.
     Finish {
-        say: Say,
+        outcome: Outcome,
         cleanup: bool,
     },
-    /// A worker that held the task once comes back.
-    Ghost {
+    /// Workers whose claims are lost write under their old tokens.
+    StaleWrite {
         renews: bool,
     },
     Cancel,
     Reset,
 }
 
-/// A verdict whose instants are so many microseconds ahead.
+/// A verdict whose instants are relative to the event, in microseconds.
 #[derive(Clone, Debug)]
-enum Say {
+enum Outcome {
     Complete,
     Retry { micros: i64, error: String },
     Fail { error: String },
@@ -48,73 +48,74 @@ enum Say {
     Defer { micros: i64 },
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
+fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Half of the gaps are shorter than a lease, half are longer.
     let micros = prop_oneof![0..30_000_000_i64, 0..200_000_000_i64];
-    let what = prop_oneof![
-        6 => Just(What::Claim),
-        2 => (0..120_000_000_i64).prop_map(|micros| What::Renew { micros }),
-        6 => (say(), any::<bool>()).prop_map(|(say, cleanup)| What::Finish { say, cleanup }),
-        2 => any::<bool>().prop_map(|renews| What::Ghost { renews }),
-        1 => Just(What::Cancel),
-        1 => Just(What::Reset),
+    let event = prop_oneof![
+        6 => Just(Event::Claim),
+        2 => (0..120_000_000_i64).prop_map(|micros| Event::Renew { micros }),
+        6 => (outcome(), any::<bool>()).prop_map(|(outcome, cleanup)| Event::Finish { outcome, cleanup }),
+        2 => any::<bool>().prop_map(|renews| Event::StaleWrite { renews }),
+        1 => Just(Event::Cancel),
+        1 => Just(Event::Reset),
     ];
-    let event = (micros, what).prop_map(|(micros, what)| Event { micros, what });
-    prop::collection::vec(event, 0..400)
+    let step = (micros, event).prop_map(|(micros, event)| Step { micros, event });
+    prop::collection::vec(step, 0..400)
 }
 
-fn say() -> impl Strategy<Value = Say> {
-    let ahead = || -5_000_000..60_000_000_i64;
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let offset = || -5_000_000..60_000_000_i64;
     let error = || prop_oneof![40 => "[a-zü🦀]{0,20}", 1 => "[üx🦀]{2000,2500}"];
     prop_oneof![
-        1 => Just(Say::Complete),
-        12 => (ahead(), error()).prop_map(|(micros, error)| Say::Retry { micros, error }),
-        1 => error().prop_map(|error| Say::Fail { error }),
-        1 => error().prop_map(|reason| Say::Cancel { reason }),
-        2 => ahead().prop_map(|micros| Say::Snooze { micros }),
-        2 => Just(Say::Release),
-        2 => ahead().prop_map(|micros| Say::Defer { micros }),
+        1 => Just(Outcome::Complete),
+        12 => (offset(), error()).prop_map(|(micros, error)| Outcome::Retry { micros, error }),
+        1 => error().prop_map(|error| Outcome::Fail { error }),
+        1 => error().prop_map(|reason| Outcome::Cancel { reason }),
+        2 => offset().prop_map(|micros| Outcome::Snooze { micros }),
+        2 => Just(Outcome::Release),
+        2 => offset().prop_map(|micros| Outcome::Defer { micros }),
     ]
 }
 
-/// A task, and what an honest book-keeper knows of it.
-struct Story {
+/// A task, and a model of its state that is kept independently of it.
+struct Model {
     task: Task,
     now: DateTime<Utc>,
-    /// The claim that is held, and whether an attempt of the same handler fell silent before it.
-    held: Option<(LeaseToken, bool)>,
-    ghosts: Vec<LeaseToken>,
-    /// Calls of the handler and of the cleanup handler that ended well.
+    /// The active claim, and whether an orphaned attempt of the same phase preceded it.
+    active: Option<(LeaseToken, bool)>,
+    /// The tokens of lost claims.
+    stale: Vec<LeaseToken>,
+    /// The number of successes of the handler and of the cleanup handler.
     successes: [u32; 2],
-    /// What went wrong, in order: the phase, and the error if a handler said it.
+    /// The errors in order: the phase, and the text; `None` for an orphaned attempt.
     errors: Vec<(Phase, Option<String>)>,
 }
 
-impl Story {
-    fn begin() -> Self {
+impl Model {
+    fn new() -> Self {
         Self {
             task: task(),
             now: at(0),
-            held: None,
-            ghosts: Vec::new(),
+            active: None,
+            stale: Vec::new(),
             successes: [0, 0],
             errors: Vec::new(),
         }
     }
 
-    fn tell(&mut self, event: Event) {
-        self.now += TimeDelta::microseconds(event.micros);
+    fn apply(&mut self, step: Step) {
+        self.now += TimeDelta::microseconds(step.micros);
         let before = self.task.clone();
-        match event.what {
-            What::Claim => self.claim(),
-            What::Renew { micros } => self.renew(micros),
-            What::Finish { say, cleanup } => self.finish(say, cleanup),
-            What::Ghost { renews } => self.ghost(renews),
-            What::Cancel => self.cancel(),
-            What::Reset => self.reset(),
+        match step.event {
+            Event::Claim => self.claim(),
+            Event::Renew { micros } => self.renew(micros),
+            Event::Finish { outcome, cleanup } => self.finish(outcome, cleanup),
+            Event::StaleWrite { renews } => self.stale_write(renews),
+            Event::Cancel => self.cancel(),
+            Event::Reset => self.reset(),
         }
         if before.is_done() && self.task.is_done() {
-            assert_eq!(before, self.task, "what has ended stays as it is");
+            assert_eq!(before, self.task, "a done task changed");
         }
         self.check();
     }
@@ -127,51 +128,47 @@ impl Story {
         if !transition::is_due(&self.task.state, self.now) {
             return;
         }
-        let expected = self.held.is_some();
+        let expected = self.active.is_some();
         let phase = self.phase();
-        self.ghosts.extend(self.held.take().map(|(token, _)| token));
-        let (token, silent) = claim(&mut self.task, self.now);
+        self.stale.extend(self.active.take().map(|(token, _)| token));
+        let (token, orphaned) = claim(&mut self.task, self.now);
         assert_eq!(orphaned, expected);
-        if silent {
+        if orphaned {
             self.errors.push((phase, None));
         }
-        let exhausted = silent && phase == self.phase();
-        self.held = Some((token, exhausted));
+        let exhausted = orphaned && phase == self.phase();
+        self.active = Some((token, exhausted));
     }
 
-    /// What the claim that is held is for.
+    /// Returns the phase of the active claim.
     fn phase(&self) -> Phase {
         let lease = self.task.state.lease.as_ref();
         lease.map_or(Phase::Run, |lease| lease.phase)
     }
 
     fn renew(&mut self, micros: i64) {
-        let Some((token, _)) = self.held else { return };
+        let Some((token, _)) = self.active else { return };
         let (now, until) = (self.now, self.later(micros));
-        let progress = Progress {
-            fraction: 0.5,
-            message: "half".into(),
-            at: now,
-        };
-        let alive = self.task.state.due().is_some_and(|ends| ends > now);
+        let progress = Progress::new(0.5, "half", now);
+        let is_active = self.task.state.due().is_some_and(|ends| ends > now);
         let renewed = transition::renew(&mut self.task.state, token, Some(until), Some(progress), now);
-        assert_eq!(renewed.is_ok(), alive, "a lease is extended until it has ended");
+        assert_eq!(renewed.is_ok(), is_active, "a lease is renewed until it expires");
     }
 
-    fn finish(&mut self, say: Say, cleanup: bool) {
-        let Some((token, exhausted)) = self.held.take() else {
+    fn finish(&mut self, outcome: Outcome, cleanup: bool) {
+        let Some((token, exhausted)) = self.active.take() else {
             return;
         };
-        self.ghosts.push(token);
+        self.stale.push(token);
         let (phase, was_cancelled) = (self.phase(), self.task.state.cancelled_at.is_some());
-        let (verdict, asked) = self.verdict(say, phase, exhausted);
+        let (verdict, asked) = self.verdict(outcome, phase, exhausted);
         let finished = transition::finish(&mut self.task.state, token, verdict, cleanup, self.now);
         assert_eq!(finished, Ok(()));
-        let goes_on = phase == Phase::Cleanup || !was_cancelled;
-        if let Some(asked) = asked.filter(|_| goes_on) {
+        let applies = phase == Phase::Cleanup || !was_cancelled;
+        if let Some(asked) = asked.filter(|_| applies) {
             assert!(
                 self.task.state.wait_until >= asked,
-                "nothing runs earlier than asked"
+                "the task is due earlier than asked"
             );
         }
         if was_cancelled && phase == Phase::Run {
@@ -183,43 +180,48 @@ impl Story {
         }
     }
 
-    /// What the worker says, written into the book, and the instant it asks for.
-    fn verdict(&mut self, say: Say, phase: Phase, exhausted: bool) -> (Verdict, Option<DateTime<Utc>>) {
+    /// Returns the verdict, and the due time that it asks for. Records the outcome in the model.
+    fn verdict(
+        &mut self,
+        outcome: Outcome,
+        phase: Phase,
+        exhausted: bool,
+    ) -> (Verdict, Option<DateTime<Utc>>) {
         let later = |micros| self.now + TimeDelta::microseconds(micros);
-        match say {
-            Say::Complete => {
+        match outcome {
+            Outcome::Complete => {
                 self.successes[phase as usize] += 1;
                 (Verdict::Complete(Some(Json::parse("1").expect("JSON"))), None)
             }
-            Say::Retry { micros, error } => {
+            Outcome::Retry { micros, error } => {
                 let at = later(micros);
                 self.errors.push((phase, Some(error.clone())));
                 (Verdict::Retry { at, error }, Some(at))
             }
-            // Only silence uses attempts up without a word.
-            Say::Fail { .. } if exhausted => (Verdict::Exhausted, None),
-            Say::Fail { error } => {
+            // Attempts can only be exhausted by orphaned attempts.
+            Outcome::Fail { .. } if exhausted => (Verdict::Exhausted, None),
+            Outcome::Fail { error } => {
                 self.errors.push((phase, Some(error.clone())));
                 (Verdict::Fail { error }, None)
             }
-            Say::Cancel { reason } => {
+            Outcome::Cancel { reason } => {
                 self.errors.push((phase, Some(reason.clone())));
                 (Verdict::Cancel { reason }, None)
             }
-            Say::Snooze { micros } => (Verdict::Snooze { at: later(micros) }, Some(later(micros))),
-            Say::Release => (Verdict::Release, None),
-            Say::Defer { micros } => (Verdict::Defer { at: later(micros) }, Some(later(micros))),
+            Outcome::Snooze { micros } => (Verdict::Snooze { at: later(micros) }, Some(later(micros))),
+            Outcome::Release => (Verdict::Release, None),
+            Outcome::Defer { micros } => (Verdict::Defer { at: later(micros) }, Some(later(micros))),
         }
     }
 
-    fn ghost(&mut self, renews: bool) {
+    fn stale_write(&mut self, renews: bool) {
         let before = self.task.clone();
-        for ghost in &self.ghosts {
+        for token in &self.stale {
             let state = &mut self.task.state;
             let refused = if renews {
-                transition::renew(state, *ghost, Some(self.now), None, self.now)
+                transition::renew(state, *token, Some(self.now), None, self.now)
             } else {
-                transition::finish(state, *ghost, Verdict::Complete(None), false, self.now)
+                transition::finish(state, *token, Verdict::Complete(None), false, self.now)
             };
             assert_eq!(refused, Err(LeaseLost));
         }
@@ -243,7 +245,7 @@ impl Story {
         let change = transition::reset(&mut self.task, self.now);
         if change == Change::Applied {
             assert_eq!(self.task.state, TaskState::waiting_until(whole_millis(self.now)));
-            self.held = None;
+            self.active = None;
             self.successes = [0, 0];
             self.errors.clear();
         } else {
@@ -251,28 +253,28 @@ impl Story {
         }
     }
 
-    /// What is true at every moment.
+    /// Checks the invariants.
     fn check(&self) {
-        self.check_ledger();
+        self.check_counts();
         self.check_instants();
         self.check_status();
     }
 
-    /// Attempts are successes, errors, and the one that is under way.
-    fn check_ledger(&self) {
+    /// The attempts of a phase are its successes, its errors and its running attempt.
+    fn check_counts(&self) {
         let state = &self.task.state;
         for (phase, attempts) in [
             (Phase::Run, state.attempts),
             (Phase::Cleanup, state.cleanup_attempts),
         ] {
             let errors = self.errors.iter().filter(|(of, _)| *of == phase).count();
-            let under_way = state.lease.as_ref().is_some_and(|lease| lease.phase == phase);
-            let sum = self.successes[phase as usize] as usize + errors + usize::from(under_way);
+            let is_running = state.lease.as_ref().is_some_and(|lease| lease.phase == phase);
+            let sum = self.successes[phase as usize] as usize + errors + usize::from(is_running);
             assert_eq!(attempts as usize, sum, "attempts and errors add up: {phase:?}");
         }
     }
 
-    /// The first error and the last 99, each cut at a character.
+    /// The first error and the last 99 are stored, each truncated at a character.
     fn check_errors(&self) {
         let errors = self.task.errors();
         assert_eq!(errors.len(), self.errors.len().min(MAX_ERRORS));
@@ -282,19 +284,19 @@ impl Story {
             .first()
             .into_iter()
             .chain(newest.skip(usize::from(self.errors.len() < MAX_ERRORS)));
-        for (stored, (phase, said)) in errors.iter().zip(kept) {
+        for (stored, (phase, error)) in errors.iter().zip(kept) {
             assert_eq!(stored.cleanup, *phase == Phase::Cleanup);
             assert!(stored.error.len() <= MAX_ERROR_BYTES);
-            match said {
-                Some(said) if said.len() <= MAX_ERROR_BYTES => assert_eq!(stored.error, *said),
-                Some(said) => {
+            match error {
+                Some(error) if error.len() <= MAX_ERROR_BYTES => assert_eq!(stored.error, *error),
+                Some(error) => {
                     let kept = stored
                         .error
                         .strip_suffix(" [truncated]")
                         .expect("a truncated text ends with the mark");
-                    assert!(said.starts_with(kept) && kept.len() > MAX_ERROR_BYTES - 16);
+                    assert!(error.starts_with(kept) && kept.len() > MAX_ERROR_BYTES - 16);
                 }
-                None => assert!(stored.error.contains("without a word")),
+                None => assert!(stored.error.contains("lease expired")),
             }
         }
     }
@@ -327,12 +329,12 @@ impl Story {
             (Some(_), Status::CancellationPending | Status::Cancelled) => {}
             (Some(_), Status::Failed) => assert!(
                 self.errors.iter().any(|(phase, _)| *phase == Phase::Cleanup),
-                "only its cleanup fails a cancelled task"
+                "a cancelled task failed without an error of its cleanup"
             ),
             (Some(_), status) => panic!("a cancelled task is {status}"),
         }
         if status == Status::Failed {
-            assert!(!state.errors.is_empty(), "a failed task says why");
+            assert!(!state.errors.is_empty(), "a failed task has no error");
         }
         if status == Status::Completed {
             assert_eq!(self.successes, [1, 0]);
@@ -344,21 +346,21 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_life_adds_up(events in events()) {
-        let mut story = Story::begin();
-        for event in events {
-            story.tell(event);
+    fn the_invariants_hold_after_any_events(steps in steps()) {
+        let mut model = Model::new();
+        for step in steps {
+            model.apply(step);
         }
-        story.check_errors();
+        model.check_errors();
     }
 
     #[test]
-    fn instants_are_rounded_so_that_nothing_runs_early(micros in 0..i64::from(u32::MAX)) {
+    fn due_times_are_rounded_up(micros in 0..i64::from(u32::MAX)) {
         let asked = at(0) + TimeDelta::microseconds(micros);
         let mut task = task();
         let (token, _) = claim(&mut task, at(0));
         let snooze = Verdict::Snooze { at: asked };
-        transition::finish(&mut task.state, token, snooze, false, at(1)).expect("it is held");
+        transition::finish(&mut task.state, token, snooze, false, at(1)).expect("the claim is active");
         let late = task.state.wait_until - asked;
         prop_assert!(late >= TimeDelta::zero() && late < TimeDelta::milliseconds(1));
     }

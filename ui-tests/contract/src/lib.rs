@@ -1,16 +1,16 @@
-//! Task types that several programs share, in a crate that calls the library by another name.
+//! Task types that several programs share, in a crate that renames the library.
 #![allow(clippy::unused_async, reason = "handlers that do nothing are enough here")]
 
-/// The library, as users of this crate may name it.
+/// The library, re-exported for users of this crate.
 pub use background as oncetask_by_another_path;
 
-/// Greets somebody: a producer here, and a worker with the feature `worker`.
+/// A task with a handler only if the feature `worker` is enabled.
 #[derive(Debug, serde::Serialize, serde::Deserialize, background::OnceTask)]
 #[task(crate = background)]
 #[id("greet:{name}")]
 #[cfg_attr(feature = "worker", handler(run = greet, retry = exponential(jitter = full), lease = "1m"))]
 pub struct Greet {
-    /// Who is greeted.
+    /// The name in the greeting.
     pub name: String,
 }
 
@@ -20,7 +20,7 @@ async fn greet(task: Greet) -> background::Result<usize> {
 }
 
 mod private {
-    //! Nobody outside can name it; workers find it all the same.
+    //! A task type that no other module can name. Workers discover it nevertheless.
     #[derive(serde::Serialize, serde::Deserialize, background::OnceTask)]
     #[task(kind = "hidden", crate = background)]
     #[id("hidden")]
@@ -33,7 +33,7 @@ mod private {
     }
 }
 
-/// Defines a task type in the crate that calls it, which need not depend on the library.
+/// Defines a task type in the calling crate, which does not have to depend on the library.
 #[macro_export]
 macro_rules! ping {
     ($name:ident) => {

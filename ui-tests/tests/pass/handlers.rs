@@ -1,4 +1,4 @@
-//! Every signature of a handler, and every option.
+//! Every signature of a handler, and every option of `#[handler]`.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use oncetask::{
 };
 use serde::{Deserialize, Serialize};
 
-/// A task with a handler, in all its forms: the id, the key and the fields are the same.
+/// Defines a task type with this `#[handler]`. The id, the key and the fields are always the same.
 macro_rules! task {
     ($name:ident: $handler:meta) => {
         #[derive(Debug, Serialize, Deserialize, OnceTask)]
@@ -33,9 +33,9 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-struct Mine(String);
+struct Custom(String);
 
-impl FromContext for Mine {
+impl FromContext for Custom {
     fn from_context(cx: &Context) -> Self {
         Self(State::<String>::from_context(cx).0)
     }
@@ -50,11 +50,11 @@ impl BySelf {
     async fn run(self) {}
 }
 
-task!(ByJob: handler);
-impl ByJob {
-    async fn run(job: Attempt<Self>, cx: Context) -> Result<u32> {
-        assert_eq!(cx.id(), Some(&job.id));
-        Ok(job.attempt + u32::from(job.n))
+task!(ByAttempt: handler);
+impl ByAttempt {
+    async fn run(attempt: Attempt<Self>, cx: Context) -> Result<u32> {
+        assert_eq!(cx.id(), Some(&attempt.id));
+        Ok(attempt.attempt + u32::from(attempt.n))
     }
 }
 
@@ -69,7 +69,7 @@ task!(GroupedOutcomes: handler(max_group = GROUP));
 const GROUP: u32 = 7;
 impl GroupedOutcomes {
     async fn run(tasks: Vec<Attempt<Self>>, _client: Client) -> Result<Vec<Outcome>> {
-        let outcome = |job: &Attempt<Self>| match job.n {
+        let outcome = |attempt: &Attempt<Self>| match attempt.n {
             0 => Outcome::error("zero"),
             1 => Outcome::from(Err::<(), _>(Failure)),
             2 => Outcome::error(HandlerError::snooze(Duration::from_secs(1))),
@@ -83,15 +83,15 @@ task!(ManyParameters: handler(run = many, on_cancel = undo));
 async fn many(
     _: ManyParameters,
     State(_): State<String>,
-    _: Mine,
+    _: Custom,
     _: Client,
     _: Context,
-    _: Mine,
+    _: Custom,
 ) -> Result<(), Failure> {
     Err(Failure)
 }
-async fn undo(job: Attempt<ManyParameters>, mine: Mine) -> std::result::Result<String, String> {
-    Ok(format!("{}{}", job.id, mine.0))
+async fn undo(attempt: Attempt<ManyParameters>, custom: Custom) -> std::result::Result<String, String> {
+    Ok(format!("{}{}", attempt.id, custom.0))
 }
 
 task!(
@@ -113,8 +113,8 @@ impl Configured {
     }
 }
 
-task!(Constants: handler(retry = PATIENT, lease = Self::LEASE, concurrency = 1 + GROUP));
-const PATIENT: Retry = Retry::fixed(Duration::from_mins(1)).unlimited();
+task!(Constants: handler(retry = EVERY_MINUTE, lease = Self::LEASE, concurrency = 1 + GROUP));
+const EVERY_MINUTE: Retry = Retry::fixed(Duration::from_mins(1)).unlimited();
 impl Constants {
     const LEASE: Duration = Duration::from_secs(30);
 
@@ -131,7 +131,7 @@ impl Work for OnceOnly {
     async fn work(self) {}
 }
 
-/// `run` is private to a module, and so is the task.
+/// A task and a handler that are private to a module.
 mod inner {
     use super::{Deserialize, OnceTask, Serialize};
 
@@ -142,10 +142,10 @@ mod inner {
 }
 
 #[test]
-fn they_are_all_discovered() {
+fn each_handler_is_discovered() {
     let kinds = [
         "BySelf",
-        "ByJob",
+        "ByAttempt",
         "Grouped",
         "GroupedOutcomes",
         "ManyParameters",
@@ -167,14 +167,14 @@ struct Unhandled {
 }
 
 async fn group(tasks: Vec<Attempt<Unhandled>>) -> Result<Vec<Outcome>> {
-    Ok(tasks.iter().map(|job| Outcome::done(&job.n)).collect())
+    Ok(tasks.iter().map(|attempt| Outcome::done(&attempt.n)).collect())
 }
 
 #[test]
-fn a_handler_may_be_given_to_the_builder() {
+fn the_builder_accepts_handlers() {
     let closure = |task: Unhandled, State(text): State<String>| async move { println!("{}{text}", task.n) };
     let handler = Handler::new(closure)
-        .cancel(|_: Unhandled| async {})
+        .on_cancel(|_: Unhandled| async {})
         .config(HandlerConfig::DEFAULT.concurrency(4).max_group(3));
     oncetask::builder()
         .state(String::new())

@@ -1,4 +1,4 @@
-//! Items of the user's with names that the expansion uses, or might.
+//! Items of the user whose names the expansion uses or could use.
 #![allow(dead_code, non_camel_case_types, reason = "only their names matter")]
 
 use ::std::time::Duration;
@@ -59,7 +59,7 @@ impl None {
 }
 
 #[test]
-fn an_item_of_the_users_stays_the_users() {
+fn the_expansion_does_not_shadow_items_of_the_user() {
     assert_eq!((None::KIND, None.id(), None.schedule()), (1, 1, 2));
     let id = oncetask::OnceTask::id(&None);
     assert_eq!(id.as_str(), "none");

@@ -15,7 +15,7 @@ struct Email {
 }
 
 #[test]
-fn a_template_says_the_whole_id() {
+fn a_template_is_the_whole_id() {
     let email = Email {
         to: "a:b/c%".into(),
         subject: HashMap::from([("x".into(), 1), ("y".into(), 2)]),
@@ -34,7 +34,7 @@ fn a_template_says_the_whole_id() {
 struct Fields {
     #[id]
     a: String,
-    not: u8,
+    unmarked: u8,
     #[id(hash)]
     b: Vec<u8>,
     #[id]
@@ -47,7 +47,7 @@ struct Fields {
 fn marked_fields_follow_the_kind() {
     let fields = |channel: Option<&str>| Fields {
         a: "x:y".into(),
-        not: 1,
+        unmarked: 1,
         b: vec![1],
         c: 'z',
         channel: channel.map(String::from),
@@ -75,7 +75,7 @@ impl Content {
 }
 
 #[test]
-fn the_content_is_digested_after_the_kind() {
+fn a_digest_of_the_content_follows_the_kind() {
     let content = Content { a: 1, b: None };
     assert!(content.id().as_str().starts_with("Content:"));
     assert_eq!(content.id(), Content { a: 1, b: None }.id());
@@ -94,7 +94,7 @@ fn name(task: &With) -> impl std::fmt::Display + use<> {
 }
 
 #[test]
-fn a_function_is_called_after_the_kind() {
+fn the_result_of_a_function_follows_the_kind() {
     assert_eq!(With { a: 7 }.id().as_str(), "With:7%2F7");
 }
 
@@ -107,7 +107,7 @@ struct HashFirst {
 }
 
 #[test]
-fn a_digest_needs_nothing_after_it() {
+fn a_digest_needs_no_separator() {
     let task = HashFirst {
         key: vec![1],
         rest: "a".into(),

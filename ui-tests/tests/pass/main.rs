@@ -1,4 +1,4 @@
-//! What must compile, under the strictest lints a user may have; and what it then says.
+//! Compile-pass tests: valid task types, compiled with the strictest lints that a user may have, and their values.
 #![forbid(unsafe_code)]
 #![deny(missing_docs, warnings, unused_qualifications, clippy::all, clippy::pedantic)]
 #![allow(clippy::unused_async, reason = "handlers that do nothing are enough here")]
@@ -6,25 +6,25 @@
 mod handlers;
 mod hygiene;
 mod ids;
+mod locations;
 mod names;
-mod places;
 mod schedules;
 mod shapes;
 
 use oncetask::TaskType;
 
-/// The only discovered type of this kind.
+/// Returns the only discovered type of this kind.
 fn discovered(kind: &str) -> TaskType {
     let found: Vec<_> = TaskType::discovered()
         .filter(|task| task.kind() == kind)
         .collect();
     let [task] = found[..] else {
-        panic!("{} types of the kind `{kind}`", found.len());
+        panic!("{} types have the kind `{kind}`", found.len());
     };
     *task
 }
 
 #[test]
-fn nothing_is_wrong_with_the_task_types_of_this_program() {
+fn the_task_types_of_this_program_are_valid() {
     oncetask::builder().state(String::new()).check().unwrap();
 }

@@ -1,11 +1,11 @@
-//! Raw identifiers, and what serde says of the same fields.
+//! Raw identifiers, and attributes of serde on the same fields.
 
 use oncetask::OnceTask;
 use serde::{Deserialize, Serialize};
 
 use crate::discovered;
 
-/// A doc comment, as every attribute of the standard library may stand beside ours.
+/// A type with attributes of the standard library in addition to ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, OnceTask)]
 #[must_use = "a task that is not created does nothing"]
 #[non_exhaustive]
@@ -58,7 +58,7 @@ impl Probe {
 }
 
 #[test]
-fn serde_decides_what_is_stored() {
+fn serde_decides_which_fields_are_stored() {
     let probe = |seen| Probe {
         address: Address {
             host: "h".into(),

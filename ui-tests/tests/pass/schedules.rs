@@ -38,7 +38,7 @@ impl Computed {
 }
 
 #[test]
-fn a_task_runs_at_its_moment_or_now() {
+fn run_at_gives_an_instant_or_now() {
     let noon = Utc.with_ymd_and_hms(2026, 1, 5, 12, 0, 0).unwrap();
     let offset = FixedOffset::east_opt(3600).unwrap();
     let at = At {
@@ -75,7 +75,7 @@ impl Nightly {
 }
 
 #[test]
-fn a_rule_is_what_the_attribute_says() {
+fn the_attribute_gives_the_rule_and_its_options() {
     let rule = Recurrence::new("FREQ=DAILY;BYHOUR=2;BYMINUTE=0;BYSECOND=0")
         .unwrap()
         .tz("Europe/Paris".parse().unwrap())
@@ -136,7 +136,7 @@ fn tick(_: &Tick) -> Option<Recurrence> {
 }
 
 #[test]
-fn a_rule_may_be_chosen_when_the_task_is_created() {
+fn a_field_or_a_function_gives_the_rule() {
     let hourly = Recurrence::new("FREQ=HOURLY").unwrap();
     assert_eq!(Plain.schedule(), Schedule::Recurring(hourly.clone()));
     let report = |every| Report {

@@ -1,4 +1,4 @@
-//! Structs with fields that have no names, and with no fields.
+//! Structs with unnamed fields, and without fields.
 
 use oncetask::{Client, OnceTask};
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ struct Empty {}
 struct NoValues();
 
 #[test]
-fn their_ids() {
+fn each_shape_has_an_id() {
     let ids = [
         Tuple(1, ':').id(),
         Marked("a".into(), None).id(),

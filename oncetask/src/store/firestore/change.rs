@@ -1,36 +1,37 @@
-//! What is asked for from outside: cancelling, resetting, deleting, and another rule for a generator.
+//! Changes that a program asks for: cancelling, resetting and deleting tasks, and replacing a generator's rule.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::time::sleep;
 
 use super::codec::Stored;
-use super::find::MAX_IN;
-use super::inner::{Inner, update};
-use super::join::join_all;
-use super::proto::{If, remove};
+use super::documents::update;
+use super::join_all::join_all;
+use super::operations::Operations;
+use super::proto::{Precondition, pb, remove};
 use super::queries;
+use super::query::MAX_IN;
 use super::retry::{Failure, backoff};
-use super::writer::Written;
+use super::writer::WriteOutcome;
 use crate::store::Action;
 use crate::task::transition::{self, Change};
 use crate::task::{Task, TaskId};
 
-/// How many changes are made at the same time.
-const AT_ONCE: usize = 64;
+/// The maximum number of changes that are made at the same time.
+const MAX_PARALLEL_CHANGES: usize = 64;
 
-/// An id, and how often it was given before.
-type Place = (TaskId, usize);
+/// An id, and the number of times that the call gave it before.
+type NthId = (TaskId, usize);
 
-/// What a change would leave of a task.
+/// The task after a change.
 enum After {
     Stays(Box<Task>),
-    Goes,
+    Deleted,
 }
 
-impl Inner {
+impl Operations {
     pub(super) async fn change(
         self: Arc<Self>,
         ids: Vec<TaskId>,
@@ -38,46 +39,47 @@ impl Inner {
         now: DateTime<Utc>,
     ) -> Result<Vec<Change>, Failure> {
         let mut changes = HashMap::new();
-        for ids in rounds(&ids) {
-            for some in ids.chunks(AT_ONCE) {
-                changes.extend(self.change_some(some, &action, now).await?);
+        for round in rounds(&ids) {
+            for ids in round.chunks(MAX_PARALLEL_CHANGES) {
+                changes.extend(self.change_distinct(ids, &action, now).await?);
             }
         }
-        let missing = |change: &Change| *change == Change::NotFound;
         let missing: Vec<TaskId> = changes
             .iter()
-            .filter(|(_, change)| missing(change))
+            .filter(|(_, change)| **change == Change::NotFound)
             .map(|((id, _), _)| id.clone())
             .collect();
-        let elsewhere = self.elsewhere(&missing).await?;
-        let answer = |place: Place| match changes[&place] {
-            Change::NotFound if elsewhere.contains(&place.0) => Change::OtherEnvironment,
+        let elsewhere = self.in_other_envs(&missing).await?;
+        let answer = |nth: NthId| match changes[&nth] {
+            Change::NotFound if elsewhere.contains(&nth.0) => Change::OtherEnvironment,
             change => change,
         };
-        Ok(places(&ids).into_iter().map(answer).collect())
+        Ok(numbered(&ids).into_iter().map(answer).collect())
     }
 
-    async fn change_some(
+    /// Changes tasks with distinct ids, all at the same time.
+    async fn change_distinct(
         self: &Arc<Self>,
-        places: &[Place],
+        ids: &[NthId],
         action: &Action,
         now: DateTime<Utc>,
-    ) -> Result<Vec<(Place, Change)>, Failure> {
-        let names: Vec<_> = places.iter().filter_map(|(id, _)| self.name(id).ok()).collect();
-        let mut read = self.read(&names).await?;
-        let changes = places.iter().map(|place| {
-            let id = &place.0;
-            let stored = self.name(id).ok().and_then(|name| {
-                let stored = self.ours(&name, read.remove(&name)?)?;
+    ) -> Result<Vec<(NthId, Change)>, Failure> {
+        let documents = &self.documents;
+        let names: Vec<_> = ids.iter().filter_map(|(id, _)| documents.name(id).ok()).collect();
+        let mut read = documents.read(&names).await?;
+        let changes = ids.iter().map(|nth| {
+            let id = &nth.0;
+            let stored = documents.name(id).ok().and_then(|name| {
+                let stored = documents.in_this_env(&name, read.remove(&name)?)?;
                 (stored.task.id() == id).then_some(stored)
             });
-            let (inner, place, action) = (self.clone(), place.clone(), action.clone());
+            let (operations, nth, action) = (self.clone(), nth.clone(), action.clone());
             async move {
                 let change = match stored {
                     None => Ok(Change::NotFound),
-                    Some(stored) => inner.change_one(stored, &action, now).await,
+                    Some(stored) => operations.change_one(stored, &action, now).await,
                 };
-                change.map(|change| (place, change))
+                change.map(|change| (nth, change))
             }
         });
         join_all(changes).await.into_iter().collect()
@@ -94,86 +96,86 @@ impl Inner {
             if change != Change::Applied {
                 return Ok(change);
             }
-            let write = match &after {
-                After::Stays(task) => update(&stored, task, &stored.marks),
-                After::Goes => remove(stored.name.clone(), If::Unchanged(stored.update_time)),
-            };
-            let doubtful = match self.write_one(write).await {
-                Written::Stored(_) => {
-                    self.changed(&stored.task, &after);
+            let ambiguous = match self.documents.write_one(write_of(&stored, &after)).await {
+                WriteOutcome::Stored(_) => {
+                    self.notify_changed(&stored.task, &after);
                     return Ok(Change::Applied);
                 }
-                Written::Failed(failure) => return Err(failure),
-                Written::Refused { doubtful } => doubtful,
+                WriteOutcome::Failed(failure) => return Err(failure),
+                WriteOutcome::Refused { ambiguous } => ambiguous,
             };
-            let found = self.read_one(&stored.name).await?;
+            let found = self.documents.read_one(&stored.name).await?;
             match (found, &after) {
-                (None, After::Goes) if doubtful => return Ok(Change::Applied),
+                (None, After::Deleted) if ambiguous => return Ok(Change::Applied),
                 (None, _) => return Ok(Change::NotFound),
-                (Some(found), After::Stays(task)) if doubtful && found.task == **task => {
-                    self.changed(&stored.task, &after);
+                (Some(found), After::Stays(task)) if ambiguous && found.task == **task => {
+                    self.notify_changed(&stored.task, &after);
                     return Ok(Change::Applied);
                 }
                 (Some(found), _) => stored = found,
             }
-            // Somebody writes the document again and again: not in step with us.
+            // Another program keeps writing the document: the random wait takes the two out of step.
             sleep(backoff(attempt) / 4).await;
         }
-        unreachable!("attempts end by the document coming to rest")
+        unreachable!("the loop ends by returning")
     }
 
-    /// Tells those who wait in this process.
-    fn changed(&self, before: &Task, after: &After) {
+    /// Notifies the subscribers of this process of a change that was made.
+    fn notify_changed(&self, before: &Task, after: &After) {
+        let notifier = &self.documents.notifier;
         let id = before.id();
         match after {
             After::Stays(task) => {
                 if task.state.cancelled_at.is_some() {
-                    self.notifier.notify_stopped(std::slice::from_ref(id));
+                    notifier.notify_stopped(std::slice::from_ref(id));
                 }
                 if task.is_done() {
-                    self.notifier.notify_ended(id);
+                    notifier.notify_ended(id);
                 }
-                self.expect(task);
+                self.claims.announce_due(task);
             }
-            After::Goes => {
-                self.notifier.notify_stopped(std::slice::from_ref(id));
-                self.notifier.notify_ended(id);
+            After::Deleted => {
+                notifier.notify_stopped(std::slice::from_ref(id));
+                notifier.notify_ended(id);
             }
         }
-        self.notifier.notify_due(before.kind());
+        notifier.notify_due(before.kind());
     }
 
-    /// Those of these ids that belong to tasks of other environments.
-    async fn elsewhere(&self, ids: &[TaskId]) -> Result<Vec<TaskId>, Failure> {
+    /// Returns those of these ids that belong to tasks of other environments.
+    async fn in_other_envs(&self, ids: &[TaskId]) -> Result<HashSet<TaskId>, Failure> {
         let ids: Vec<_> = ids.iter().map(|id| id.as_str().to_owned()).collect();
-        let mut elsewhere = Vec::new();
+        let mut elsewhere = HashSet::new();
         for ids in ids.chunks(MAX_IN) {
-            let (found, _) = self.find(&queries::anywhere(ids)).await?;
-            let others = found.into_iter().filter(|stored| stored.env != self.env);
+            let (found, _) = self.documents.query_tasks(&queries::by_ids(ids)).await?;
+            let others = found
+                .into_iter()
+                .filter(|stored| stored.env != self.documents.env);
             elsewhere.extend(others.map(|stored| stored.task.spec.id));
         }
         Ok(elsewhere)
     }
 }
 
-fn places(ids: &[TaskId]) -> Vec<Place> {
+/// Numbers the repetitions of each id.
+fn numbered(ids: &[TaskId]) -> Vec<NthId> {
     let mut given: HashMap<&TaskId, usize> = HashMap::new();
-    let place = |id| {
-        let before = given.entry(id).or_default();
-        *before += 1;
-        (id.clone(), *before - 1)
+    let number = |id| {
+        let count = given.entry(id).or_default();
+        *count += 1;
+        (id.clone(), *count - 1)
     };
-    ids.iter().map(place).collect()
+    ids.iter().map(number).collect()
 }
 
-/// The ids in rounds, each of which has each id once.
-fn rounds(ids: &[TaskId]) -> Vec<Vec<Place>> {
-    let mut rounds: Vec<Vec<Place>> = Vec::new();
-    for place in places(ids) {
-        if rounds.len() == place.1 {
+/// Divides the ids into rounds that contain each id at most once.
+fn rounds(ids: &[TaskId]) -> Vec<Vec<NthId>> {
+    let mut rounds: Vec<Vec<NthId>> = Vec::new();
+    for nth in numbered(ids) {
+        if rounds.len() == nth.1 {
             rounds.push(Vec::new());
         }
-        rounds[place.1].push(place);
+        rounds[nth.1].push(nth);
     }
     rounds
 }
@@ -184,7 +186,14 @@ fn apply(task: &Task, action: &Action, now: DateTime<Utc>) -> (Change, After) {
         Action::Cancel => transition::cancel(&mut after, now),
         Action::Reset => transition::reset(&mut after, now),
         Action::ReplaceRule { rule, next } => transition::replace_rule(&mut after, rule, *next),
-        Action::Delete => return (Change::Applied, After::Goes),
+        Action::Delete => return (Change::Applied, After::Deleted),
     };
     (change, After::Stays(Box::new(after)))
+}
+
+fn write_of(stored: &Stored, after: &After) -> pb::Write {
+    match after {
+        After::Stays(task) => update(stored, task, &stored.marks),
+        After::Deleted => remove(stored.name.clone(), Precondition::Unchanged(stored.update_time)),
+    }
 }

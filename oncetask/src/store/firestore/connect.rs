@@ -1,4 +1,4 @@
-//! Opening a store.
+//! Opening a connection to a database.
 
 use std::env;
 use std::path::PathBuf;
@@ -14,119 +14,145 @@ use ::firestore::{FirestoreDb, FirestoreDbOptions};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::timeout;
 
-use super::FirestoreStore;
-use super::errors::{Place, Trouble};
-use super::inner::Inner;
-use super::link::Link;
+use super::documents::Documents;
+use super::error::{DatabaseAddress, ErrorCause};
 use super::options::FirestoreOptions;
 use super::proto::Timestamp;
 use super::rpc::Rpc;
+use super::runtime_thread::RuntimeThread;
 use super::writer::Writer;
 use crate::error::StoreError;
 
 const EMULATOR: &str = "FIRESTORE_EMULATOR_HOST";
 const KEY_FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
-/// A document that nobody writes: reading it tells whether the database answers.
+/// The id of a document that is never written. Reading it shows whether the database answers.
 const PING: &str = "oncetask-ping";
+/// The difference between two clocks that is not worth a warning.
+const TOLERATED_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::seconds(1);
 
-pub(super) async fn connect(options: FirestoreOptions, env: String) -> Result<FirestoreStore, StoreError> {
-    let emulator = options.emulator.clone().or_else(emulator_of_environment);
-    let place = Place {
+/// A connection to a database that answers.
+pub(super) struct Connected {
+    pub(super) thread: RuntimeThread,
+    pub(super) documents: Documents,
+    pub(super) address: DatabaseAddress,
+}
+
+/// Connects to the database, and checks that it answers.
+///
+/// # Errors
+///
+/// Returns an error if an option is invalid or the database cannot be used.
+pub(super) async fn connect(options: FirestoreOptions, env: String) -> Result<Connected, StoreError> {
+    let emulator = options.emulator.clone().or_else(emulator_from_environment);
+    let address = DatabaseAddress {
         project: options.project.clone(),
         database: options.database.clone(),
         emulator,
     };
-    check(&options, &env, &place)?;
-    check_key_file(&place)?;
-    let link = Link::start().map_err(|error| place.error(Trouble::Thread(error.to_string())))?;
-    let opening = open(options, env, place.clone());
-    let inner = link
+    check_options(&options, &env, &address)?;
+    check_key_file(&address)?;
+    let thread =
+        RuntimeThread::start().map_err(|error| address.error(ErrorCause::ThreadStart(error.to_string())))?;
+    let opening = open(options, env, address.clone());
+    let documents = thread
         .run(opening)
         .await
-        .map_err(|broken| place.error(Trouble::Broken(broken)))??;
-    Ok(FirestoreStore {
-        link: Arc::new(link),
-        inner,
-        place: Arc::new(place),
+        .map_err(|error| address.error(ErrorCause::Thread(error)))??;
+    Ok(Connected {
+        thread,
+        documents,
+        address,
     })
 }
 
-fn emulator_of_environment() -> Option<String> {
+fn emulator_from_environment() -> Option<String> {
     env::var(EMULATOR).ok().filter(|host| !host.is_empty())
 }
 
-fn check(options: &FirestoreOptions, env: &str, place: &Place) -> Result<(), StoreError> {
+fn check_options(options: &FirestoreOptions, env: &str, address: &DatabaseAddress) -> Result<(), StoreError> {
     let collection = &options.settings.collection;
-    let wrong = if options.project.is_empty() {
+    let reason = if options.project.is_empty() {
         "the project is missing: write `firestore://PROJECT`, or set GOOGLE_CLOUD_PROJECT"
     } else if options.project.contains('/') || options.database.contains('/') {
-        "a project or database has no `/` in its name"
+        "the name of a project or database must not contain `/`"
     } else if collection.is_empty() || collection.contains('/') {
-        "a collection has a name, and no `/` in it"
+        "the name of a collection must not be empty or contain `/`"
     } else if env.is_empty() {
-        "the environment is empty"
+        "the environment must not be empty"
     } else {
         return Ok(());
     };
-    Err(place.error(Trouble::Wrong(wrong.to_owned())))
+    Err(address.error(ErrorCause::InvalidOption(reason.to_owned())))
 }
 
-/// The key file that is named must be there. Asked for only once the connection stands, it would be missed with
-/// less to say.
-fn check_key_file(place: &Place) -> Result<(), StoreError> {
-    let named = env::var_os(KEY_FILE).filter(|_| place.emulator.is_none());
+/// Checks that the key file that the environment names exists. The client would only report later that it has no
+/// credentials, without the file's name.
+fn check_key_file(address: &DatabaseAddress) -> Result<(), StoreError> {
+    let named = env::var_os(KEY_FILE).filter(|_| address.emulator.is_none());
     match named.map(PathBuf::from).filter(|file| !file.is_file()) {
         None => Ok(()),
         Some(file) => {
-            let why = format!(
-                "{KEY_FILE} names `{}`, which is no credentials file",
+            let reason = format!(
+                "{KEY_FILE} names `{}`, which is not a credentials file",
                 file.display()
             );
-            Err(place.error(Trouble::Credentials(why)))
+            Err(address.error(ErrorCause::Credentials(reason)))
         }
     }
 }
 
-async fn open(options: FirestoreOptions, env: String, place: Place) -> Result<Arc<Inner>, StoreError> {
-    // Two providers may be compiled in by the rest of the program; then one must be chosen, once.
+async fn open(
+    options: FirestoreOptions,
+    env: String,
+    address: DatabaseAddress,
+) -> Result<Documents, StoreError> {
+    // If the rest of the program compiles in a second provider, one of them must be chosen. An error means that
+    // one was chosen before.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let connected = in_time(&options, &place).await;
-    let db = connected.map_err(|error| place.error(Trouble::Connect(error)))?;
-    let again = (options.clone(), place.clone());
-    let open = Box::new(move || {
-        let (options, place) = again.clone();
-        let opening = async move { Ok(in_time(&options, &place).await?.client().get()) };
+    let connected = database_in_time(&options, &address).await;
+    let db = connected.map_err(|error| address.error(ErrorCause::Connect(error)))?;
+    let again = (options.clone(), address.clone());
+    let reconnect = Box::new(move || {
+        let (options, address) = again.clone();
+        let opening = async move { Ok(database_in_time(&options, &address).await?.client().get()) };
         Box::pin(opening) as _
     });
-    let rpc = Arc::new(Rpc::new(&db, open, options.patience));
+    let rpc = Arc::new(Rpc::new(&db, reconnect, options.deadlines));
     let writer = Writer::new(rpc.clone());
-    let inner = Inner::new(&env, &place.address(), options.settings, rpc, writer);
-    let ping = format!("{}/{}/{PING}", inner.rpc.documents(), inner.settings.collection);
-    let before = Utc::now();
-    let answer = inner.rpc.ping(&ping).await;
-    let theirs = answer.map_err(|failure| place.error(Trouble::Request(failure)))?;
-    warn_of_clocks(before, theirs, Utc::now());
-    Ok(Arc::new(inner))
+    let documents = Documents::new(&env, &address.url(), options.settings, rpc, writer);
+    let ping = format!(
+        "{}/{}/{PING}",
+        documents.rpc.documents(),
+        documents.settings.collection
+    );
+    let sent = Utc::now();
+    let answer = documents.rpc.ping(&ping).await;
+    let server_time = answer.map_err(|failure| address.error(ErrorCause::Request(failure)))?;
+    warn_if_clocks_differ(sent, server_time, Utc::now());
+    Ok(documents)
 }
 
-/// Leases compare instants of different clocks: one that is wrong is worth knowing of.
-fn warn_of_clocks(before: DateTime<Utc>, theirs: Option<Timestamp>, after: DateTime<Utc>) {
-    const TOLERATED: TimeDelta = TimeDelta::seconds(1);
+/// Warns if the server's time does not lie between the request and its answer, because leases compare instants of
+/// different clocks.
+fn warn_if_clocks_differ(sent: DateTime<Utc>, server_time: Option<Timestamp>, answered: DateTime<Utc>) {
     let nanos = |at: Timestamp| u32::try_from(at.nanos).unwrap_or_default();
-    let Some(theirs) = theirs.and_then(|at| DateTime::from_timestamp(at.seconds, nanos(at))) else {
+    let Some(theirs) = server_time.and_then(|at| DateTime::from_timestamp(at.seconds, nanos(at))) else {
         return;
     };
-    if theirs < before - TOLERATED || theirs > after + TOLERATED {
+    if theirs < sent - TOLERATED_CLOCK_DIFFERENCE || theirs > answered + TOLERATED_CLOCK_DIFFERENCE {
         tracing::warn!(
-            ours = %after, %theirs,
+            ours = %answered, %theirs,
             "the clocks of this computer and of Firestore differ by more than a second; leases and schedules \
              need clocks that agree"
         );
     }
 }
 
-async fn in_time(options: &FirestoreOptions, place: &Place) -> Result<FirestoreDb, String> {
-    match timeout(options.patience.attempt, database(options, place)).await {
+async fn database_in_time(
+    options: &FirestoreOptions,
+    address: &DatabaseAddress,
+) -> Result<FirestoreDb, String> {
+    match timeout(options.deadlines.attempt, database(options, address)).await {
         Ok(connected) => connected.map_err(|error| error.to_string()),
         Err(_) => Err("no answer in time".to_owned()),
     }
@@ -134,10 +160,10 @@ async fn in_time(options: &FirestoreOptions, place: &Place) -> Result<FirestoreD
 
 async fn database(
     options: &FirestoreOptions,
-    place: &Place,
+    address: &DatabaseAddress,
 ) -> Result<FirestoreDb, ::firestore::errors::FirestoreError> {
     let db = FirestoreDbOptions::new(options.project.clone()).with_database_id(options.database.clone());
-    let Some(emulator) = &place.emulator else {
+    let Some(emulator) = &address.emulator else {
         return FirestoreDb::with_options(db).await;
     };
     let url = if emulator.contains("://") {
@@ -145,15 +171,15 @@ async fn database(
     } else {
         format!("http://{emulator}")
     };
-    let owner = Credentials::from(Owner(EntityTag::new()));
+    let owner = Credentials::from(EmulatorOwner(EntityTag::new()));
     FirestoreDb::with_options_auth(db.with_firebase_api_url(url), owner).await
 }
 
-/// What the emulator takes for credentials.
+/// The credentials that the emulator accepts.
 #[derive(Debug)]
-struct Owner(EntityTag);
+struct EmulatorOwner(EntityTag);
 
-impl CredentialsProvider for Owner {
+impl CredentialsProvider for EmulatorOwner {
     async fn headers(&self, known: Extensions) -> Result<CacheableResource<HeaderMap>, CredentialsError> {
         if known.get::<EntityTag>() == Some(&self.0) {
             return Ok(CacheableResource::NotModified);

@@ -1,9 +1,9 @@
-//! The connection, and another one when it has gone deaf.
+//! The connection, and its replacement when it stops answering.
 //!
-//! A connection whose other end is out of reach without a word, because a router forgot it or a cable was
-//! pulled, is found by the client's own keep-alive after two minutes, in which every request on it waits in vain
-//! and every lease ends. So whoever asks notes it; when nothing at all was heard for as long as one request
-//! may take, the next one opens a connection of its own, for all that follow.
+//! A router that forgets a connection, or a pulled cable, gives no sign. The client's own keep-alive finds such a
+//! connection after two minutes; until then every request on it waits in vain, and every lease expires. Therefore
+//! each request notes that it waits. If nothing was received for the duration that one request may take, the next
+//! request opens a new connection, which all later requests use.
 
 use std::fmt;
 use std::future::Future;
@@ -13,77 +13,84 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::rpc::Client;
+use super::proto::pb;
+
+/// The generated client.
+pub(super) type Client = pb::firestore_client::FirestoreClient<::firestore::gcloud_sdk::GoogleAuthMiddleware>;
 
 type Opening = Pin<Box<dyn Future<Output = Result<Client, String>> + Send>>;
 
-/// How a connection is opened.
+/// A function that opens a connection.
 pub(super) type Open = Box<dyn Fn() -> Opening + Send + Sync>;
 
 pub(super) struct Connection {
     open: Open,
-    /// How long it may be silent while somebody waits.
-    silence: Duration,
+    /// The duration of silence, while a request waits, after which the connection is replaced.
+    max_silence: Duration,
     state: Mutex<State>,
 }
 
 struct State {
     client: Client,
-    /// Since when somebody waits and nothing is heard.
-    waiting: Option<Instant>,
-    /// How many connections there were before.
-    number: u64,
+    /// The instant since which a request waits and nothing was received.
+    waiting_since: Option<Instant>,
+    /// The number of earlier connections.
+    replaced: u64,
 }
 
 impl Connection {
-    pub(super) fn new(client: Client, open: Open, silence: Duration) -> Self {
+    pub(super) fn new(client: Client, open: Open, max_silence: Duration) -> Self {
         let state = State {
             client,
-            waiting: None,
-            number: 0,
+            waiting_since: None,
+            replaced: 0,
         };
         Self {
             open,
-            silence,
+            max_silence,
             state: Mutex::new(state),
         }
     }
 
-    /// Something is to be asked: the client to ask, of a new connection when the old one is deaf.
+    /// Returns the client for a request, and notes that the request waits. Opens a new connection first if the
+    /// present one is dead.
     pub(super) async fn client(&self) -> Client {
-        if self.takes_its_renewal() {
+        if self.begins_replacement() {
             tracing::warn!(
-                silence = ?self.silence,
-                "nothing was heard from Firestore; a new connection is opened"
+                silence = ?self.max_silence,
+                "Firestore did not answer; opening a new connection"
             );
             match (self.open)().await {
                 Ok(client) => {
                     let mut state = self.state();
                     state.client = client;
-                    state.number += 1;
+                    state.replaced += 1;
                 }
-                Err(error) => tracing::warn!(%error, "no new connection to Firestore"),
+                Err(error) => tracing::warn!(%error, "no new connection to Firestore could be opened"),
             }
         }
         let mut state = self.state();
-        state.waiting.get_or_insert_with(Instant::now);
+        state.waiting_since.get_or_insert_with(Instant::now);
         state.client.clone()
     }
 
-    /// Whether the connection is to be replaced, and by whom: others are not told, and use what there is.
-    fn takes_its_renewal(&self) -> bool {
+    /// Returns whether the caller must replace the connection. Only one caller is told; the others use the old
+    /// connection until it is replaced.
+    fn begins_replacement(&self) -> bool {
         let mut state = self.state();
-        let is_deaf = state.waiting.is_some_and(|since| since.elapsed() >= self.silence);
-        if is_deaf {
-            // A new one has as long to be heard.
-            state.waiting = None;
+        let is_dead = state
+            .waiting_since
+            .is_some_and(|since| since.elapsed() >= self.max_silence);
+        if is_dead {
+            // The new connection has as long to answer.
+            state.waiting_since = None;
         }
-        is_deaf
+        is_dead
     }
 
-    /// It answered.
-    pub(super) fn is_heard(&self) {
-        self.state().waiting = None;
+    /// Notes that something was received.
+    pub(super) fn received(&self) {
+        self.state().waiting_since = None;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -94,7 +101,7 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("number", &self.state().number)
+            .field("replaced", &self.state().replaced)
             .finish_non_exhaustive()
     }
 }

@@ -3,145 +3,160 @@
 use std::collections::HashMap;
 
 use super::codec::{MAX_DOCUMENT_BYTES, Marks, Stored, document_bytes, encode};
-use super::inner::Inner;
+use super::operations::Operations;
+use super::proto::pb;
 use super::retry::Failure;
-use super::writer::Written;
+use super::writer::WriteOutcome;
 use crate::store::Insert;
 use crate::task::{LeaseToken, Task};
 
-/// What of a document is kept free when a task is created: for its lease, its errors and its progress.
-const ROOM_TO_LIVE: usize = 32 * 1024;
+/// The number of bytes of a new document that are reserved for its lease, its errors and its progress.
+const RESERVED_BYTES: usize = 32 * 1024;
 
-/// A task that is to be created.
-struct Draft {
+/// A task to create.
+struct NewTask {
+    /// The index of the task in the call.
+    index: usize,
+    /// The name of its document.
     name: String,
     task: Task,
-    mark: LeaseToken,
+    /// A token by which the store recognises its own write if the answer to it was lost.
+    token: LeaseToken,
 }
 
-impl Inner {
+impl Operations {
     pub(super) async fn create(&self, tasks: Vec<Task>) -> Result<Vec<Insert>, Failure> {
         let mut inserts: Vec<Option<Insert>> = vec![None; tasks.len()];
-        let mut drafts: Vec<(usize, Draft)> = Vec::with_capacity(tasks.len());
-        // For each name the first draft that has it.
-        let mut first: HashMap<String, usize> = HashMap::new();
+        let mut new: Vec<NewTask> = Vec::with_capacity(tasks.len());
+        let mut first_with_name: HashMap<String, usize> = HashMap::new();
         let mut repeated = Vec::new();
-        for (place, task) in tasks.into_iter().enumerate() {
-            let draft = match self.draft(task) {
-                Ok(draft) => draft,
+        for (index, task) in tasks.into_iter().enumerate() {
+            let task = match self.new_task(index, task) {
+                Ok(task) => task,
                 Err(reason) => {
-                    inserts[place] = Some(Insert::Refused(reason));
+                    inserts[index] = Some(Insert::Refused(reason));
                     continue;
                 }
             };
-            if let Some(earlier) = first.get(&draft.name) {
-                let (earlier, draft) = &drafts[*earlier];
-                repeated.push((place, *earlier, draft.task.clone()));
+            if let Some(first) = first_with_name.get(&task.name) {
+                let first = &new[*first];
+                repeated.push((index, first.index, first.task.clone()));
             } else {
-                first.insert(draft.name.clone(), drafts.len());
-                drafts.push((place, draft));
+                first_with_name.insert(task.name.clone(), new.len());
+                new.push(task);
             }
         }
-        self.create_drafts(&mut inserts, drafts).await?;
-        for (place, earlier, task) in repeated {
-            inserts[place] = match inserts[earlier].clone() {
+        self.create_new(&mut inserts, new).await?;
+        for (index, first, task) in repeated {
+            inserts[index] = match inserts[first].clone() {
                 Some(Insert::New) => Some(Insert::Existing(Box::new(task))),
                 other => other,
             };
         }
         let answered = inserts
             .into_iter()
-            .map(|insert| insert.expect("every task has its answer"));
+            .map(|insert| insert.expect("every task has an answer"));
         Ok(answered.collect())
     }
 
-    fn draft(&self, task: Task) -> Result<Draft, String> {
-        let name = self.name(task.id())?;
-        let mark = LeaseToken::random();
-        let bytes = document_bytes(&name, &encode(&task, &self.env, &Marks::default()));
-        if bytes + ROOM_TO_LIVE > MAX_DOCUMENT_BYTES {
+    /// Returns the task to create.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason if Firestore cannot store the task.
+    fn new_task(&self, index: usize, task: Task) -> Result<NewTask, String> {
+        let name = self.documents.name(task.id())?;
+        let fields = encode(&task, &self.documents.env, &Marks::default());
+        let bytes = document_bytes(&name, &fields);
+        if bytes + RESERVED_BYTES > MAX_DOCUMENT_BYTES {
             return Err(format!(
-                "its document would have {bytes} bytes, and Firestore's limit is {MAX_DOCUMENT_BYTES}, of which \
-                 {ROOM_TO_LIVE} are kept for what becomes of the task; store the data elsewhere and its address here"
+                "its document would have {bytes} bytes, and Firestore's limit is {MAX_DOCUMENT_BYTES} bytes, of \
+                 which {RESERVED_BYTES} are reserved for the task's lease, errors and progress; store the data \
+                 elsewhere and its address in the task"
             ));
         }
-        Ok(Draft { name, task, mark })
+        Ok(NewTask {
+            index,
+            name,
+            task,
+            token: LeaseToken::random(),
+        })
     }
 
-    async fn create_drafts(
-        &self,
-        inserts: &mut [Option<Insert>],
-        mut drafts: Vec<(usize, Draft)>,
-    ) -> Result<(), Failure> {
-        while !drafts.is_empty() {
-            let writes = drafts.iter().map(|(_, draft)| self.write_of(draft)).collect();
-            let written = self.writer.write(writes).await;
+    /// Creates the tasks, and again those whose names were taken at first and are free by then.
+    async fn create_new(&self, inserts: &mut [Option<Insert>], mut new: Vec<NewTask>) -> Result<(), Failure> {
+        while !new.is_empty() {
+            let writes = new.iter().map(|task| self.creation(task)).collect();
+            let outcomes = self.documents.writer.write(writes).await;
             let mut taken = Vec::new();
             let mut failure = None;
-            for ((place, draft), written) in drafts.into_iter().zip(written) {
-                match written {
-                    Written::Stored(_) => {
-                        self.expect(&draft.task);
-                        inserts[place] = Some(Insert::New);
+            for (new, outcome) in new.into_iter().zip(outcomes) {
+                match outcome {
+                    WriteOutcome::Stored(_) => {
+                        self.claims.announce_due(&new.task);
+                        inserts[new.index] = Some(Insert::New);
                     }
-                    Written::Refused { .. } => taken.push((place, draft)),
-                    Written::Failed(cause) => failure = Some(cause),
+                    WriteOutcome::Refused { .. } => taken.push(new),
+                    WriteOutcome::Failed(cause) => failure = Some(cause),
                 }
             }
             if let Some(failure) = failure {
                 return Err(failure);
             }
-            drafts = self.look_at(inserts, taken).await?;
+            new = self.answer_taken(inserts, taken).await?;
         }
         Ok(())
     }
 
-    fn write_of(&self, draft: &Draft) -> super::proto::pb::Write {
+    fn creation(&self, new: &NewTask) -> pb::Write {
         let marks = Marks {
-            created: Some(draft.mark),
+            created: Some(new.token),
             finished: None,
         };
-        self.creation(draft.name.clone(), &draft.task, &marks)
+        self.documents.creation_of(new.name.clone(), &new.task, &marks)
     }
 
-    /// Answers for the tasks whose names were taken, and returns those whose names are free by now.
-    async fn look_at(
+    /// Answers for the tasks whose names were taken. Returns those whose names are free by now.
+    async fn answer_taken(
         &self,
         inserts: &mut [Option<Insert>],
-        taken: Vec<(usize, Draft)>,
-    ) -> Result<Vec<(usize, Draft)>, Failure> {
-        let names: Vec<_> = taken.iter().map(|(_, draft)| draft.name.clone()).collect();
-        let mut read = self.read(&names).await?;
+        taken: Vec<NewTask>,
+    ) -> Result<Vec<NewTask>, Failure> {
+        let names: Vec<_> = taken.iter().map(|new| new.name.clone()).collect();
+        let mut read = self.documents.read(&names).await?;
         let mut free = Vec::new();
-        for (place, draft) in taken {
-            match read.remove(&draft.name) {
-                None => free.push((place, draft)),
-                Some(Err(why)) => {
-                    let name = &draft.name;
-                    let reason = format!("its document `{name}` exists and is no task: {why}");
-                    inserts[place] = Some(Insert::Refused(reason));
+        for new in taken {
+            match read.remove(&new.name) {
+                None => free.push(new),
+                Some(Err(reason)) => {
+                    let name = &new.name;
+                    let reason = format!(
+                        "its document `{name}` exists and cannot be decoded as a task: {reason}; repair or delete \
+                         the document"
+                    );
+                    inserts[new.index] = Some(Insert::Refused(reason));
                 }
-                Some(Ok(stored)) => inserts[place] = Some(self.insert_of(&draft, stored)),
+                Some(Ok(stored)) => inserts[new.index] = Some(self.answer_existing(&new, stored)),
             }
         }
         Ok(free)
     }
 
-    /// What the document says that has the name already.
-    fn insert_of(&self, draft: &Draft, stored: Stored) -> Insert {
-        // The reply to our own write was lost.
-        if stored.marks.created == Some(draft.mark) {
-            self.expect(&draft.task);
+    /// Returns the answer for a task whose name another document has.
+    fn answer_existing(&self, new: &NewTask, stored: Stored) -> Insert {
+        // The answer to our own write was lost.
+        if stored.marks.created == Some(new.token) {
+            self.claims.announce_due(&new.task);
             return Insert::New;
         }
-        if stored.task.id() != draft.task.id() {
+        if stored.task.id() != new.task.id() {
             return Insert::Refused(format!(
                 "its document `{}` belongs to the task `{}`: with shared ids the two cannot both be stored",
                 stored.name,
                 stored.task.id()
             ));
         }
-        if stored.env != self.env {
+        if stored.env != self.documents.env {
             return Insert::Refused(format!(
                 "its id belongs to a task of the environment `{}`: with shared ids an id is one task in all \
                  environments of a collection",

@@ -1,37 +1,57 @@
 //! Ending claims.
 //!
-//! The precondition is the state that the claim left, so that what is accepted is accepted once. When it
-//! fails the document is looked at: it still shows our token when somebody else merely cancelled the task,
-//! and then the write is made again; it shows our token as the one that was ended when the reply to this
-//! very write was lost; else the claim is lost.
+//! The write demands the state in which the document was last seen, so that at most one end is accepted. If it is
+//! refused, the document is read:
+//!
+//! - It shows the token of the claim as its lease: another program changed the task, for example cancelled it. The
+//!   write is made again.
+//! - It shows the token as that of the last finished claim, and the answer to an earlier write was lost: that
+//!   write was the end.
+//! - Otherwise the claim is lost.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use super::codec::{MAX_DOCUMENT_BYTES, Marks, Stored, document_bytes, encode};
-use super::held::Holding;
-use super::inner::{Inner, update};
-use super::join::join_all;
-use super::retry::{Failure, Remedy, remedy};
-use super::spawn::Spawned;
-use super::writer::Written;
+use super::documents::update;
+use super::join_all::join_all;
+use super::operations::Operations;
+use super::proto::pb;
+use super::retry::{Failure, Recovery, recovery};
+use super::writer::WriteOutcome;
 use crate::store::Finish;
-use crate::task::transition::{self, LeaseLost, Verdict};
-use crate::task::{Json, Progress, Task};
+use crate::task::size_limit::{ClaimEnd, finish_to_fit};
+use crate::task::transition::LeaseLost;
+use crate::task::{Json, Task};
 
-/// How much of each error is kept when all of them together are too much.
-const SHORT_ERROR_BYTES: usize = 200;
+/// A claim that is being ended.
+struct EndingClaim {
+    /// The task as it was last seen.
+    stored: Stored,
+    /// Whether a write that ends the claim may have been applied although it failed.
+    ambiguous: bool,
+}
 
-impl Inner {
+/// The outcome of one write that ends a claim.
+enum Attempt {
+    /// The end is stored, with this task.
+    Stored(Box<Task>),
+    /// The task shows another lease, or is done.
+    Lost,
+    /// The document is not in the state in which it was last seen.
+    Refused,
+}
+
+impl Operations {
     pub(super) async fn finish(
         self: Arc<Self>,
         finishes: Vec<Finish>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Result<(), LeaseLost>>, Failure> {
         let finish = |finish: Finish| {
-            let inner = self.clone();
-            async move { inner.finish_one(finish, now).await }
+            let operations = self.clone();
+            async move { operations.finish_one(&finish, now).await }
         };
         join_all(finishes.into_iter().map(finish))
             .await
@@ -40,154 +60,145 @@ impl Inner {
     }
 
     async fn finish_one(
-        self: &Arc<Self>,
-        finish: Finish,
-        now: DateTime<Utc>,
-    ) -> Result<Result<(), LeaseLost>, Failure> {
-        let (id, token) = (finish.id.clone(), finish.token);
-        let ended = self.end(&finish, now).await;
-        if let Ok(ended) = &ended {
-            self.held.remove(&id, token);
-            if let Err(LeaseLost) = ended {
-                tracing::debug!(task = %id, ?token, "the end of a claim was refused: it is lost");
-            }
-        }
-        ended
-    }
-
-    async fn end(
-        self: &Arc<Self>,
+        &self,
         finish: &Finish,
         now: DateTime<Utc>,
     ) -> Result<Result<(), LeaseLost>, Failure> {
-        let (mut stored, mut doubtful) = match self.held.get(&finish.id, finish.token) {
-            Some(Holding { stored, doubtful, .. }) => (stored, doubtful),
-            None => match self.claimed_elsewhere(finish).await? {
-                Some(stored) => (stored, false),
-                None => return Ok(Err(LeaseLost)),
-            },
+        let ended = self.end_claim(finish, now).await?;
+        self.documents.claim_cache.remove(&finish.id, finish.token);
+        let Some(task) = ended else {
+            tracing::debug!(
+                task = %finish.id, token = ?finish.token,
+                "the end of a claim was refused, because the claim is lost"
+            );
+            return Ok(Err(LeaseLost));
+        };
+        self.notify_finished(&task, finish);
+        Ok(Ok(()))
+    }
+
+    /// Ends a claim. Returns the task as it is stored, or `None` if the claim is lost.
+    async fn end_claim(&self, finish: &Finish, now: DateTime<Utc>) -> Result<Option<Task>, Failure> {
+        let Some(mut claim) = self.claim_to_end(finish).await? else {
+            return Ok(None);
         };
         loop {
-            let Ok(task) = self.ended(&stored, finish, now) else {
-                return Ok(Err(LeaseLost));
-            };
-            let marks = Marks {
-                finished: Some(finish.token),
-                ..stored.marks.clone()
-            };
-            let write = update(&stored, &task, &marks);
-            if task.is_done() {
-                match self.hand_on(&stored, &write, now).await {
-                    None => {}
-                    Some(Ok(())) => {
-                        self.finished(&task, &[]);
-                        return Ok(Ok(()));
-                    }
-                    // Whether it was made all the same is seen when it is made alone.
-                    Some(Err(status)) => doubtful |= remedy(status.code()) == Remedy::RepeatInDoubt,
-                }
+            match self.try_to_end(&mut claim, finish, now).await? {
+                Attempt::Stored(task) => return Ok(Some(*task)),
+                Attempt::Lost => return Ok(None),
+                Attempt::Refused => {}
             }
-            let written = if finish.spawn.is_empty() {
-                self.write_one(write).await
-            } else {
-                self.write_with_occurrences(write, &finish.spawn).await
-            };
-            match written {
-                Written::Stored(_) => {
-                    self.finished(&task, &finish.spawn);
-                    return Ok(Ok(()));
+            match self.documents.read_one(&claim.stored.name).await? {
+                Some(found) if claim.ambiguous && found.marks.finished == Some(finish.token) => {
+                    return Ok(Some(found.task));
                 }
-                Written::Refused { doubtful: now } => doubtful |= now,
-                Written::Failed(failure) => {
-                    self.held.put(stored, doubtful || failure.doubtful);
-                    return Err(failure);
-                }
-            }
-            match self.read_one(&stored.name).await? {
-                Some(found) if doubtful && found.marks.finished == Some(finish.token) => {
-                    self.finished(&found.task, &finish.spawn);
-                    return Ok(Ok(()));
-                }
-                Some(found) => stored = found,
-                None => return Ok(Err(LeaseLost)),
+                Some(found) => claim.stored = found,
+                None => return Ok(None),
             }
         }
     }
 
-    /// The document of a claim that was not made through this handle.
-    async fn claimed_elsewhere(&self, finish: &Finish) -> Result<Option<Stored>, Failure> {
-        match self.name(&finish.id) {
-            Ok(name) => self.read_one(&name).await,
-            Err(_) => Ok(None),
+    /// Returns the claim from the cache, or from its document if it was not made through this handle.
+    async fn claim_to_end(&self, finish: &Finish) -> Result<Option<EndingClaim>, Failure> {
+        if let Some(claim) = self.documents.claim_cache.get(&finish.id, finish.token) {
+            return Ok(Some(EndingClaim {
+                stored: claim.stored,
+                ambiguous: claim.ambiguous,
+            }));
         }
-    }
-
-    /// What the end of the claim makes of the task, in a document that is not too large for Firestore.
-    fn ended(&self, stored: &Stored, finish: &Finish, now: DateTime<Utc>) -> Result<Task, LeaseLost> {
-        let end = |verdict: Verdict, progress: Option<Progress>| {
-            let mut task = stored.task.clone();
-            transition::set_progress(&mut task.state, finish.token, progress)?;
-            transition::finish(&mut task.state, finish.token, verdict, finish.cleanup, now).map(|()| task)
+        let Ok(name) = self.documents.name(&finish.id) else {
+            return Ok(None);
         };
-        let mut task = end(finish.verdict.clone(), finish.progress.clone())?;
-        if finish.progress.is_some() && !self.fits(stored, &task) {
-            task = end(finish.verdict.clone(), None)?;
-        }
-        if self.fits(stored, &task) {
-            return Ok(task);
-        }
-        let mut task = match &finish.verdict {
-            Verdict::Complete(Some(result)) => {
-                let error = too_large(result);
-                end(Verdict::Fail { error }, None)?
-            }
-            _ => task,
+        let found = self.documents.read_one(&name).await?;
+        Ok(found.map(|stored| EndingClaim {
+            stored,
+            ambiguous: false,
+        }))
+    }
+
+    /// Makes the write that ends a claim, once.
+    async fn try_to_end(
+        &self,
+        claim: &mut EndingClaim,
+        finish: &Finish,
+        now: DateTime<Utc>,
+    ) -> Result<Attempt, Failure> {
+        let Ok(task) = self.ended_task(&claim.stored, finish, now) else {
+            return Ok(Attempt::Lost);
         };
-        while !self.fits(stored, &task) && task.state.errors.len() > 2 {
-            task.state.errors.remove(1);
-        }
-        if !self.fits(stored, &task) {
-            for error in &mut task.state.errors {
-                let end = error.error.floor_char_boundary(SHORT_ERROR_BYTES);
-                error.error.truncate(end);
-            }
-        }
-        Ok(task)
-    }
-
-    fn fits(&self, stored: &Stored, task: &Task) -> bool {
-        let fields = encode(task, &self.env, &stored.marks);
-        document_bytes(&stored.name, &fields) <= MAX_DOCUMENT_BYTES
-    }
-
-    /// Tells those who wait in this process: for the end of the task, and for what may be claimed now.
-    fn finished(&self, task: &Task, spawned: &[Task]) {
+        let marks = Marks {
+            finished: Some(finish.token),
+            ..claim.stored.marks.clone()
+        };
+        let write = update(&claim.stored, &task, &marks);
         if task.is_done() {
-            self.notifier.notify_ended(task.id());
+            match self.claims.hand_over_key(&claim.stored, &write, now).await {
+                None => {}
+                Some(Ok(())) => return Ok(Attempt::Stored(Box::new(task))),
+                // The write below, which ends the claim only, shows whether this one was applied.
+                Some(Err(status)) => {
+                    claim.ambiguous |= recovery(status.code()) == Recovery::RetryAmbiguous;
+                }
+            }
         }
-        for task in spawned {
-            self.expect(task);
+        match self.write_end(write, &finish.spawn).await {
+            WriteOutcome::Stored(_) => Ok(Attempt::Stored(Box::new(task))),
+            WriteOutcome::Refused { ambiguous } => {
+                claim.ambiguous |= ambiguous;
+                Ok(Attempt::Refused)
+            }
+            WriteOutcome::Failed(failure) => {
+                let ambiguous = claim.ambiguous || failure.ambiguous;
+                self.documents.claim_cache.put(claim.stored.clone(), ambiguous);
+                Err(failure)
+            }
+        }
+    }
+
+    async fn write_end(&self, write: pb::Write, occurrences: &[Task]) -> WriteOutcome {
+        if occurrences.is_empty() {
+            self.documents.write_one(write).await
+        } else {
+            self.write_with_occurrences(write, occurrences).await
+        }
+    }
+
+    /// Returns the task after the end of the claim, in a document that is not too large.
+    fn ended_task(&self, stored: &Stored, finish: &Finish, now: DateTime<Utc>) -> Result<Task, LeaseLost> {
+        let end = ClaimEnd {
+            token: finish.token,
+            verdict: &finish.verdict,
+            has_cleanup: finish.cleanup,
+            progress: finish.progress.as_ref(),
+        };
+        let fits = |task: &Task| {
+            let fields = encode(task, &self.documents.env, &stored.marks);
+            document_bytes(&stored.name, &fields) <= MAX_DOCUMENT_BYTES
+        };
+        finish_to_fit(&stored.task, end, now, fits, result_too_large)
+    }
+
+    /// Notifies the subscribers of this process of the end of the task, and of the tasks that may be due now.
+    fn notify_finished(&self, task: &Task, finish: &Finish) {
+        let notifier = &self.documents.notifier;
+        if task.is_done() {
+            notifier.notify_ended(task.id());
+        }
+        for occurrence in &finish.spawn {
+            self.claims.announce_due(occurrence);
         }
         if !task.is_done() {
-            self.expect(task);
+            self.claims.announce_due(task);
         } else if task.resource_key().is_some() {
-            self.notifier.notify_due(task.kind());
-        }
-    }
-
-    async fn write_with_occurrences(&self, write: super::proto::pb::Write, spawn: &[Task]) -> Written {
-        match self.spawn(write, spawn).await {
-            Ok(Spawned::Stored(at)) => Written::Stored(at),
-            Ok(Spawned::Refused { doubtful }) => Written::Refused { doubtful },
-            Err(failure) => Written::Failed(failure),
+            notifier.notify_due(task.kind());
         }
     }
 }
 
-fn too_large(result: &Json) -> String {
+fn result_too_large(result: &Json) -> String {
     format!(
-        "the result has {} bytes, which with the rest of the task is more than Firestore's limit of \
-         {MAX_DOCUMENT_BYTES} for a document; store the data elsewhere and return its address",
+        "the result has {} bytes, and its task's document would exceed Firestore's limit of {MAX_DOCUMENT_BYTES} \
+         bytes; store the data elsewhere and return its address",
         result.as_str().len()
     )
 }

@@ -1,18 +1,18 @@
-//! Whether the file of indexes that we ship has one for every query.
+//! Tests that the shipped file of indexes has an index for every query.
 
 use serde_json::Value;
 
 use super::codec::{Marks, encode};
-use super::find::Index;
 use super::queries::every_shape;
+use super::query::Index;
 use crate::task::{Json, Task, TaskSpec};
 
 const FILE: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../docs/firestore/firestore.indexes.json"
+    "/docs/firestore/firestore.indexes.json"
 ));
 
-/// The fields of each index of the file, and whether downwards.
+/// Returns the fields of each index in the file, and whether each field is descending.
 fn indexes() -> Vec<Vec<(String, bool)>> {
     let file: Value = serde_json::from_str(FILE).expect("JSON");
     let fields = |index: &Value| {
@@ -31,6 +31,7 @@ fn indexes() -> Vec<Vec<(String, bool)>> {
         .collect()
 }
 
+/// Returns the fields that the file exempts from automatic indexes.
 fn exemptions() -> Vec<String> {
     let file: Value = serde_json::from_str(FILE).expect("JSON");
     let overrides = file["fieldOverrides"].as_array().expect("exemptions").iter();
@@ -44,8 +45,8 @@ fn string(value: &Value) -> String {
     value.as_str().expect("text").to_owned()
 }
 
-/// Firestore's rule: the fields that are compared for equality come first, in any order, then those of the
-/// order, in theirs, and nothing else.
+/// Returns whether an index serves a query, by Firestore's rule: the fields that are compared for equality come
+/// first, in any order; then the fields of the query's order, in that order; and no other fields.
 fn serves(index: &[(String, bool)], needed: &Index) -> bool {
     let Some((equal, ordered)) = index.split_at_checked(needed.equal.len()) else {
         return false;
@@ -54,41 +55,41 @@ fn serves(index: &[(String, bool)], needed: &Index) -> bool {
     equal.sort_unstable();
     let ordered: Vec<_> = ordered
         .iter()
-        .map(|(field, down)| (field.as_str(), *down))
+        .map(|(field, is_descending)| (field.as_str(), *is_descending))
         .collect();
     equal == needed.equal && ordered == needed.ordered
 }
 
 #[test]
-fn every_query_has_its_index() {
+fn every_query_has_an_index() {
     let indexes = indexes();
-    for (name, find) in every_shape() {
-        match find.index() {
+    for (name, query) in every_shape() {
+        match query.required_index() {
             Some(needed) => assert!(
                 indexes.iter().any(|index| serves(index, &needed)),
                 "no index serves `{name}`: {needed:?}"
             ),
-            None => assert_eq!(name, "anywhere", "the one query of one field"),
+            None => assert_eq!(name, "by_ids", "the only query with one field"),
         }
     }
 }
 
 #[test]
-fn no_index_is_there_for_nothing() {
+fn every_index_serves_a_query() {
     let needed: Vec<_> = every_shape()
         .iter()
-        .filter_map(|(_, find)| find.index())
+        .filter_map(|(_, query)| query.required_index())
         .collect();
     for index in indexes() {
         assert!(
             needed.iter().any(|needed| serves(&index, needed)),
-            "nothing needs {index:?}"
+            "no query needs {index:?}"
         );
     }
 }
 
 #[test]
-fn every_field_but_the_one_that_is_asked_for_alone_is_exempt() {
+fn every_field_but_the_id_is_exempt_from_automatic_indexes() {
     let spec = TaskSpec {
         id: "a".into(),
         kind: "K".into(),
@@ -106,17 +107,17 @@ fn every_field_but_the_one_that_is_asked_for_alone_is_exempt() {
     {
         assert!(
             exempt.contains(&field),
-            "`{field}` has an index of its own that nobody needs"
+            "`{field}` has an automatic index that no query needs"
         );
     }
     assert!(!exempt.contains(&"id".to_owned()));
 }
 
 #[test]
-fn the_command_names_the_index() {
-    let (_, find) = every_shape().swap_remove(0);
-    let command = find
-        .index()
+fn the_command_creates_the_index() {
+    let (_, query) = every_shape().swap_remove(0);
+    let command = query
+        .required_index()
         .expect("an index")
         .command("onceTasks", "p", "(default)");
     assert!(command.starts_with("gcloud firestore indexes composite create --project=p"));

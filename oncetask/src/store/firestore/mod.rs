@@ -1,30 +1,47 @@
-//! Tasks in Google Firestore: documents that are shared with the Go library of the same name.
+//! Tasks in Google Firestore, in documents that are shared with the Go library of the same name.
+//!
+//! # Layers
+//!
+//! Each file uses the files of its own row and of the rows above it only:
+//!
+//! | files | content |
+//! | --- | --- |
+//! | `runtime_thread`, `join_all` | the store's thread, on which everything runs |
+//! | `proto`, `query`, `codec`, `queries` | the wire format: messages, queries, tasks as documents |
+//! | `connection`, `rpc`, `retry`, `writer`, `usage` | requests: deadlines, retries, batches of writes, costs |
+//! | `documents`, `claim_cache`, `settings` | the documents of one environment |
+//! | `listen` | streams that report the changes of other processes |
+//! | `claim` | claiming: windows of the queue, resource keys, contention |
+//! | `operations`, `create`, `change`, `read`, `renew`, `finish`, `occurrences` | the store's operations |
+//! | `options`, `error`, `connect` | opening a store |
 
 mod change;
 mod claim;
+mod claim_cache;
 mod codec;
 mod connect;
 mod connection;
 mod create;
-mod errors;
-mod find;
+mod documents;
+mod error;
 mod finish;
 pub(super) mod fuzz;
-mod held;
 #[cfg(test)]
 mod indexes;
-mod inner;
-mod join;
-mod link;
+mod join_all;
 mod listen;
+mod occurrences;
+mod operations;
 mod options;
 mod proto;
 mod queries;
+mod query;
 mod read;
 mod renew;
 mod retry;
 mod rpc;
-mod spawn;
+mod runtime_thread;
+mod settings;
 mod usage;
 mod writer;
 
@@ -33,11 +50,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use self::errors::{Place, Trouble};
-use self::inner::Inner;
-use self::link::Link;
-pub use self::options::{FirestoreOptions, KeyClaims};
+use self::connect::{Connected, connect};
+use self::documents::Documents;
+use self::error::{DatabaseAddress, ErrorCause};
+use self::operations::Operations;
+pub use self::options::FirestoreOptions;
 use self::retry::Failure;
+use self::runtime_thread::RuntimeThread;
+pub use self::settings::KeyClaims;
 pub use self::usage::Usage;
 use super::{
     Action, BoxFuture, ClaimRequest, ClaimResponse, Filter, Finish, Insert, Page, Query, Renewal, Renewed,
@@ -47,16 +67,17 @@ use crate::error::StoreError;
 use crate::task::transition::{Change, LeaseLost};
 use crate::task::{Task, TaskId};
 
-/// Keeps tasks in Google Firestore, in the documents that the Go library of the same name reads and writes.
-/// Cheap to clone; clones share the connection, which lives on a thread of the store's own.
+/// A store in Google Firestore, in the documents that the Go library of the same name reads and writes.
 ///
-/// Every change is one conditional write, and there are no transactions: see the chapter on Firestore for
-/// what it costs, what it needs, and what differs from the embedded store.
+/// It is cheap to clone. Clones share the connection, which lives on a thread of the store's own.
+///
+/// Every change is one conditional write, and there are no transactions. The chapter on Firestore describes the
+/// costs, the requirements, and the differences from the embedded store.
 #[derive(Clone, Debug)]
 pub struct FirestoreStore {
-    link: Arc<Link>,
-    inner: Arc<Inner>,
-    place: Arc<Place>,
+    thread: Arc<RuntimeThread>,
+    operations: Arc<Operations>,
+    address: Arc<DatabaseAddress>,
 }
 
 impl FirestoreStore {
@@ -64,7 +85,7 @@ impl FirestoreStore {
     ///
     /// # Errors
     ///
-    /// As [`FirestoreOptions::open`].
+    /// Returns the errors of [`FirestoreOptions::open`].
     ///
     /// # Cancel safety
     ///
@@ -73,22 +94,22 @@ impl FirestoreStore {
         Self::options(project).open(env).await
     }
 
-    /// Says how to open a database of this project.
+    /// Returns the options with which a database of this project is opened.
     pub fn options(project: impl Into<String>) -> FirestoreOptions {
         FirestoreOptions::new(project.into())
     }
 
-    /// Another environment of the same database, on the same connection.
+    /// Returns a handle on another environment of the same database, on the same connection.
     #[must_use]
     pub fn in_env(&self, env: impl Into<String>) -> Self {
-        let Inner {
+        let Documents {
             address,
             settings,
             rpc,
             writer,
             ..
-        } = &*self.inner;
-        let inner = Inner::new(
+        } = &*self.operations.documents;
+        let documents = Documents::new(
             &env.into(),
             address,
             settings.clone(),
@@ -96,87 +117,112 @@ impl FirestoreStore {
             writer.clone(),
         );
         Self {
-            link: self.link.clone(),
-            inner: Arc::new(inner),
-            place: self.place.clone(),
+            thread: self.thread.clone(),
+            operations: Arc::new(Operations::new(documents)),
+            address: self.address.clone(),
         }
     }
 
-    /// What was asked of Firestore so far over this connection: what it cost.
+    /// Returns the documents and requests that were used over this connection so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        self.inner.rpc.meter.usage()
+        self.operations.documents.rpc.meter.usage()
     }
 
-    /// Whether this store hears of what other processes do with the queue, at this moment. False while nobody
-    /// waits, while a backlog is worked off, and while the listener is being opened again.
+    /// Returns whether a stream currently reports the changes that other processes make to the queue. This is false
+    /// while there are no subscribers, while a backlog is worked off, and while the stream is being opened again.
     #[must_use]
     pub fn is_listening(&self) -> bool {
-        self.inner.ears.are_open()
+        self.operations.listener.is_listening()
     }
 
     /// Runs an operation on the store's thread.
-    fn run<T, F>(&self, operation: impl FnOnce(Arc<Inner>) -> F) -> BoxFuture<'_, T>
+    fn run<T, F>(&self, operation: impl FnOnce(Arc<Operations>) -> F) -> BoxFuture<'_, T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        let operation = operation(self.inner.clone());
+        let operation = operation(self.operations.clone());
         Box::pin(async move {
-            match self.link.run(operation).await {
-                Ok(answer) => answer.map_err(|failure| self.place.error(Trouble::Request(failure))),
-                Err(broken) => Err(self.place.error(Trouble::Broken(broken))),
+            match self.thread.run(operation).await {
+                Ok(result) => result.map_err(|failure| self.address.error(ErrorCause::Request(failure))),
+                Err(error) => Err(self.address.error(ErrorCause::Thread(error))),
             }
+        })
+    }
+}
+
+impl FirestoreOptions {
+    /// Opens the store in an environment, and checks that the database answers.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StoreError`] that says what is missing: the project, the database, credentials, a permission,
+    /// or the emulator.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future opens nothing.
+    pub async fn open(self, env: impl Into<String>) -> Result<FirestoreStore, StoreError> {
+        let Connected {
+            thread,
+            documents,
+            address,
+        } = connect(self, env.into()).await?;
+        Ok(FirestoreStore {
+            thread: Arc::new(thread),
+            operations: Arc::new(Operations::new(documents)),
+            address: Arc::new(address),
         })
     }
 }
 
 impl Store for FirestoreStore {
     fn address(&self) -> &str {
-        &self.inner.address
+        &self.operations.documents.address
     }
 
     fn env(&self) -> &str {
-        &self.inner.env
+        &self.operations.documents.env
     }
 
     fn create(&self, tasks: Vec<Task>) -> BoxFuture<'_, Vec<Insert>> {
-        self.run(|inner| async move { inner.create(tasks).await })
+        self.run(|operations| async move { operations.create(tasks).await })
     }
 
     fn get(&self, ids: Vec<TaskId>) -> BoxFuture<'_, Vec<Option<Task>>> {
-        self.run(|inner| async move { inner.get(ids).await })
+        self.run(|operations| async move { operations.get(ids).await })
     }
 
     fn query(&self, query: Query) -> BoxFuture<'_, Page> {
-        self.run(|inner| async move { inner.page(query).await })
+        self.run(|operations| async move { operations.page(query).await })
     }
 
     fn count(&self, filter: Filter, now: DateTime<Utc>) -> BoxFuture<'_, u64> {
-        self.run(|inner| async move { inner.count(filter, now).await })
+        self.run(|operations| async move { operations.count(filter, now).await })
     }
 
     fn kinds(&self) -> BoxFuture<'_, Vec<String>> {
-        self.run(|inner| async move { inner.kinds().await })
+        self.run(|operations| async move { operations.kinds().await })
     }
 
     fn claim(&self, request: ClaimRequest) -> BoxFuture<'_, ClaimResponse> {
-        self.run(|inner| inner.claim(request))
+        self.run(|operations| operations.claims.clone().claim(request))
     }
 
     fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Renewed>> {
-        self.run(|inner| inner.renew(renewals, now))
+        self.run(|operations| operations.renew(renewals, now))
     }
 
     fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Result<(), LeaseLost>>> {
-        self.run(|inner| inner.finish(finishes, now))
+        self.run(|operations| operations.finish(finishes, now))
     }
 
     fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Change>> {
-        self.run(|inner| inner.change(ids, action, now))
+        self.run(|operations| operations.change(ids, action, now))
     }
 
     fn subscribe(&self, topic: Topic) -> Subscription {
-        listen::watch(&self.inner, &self.link, topic)
+        self.operations.listener.subscribe(&self.thread, topic)
     }
 }

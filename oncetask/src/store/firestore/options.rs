@@ -1,12 +1,12 @@
-//! How a store is opened.
+//! The options with which a store is opened.
 
 use std::time::Duration;
 
-use super::FirestoreStore;
-use super::retry::Patience;
-use crate::error::StoreError;
+use super::retry::Deadlines;
+use super::settings::{KeyClaims, Settings};
 
-/// Which database, and how the store treats it. Made by [`FirestoreStore::options`].
+/// The options with which a database is opened. Made by
+/// [`FirestoreStore::options`](crate::store::FirestoreStore::options).
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -27,32 +27,8 @@ pub struct FirestoreOptions {
     pub(super) project: String,
     pub(super) database: String,
     pub(super) emulator: Option<String>,
-    pub(super) patience: Patience,
+    pub(super) deadlines: Deadlines,
     pub(super) settings: Settings,
-}
-
-/// What the operations of a store need to know of its options.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) collection: String,
-    pub(super) shared_ids: bool,
-    pub(super) listen: bool,
-    pub(super) poll_every: Duration,
-    pub(super) keys: KeyClaims,
-}
-
-/// How tasks of resource keys are claimed.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KeyClaims {
-    /// The first of a key, then verified.
-    #[default]
-    Normal,
-    /// Any of a key, which makes workers meet, then verified.
-    AtRandom,
-    /// Any of a key that was looked at before. It is what must not be done, so that a test of keys can be seen
-    /// to find it.
-    Unverified,
 }
 
 impl FirestoreOptions {
@@ -61,7 +37,7 @@ impl FirestoreOptions {
             project,
             database: "(default)".to_owned(),
             emulator: None,
-            patience: Patience {
+            deadlines: Deadlines {
                 attempt: Duration::from_secs(10),
                 request: Duration::from_secs(30),
             },
@@ -70,78 +46,66 @@ impl FirestoreOptions {
                 shared_ids: false,
                 listen: true,
                 poll_every: Duration::from_mins(1),
-                keys: KeyClaims::Normal,
+                key_claims: KeyClaims::Normal,
             },
         }
     }
 
-    /// The database; `(default)` unless it is set.
+    /// Sets the database. The default is `(default)`.
     pub fn database(mut self, database: impl Into<String>) -> Self {
         self.database = database.into();
         self
     }
 
-    /// The collection; `onceTasks`, which is the Go library's, unless it is set.
+    /// Sets the collection. The default is `onceTasks`, the collection of the Go library.
     pub fn collection(mut self, collection: impl Into<String>) -> Self {
         self.settings.collection = collection.into();
         self
     }
 
-    /// The address of an emulator, as in `127.0.0.1:8080`: no credentials are looked for then. Unless it is
-    /// set, that of `FIRESTORE_EMULATOR_HOST` if that is set.
+    /// Sets the address of an emulator, for example `127.0.0.1:8080`. An emulator needs no credentials. The default
+    /// is the value of the environment variable `FIRESTORE_EMULATOR_HOST`, if it is set.
     pub fn emulator(mut self, address: impl Into<String>) -> Self {
         self.emulator = Some(address.into());
         self
     }
 
-    /// Whether documents are named as the Go library names them: by the task's id as it is, in every
-    /// environment. For fleets where Go and Rust create tasks under the same ids. Two environments then share
-    /// the ids: a task whose id belongs to another environment is refused.
+    /// Sets whether documents are named as the Go library names them: by the task's id without encoding, in every
+    /// environment. This is for systems in which Go and Rust create tasks with the same ids. All environments then
+    /// share the ids, and a task whose id belongs to another environment is refused.
     ///
-    /// Off unless it is set: a document of an environment other than `DEFAULT` is named `ENV~id`, and `/`, `%`
-    /// and `~` in an id are percent-encoded. A database is opened in the same way by everybody.
+    /// The default is `false`: the name of a document in an environment other than `DEFAULT` is `ENV~id`, and `/`,
+    /// `%` and `~` in an id are percent-encoded. All programs must open a database in the same way.
     pub fn shared_ids(mut self, shared: bool) -> Self {
         self.settings.shared_ids = shared;
         self
     }
 
-    /// Whether to listen for what other processes do; on unless it is set. Off, a worker sees it when it
-    /// [polls](Self::poll_every), and a cancellation when it extends the lease.
+    /// Sets whether to listen for the changes of other processes. The default is `true`. Without listening, a
+    /// worker finds a new task when it [polls](Self::poll_every), and a cancellation when it extends the lease.
     pub fn listen(mut self, listen: bool) -> Self {
         self.settings.listen = listen;
         self
     }
 
-    /// How often a worker looks for itself, should the listener have missed something; a minute unless it is
-    /// set. Each look costs one read for each 30 kinds, and two or three more when something is due before the next one.
+    /// Sets the interval between two polls of the queue, which find the changes that the listener missed. The
+    /// default is one minute, the minimum ten milliseconds. A poll costs one read for each 30 kinds, and two or
+    /// three more if a task is due before the next poll.
     pub fn poll_every(mut self, interval: Duration) -> Self {
         self.settings.poll_every = interval.max(Duration::from_millis(10));
         self
     }
 
-    /// How long one request may take, and how long it may take with all of its repetitions, until an
-    /// operation fails; ten seconds and thirty unless it is set.
+    /// Sets the time limits of one attempt of a request, and of the request with all its retries, after which an
+    /// operation fails. The defaults are 10 and 30 seconds.
     pub fn timeouts(mut self, attempt: Duration, request: Duration) -> Self {
-        self.patience = Patience { attempt, request };
+        self.deadlines = Deadlines { attempt, request };
         self
     }
 
     #[doc(hidden)]
     pub fn key_claims(mut self, how: KeyClaims) -> Self {
-        self.settings.keys = how;
+        self.settings.key_claims = how;
         self
-    }
-
-    /// Opens the store, and the handle on one environment of it, and makes sure that the database answers.
-    ///
-    /// # Errors
-    ///
-    /// What is missing: the project, the database, credentials, permission, or the emulator.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future opens nothing.
-    pub async fn open(self, env: impl Into<String>) -> Result<FirestoreStore, StoreError> {
-        super::connect::connect(self, env.into()).await
     }
 }

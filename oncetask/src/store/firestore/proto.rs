@@ -1,5 +1,5 @@
-//! The client's raw messages, and short ways to build them. Everything that the crate `firestore` calls an
-//! unsupported escape hatch is used through this module and [`rpc`](super::rpc).
+//! The messages of the generated client, and short functions that build them. Only this module, `connection` and
+//! `rpc` use the parts of the crate `firestore` that it calls unsupported.
 
 use std::collections::HashMap;
 
@@ -49,17 +49,17 @@ pub(super) fn reference(name: impl Into<String>) -> pb::Value {
     value(ValueType::ReferenceValue(name.into()))
 }
 
-/// What a write demands of the document that is stored.
+/// The state of the stored document that a write demands.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum If {
-    /// That there is none.
+pub(super) enum Precondition {
+    /// The document does not exist.
     Absent,
-    /// That nobody has written it since.
+    /// The document was not written after this update time.
     Unchanged(Timestamp),
 }
 
-impl If {
-    fn precondition(self) -> pb::Precondition {
+impl Precondition {
+    fn into_proto(self) -> pb::Precondition {
         use pb::precondition::ConditionType;
         let condition = match self {
             Self::Absent => ConditionType::Exists(false),
@@ -71,8 +71,8 @@ impl If {
     }
 }
 
-/// Writes a whole document.
-pub(super) fn put(name: String, fields: Fields, condition: If) -> pb::Write {
+/// Returns the write of a whole document.
+pub(super) fn put(name: String, fields: Fields, condition: Precondition) -> pb::Write {
     write(
         pb::write::Operation::Update(document(name, fields)),
         None,
@@ -80,8 +80,8 @@ pub(super) fn put(name: String, fields: Fields, condition: If) -> pb::Write {
     )
 }
 
-/// Writes the fields of the mask; those that are not given are removed.
-pub(super) fn patch(name: String, fields: Fields, mask: Vec<String>, condition: If) -> pb::Write {
+/// Returns the write of the fields in the mask. A field in the mask without a value is removed.
+pub(super) fn patch(name: String, fields: Fields, mask: Vec<String>, condition: Precondition) -> pb::Write {
     let mask = pb::DocumentMask { field_paths: mask };
     write(
         pb::write::Operation::Update(document(name, fields)),
@@ -90,8 +90,8 @@ pub(super) fn patch(name: String, fields: Fields, mask: Vec<String>, condition: 
     )
 }
 
-/// Removes a document.
-pub(super) fn remove(name: String, condition: If) -> pb::Write {
+/// Returns the write that deletes a document.
+pub(super) fn remove(name: String, condition: Precondition) -> pb::Write {
     write(pb::write::Operation::Delete(name), None, condition)
 }
 
@@ -103,16 +103,20 @@ fn document(name: String, fields: Fields) -> pb::Document {
     }
 }
 
-fn write(operation: pb::write::Operation, mask: Option<pb::DocumentMask>, condition: If) -> pb::Write {
+fn write(
+    operation: pb::write::Operation,
+    mask: Option<pb::DocumentMask>,
+    condition: Precondition,
+) -> pb::Write {
     pb::Write {
         update_mask: mask,
-        current_document: Some(condition.precondition()),
+        current_document: Some(condition.into_proto()),
         operation: Some(operation),
         ..pb::Write::default()
     }
 }
 
-/// The document that a write is for.
+/// Returns the name of the document that a write changes.
 pub(super) fn target(write: &pb::Write) -> &str {
     match &write.operation {
         Some(pb::write::Operation::Update(document)) => &document.name,

@@ -1,173 +1,184 @@
-//! Every query that the store makes. Each has an index in `docs/firestore/firestore.indexes.json`.
+//! The queries of the store. Each function returns the query that finds the documents it describes.
+//!
+//! Each query has an index in `docs/firestore/firestore.indexes.json`.
 
 use chrono::{DateTime, Utc};
 
 use super::codec::{exact, field, second, second_up};
-use super::find::Find;
-use super::proto::pb;
+use super::proto::{pb, reference, text};
+use super::query::DocumentQuery;
 use crate::store::{Filter, Order};
 use crate::task::ResourceKey;
 
-/// The order of the queue. A query compares every field that it orders by, so that one index serves all that say this.
+/// The order of the queue. Each query in this order compares all of these fields, so that one index serves them
+/// all.
 const BY_DUE: &[&str] = &[field::WAIT_UNTIL, field::CREATED_AT, field::LEASED_UNTIL];
 
-/// The tasks of these kinds that have not ended.
-fn unfinished(env: &str, kinds: &[String]) -> Find {
-    Find::new()
-        .equal(field::ENV, env)
-        .among(field::KIND, kinds)
-        .equal(field::DONE_AT, "")
+/// Returns the query of the tasks of these kinds that have not ended.
+fn unfinished(env: &str, kinds: &[String]) -> DocumentQuery {
+    DocumentQuery::new()
+        .equals(field::ENV, env)
+        .one_of(field::KIND, kinds)
+        .equals(field::DONE_AT, "")
 }
 
-/// The tasks of these kinds that are due, the earliest first. What became due within this second is judged by
-/// its exact instant, after it is read.
-pub(super) fn due(env: &str, kinds: &[String], now: DateTime<Utc>) -> Find {
+/// Finds the tasks of these kinds that are due, in the order of the queue. It also finds tasks that become due later
+/// in this second: the caller compares the exact instants.
+pub(super) fn due(env: &str, kinds: &[String], now: DateTime<Utc>) -> DocumentQuery {
     unfinished(env, kinds)
         .at_most(field::WAIT_UNTIL, second(now))
         .at_most(field::LEASED_UNTIL, second_up(now))
-        .order(BY_DUE)
+        .order_by(BY_DUE)
 }
 
-/// The same of one resource key.
-pub(super) fn due_of_key(env: &str, kind: &str, key: &ResourceKey, now: DateTime<Utc>) -> Find {
-    Find::new()
-        .equal(field::ENV, env)
-        .equal(field::KIND, kind)
-        .equal(field::RESOURCE_KEY, key.as_str())
-        .equal(field::DONE_AT, "")
+/// Finds the due tasks of one resource key, in the order of the queue.
+pub(super) fn due_of_key(env: &str, kind: &str, key: &ResourceKey, now: DateTime<Utc>) -> DocumentQuery {
+    DocumentQuery::new()
+        .equals(field::ENV, env)
+        .equals(field::KIND, kind)
+        .equals(field::RESOURCE_KEY, key.as_str())
+        .equals(field::DONE_AT, "")
         .at_most(field::WAIT_UNTIL, second(now))
         .at_most(field::LEASED_UNTIL, second_up(now))
-        .order(BY_DUE)
+        .order_by(BY_DUE)
 }
 
-/// The tasks of these kinds that have not ended, held or not, those first that were the first to be due.
-pub(super) fn open(env: &str, kinds: &[String]) -> Find {
+/// Finds the tasks of these kinds that have not ended, leased or not, in the order of the queue.
+pub(super) fn unfinished_by_due(env: &str, kinds: &[String]) -> DocumentQuery {
     unfinished(env, kinds)
-        // Always true, both of them.
+        // Both are always true.
         .at_least(field::WAIT_UNTIL, "")
         .at_least(field::LEASED_UNTIL, "")
-        .order(BY_DUE)
+        .order_by(BY_DUE)
 }
 
-/// The generators of these kinds that have not ended, the earliest first, whether due or held or neither.
-pub(super) fn generators(env: &str, kinds: &[String]) -> Find {
-    open(env, kinds)
-        .present(field::RECURRENCE)
-        .order(&[field::RECURRENCE])
+/// Finds the generators of these kinds that have not ended, whether due, leased or neither, in the order of the
+/// queue.
+pub(super) fn generators(env: &str, kinds: &[String]) -> DocumentQuery {
+    unfinished_by_due(env, kinds)
+        .not_null(field::RECURRENCE)
+        .order_by(&[field::RECURRENCE])
 }
 
-/// The tasks of these resource keys that somebody holds.
-pub(super) fn held(env: &str, kind: &str, keys: &[String], now: DateTime<Utc>) -> Find {
-    Find::new()
-        .equal(field::ENV, env)
-        .equal(field::KIND, kind)
-        .among(field::RESOURCE_KEY, keys)
-        .equal(field::DONE_AT, "")
-        .above(field::LEASED_UNTIL, second(now))
-        .order(&[field::LEASED_UNTIL])
+/// Finds the leased tasks of these resource keys.
+pub(super) fn leased_of_keys(env: &str, kind: &str, keys: &[String], now: DateTime<Utc>) -> DocumentQuery {
+    DocumentQuery::new()
+        .equals(field::ENV, env)
+        .equals(field::KIND, kind)
+        .one_of(field::RESOURCE_KEY, keys)
+        .equals(field::DONE_AT, "")
+        .greater_than(field::LEASED_UNTIL, second(now))
+        .order_by(&[field::LEASED_UNTIL])
 }
 
-/// The tasks of these kinds that are due after this instant, the earliest first; and, as they are spelled
-/// otherwise, those that Go made due at the beginning of this second.
-pub(super) fn waiting(env: &str, kinds: &[String], now: DateTime<Utc>) -> Find {
+/// Finds the tasks of these kinds that are due after this instant, in the order of the queue. It also finds tasks
+/// that Go made due at the beginning of this second, because Go spells instants differently.
+pub(super) fn waiting(env: &str, kinds: &[String], now: DateTime<Utc>) -> DocumentQuery {
     unfinished(env, kinds)
-        .above(field::WAIT_UNTIL, exact(now))
+        .greater_than(field::WAIT_UNTIL, exact(now))
         // Always true.
         .at_least(field::LEASED_UNTIL, "")
-        .order(BY_DUE)
+        .order_by(BY_DUE)
 }
 
-/// The tasks of these kinds that somebody holds, the first lease to end first.
-pub(super) fn leased(env: &str, kinds: &[String], now: DateTime<Utc>) -> Find {
+/// Finds the leased tasks of these kinds, ordered by the end of the lease.
+pub(super) fn leased(env: &str, kinds: &[String], now: DateTime<Utc>) -> DocumentQuery {
     unfinished(env, kinds)
-        .above(field::LEASED_UNTIL, second(now))
-        .order(&[field::LEASED_UNTIL, field::WAIT_UNTIL])
+        .greater_than(field::LEASED_UNTIL, second(now))
+        .order_by(&[field::LEASED_UNTIL, field::WAIT_UNTIL])
 }
 
-/// The task of these kinds that nobody holds and that is due first: what a listener watches.
-pub(super) fn head(env: &str, kinds: &[String]) -> Find {
+/// Finds the task of these kinds without a lease that is due first: the target of a listener.
+pub(super) fn head(env: &str, kinds: &[String]) -> DocumentQuery {
     unfinished(env, kinds)
-        .equal(field::LEASED_UNTIL, "")
-        .order(&[field::WAIT_UNTIL])
+        .equals(field::LEASED_UNTIL, "")
+        .order_by(&[field::WAIT_UNTIL])
         .limit(1)
 }
 
-/// The tasks whose cancellation was accepted and that have not ended: what a listener watches.
-pub(super) fn cancelled(env: &str) -> Find {
-    Find::new()
-        .equal(field::ENV, env)
-        .set(field::IS_CANCELLED)
-        .equal(field::DONE_AT, "")
+/// Finds the tasks whose cancellation was accepted and that have not ended: the target of a listener.
+pub(super) fn cancelled(env: &str) -> DocumentQuery {
+    DocumentQuery::new()
+        .equals(field::ENV, env)
+        .flag_set(field::IS_CANCELLED)
+        .equals(field::DONE_AT, "")
 }
 
-/// A task of the first kind after this one.
-pub(super) fn next_kind(env: &str, after: &str) -> Find {
-    Find::new()
-        .equal(field::ENV, env)
-        .above(field::KIND, after)
-        .order(&[field::KIND, field::CREATED_AT])
+/// Finds a task of the first kind after this one, in alphabetical order.
+pub(super) fn next_kind(env: &str, after: &str) -> DocumentQuery {
+    DocumentQuery::new()
+        .equals(field::ENV, env)
+        .greater_than(field::KIND, after)
+        .order_by(&[field::KIND, field::CREATED_AT])
         .limit(1)
 }
 
-/// The tasks of these ids, in every environment.
-pub(super) fn anywhere(ids: &[String]) -> Find {
-    Find::new().among(field::ID, ids)
+/// Finds the tasks with these ids, in every environment.
+pub(super) fn by_ids(ids: &[String]) -> DocumentQuery {
+    DocumentQuery::new().one_of(field::ID, ids)
 }
 
-/// The tasks that a filter may let through, by creation: the narrowest of the lists that there are indexes
-/// for. What the list does not say is judged after it is read.
-pub(super) fn list(env: &str, filter: &Filter) -> Find {
-    let find = narrowest(Find::new().equal(field::ENV, env), filter);
-    let find = match filter.created_from {
-        Some(from) => find.at_least(field::CREATED_AT, exact(from)),
-        None => find,
+/// Finds the tasks that may match a filter, ordered by creation: the narrowest list for which there is an index. The
+/// caller applies the rest of the filter unless the list [is exact](is_exact).
+pub(super) fn list(env: &str, filter: &Filter) -> DocumentQuery {
+    let query = narrowest(DocumentQuery::new().equals(field::ENV, env), filter);
+    let query = match filter.created_from {
+        Some(from) => query.at_least(field::CREATED_AT, exact(from)),
+        None => query,
     };
-    let find = match filter.created_before {
-        Some(before) => find.at_most(field::CREATED_AT, second(before)),
-        None => find,
+    let query = match filter.created_before {
+        Some(before) => query.at_most(field::CREATED_AT, second(before)),
+        None => query,
     };
     match filter.order {
-        Order::OldestFirst => find.order(&[field::CREATED_AT]),
-        Order::NewestFirst => find.order_down(&[field::CREATED_AT]),
+        Order::OldestFirst => query.order_by(&[field::CREATED_AT]),
+        Order::NewestFirst => query.order_by_descending(&[field::CREATED_AT]),
     }
 }
 
-fn narrowest(find: Find, filter: &Filter) -> Find {
-    let is_open = filter.status.is_some_and(|status| !status.is_done());
+fn narrowest(query: DocumentQuery, filter: &Filter) -> DocumentQuery {
+    let is_unfinished = filter.status.is_some_and(|status| !status.is_done());
     match filter {
         Filter {
             generator: Some(generator),
             ..
-        } => find.equal(field::GENERATOR, generator.as_str()),
+        } => query.equals(field::GENERATOR, generator.as_str()),
         Filter {
             resource_key: Some(key),
             ..
-        } => find.equal(field::RESOURCE_KEY, key.as_str()),
-        Filter { kind: Some(kind), .. } if is_open => find.equal(field::KIND, kind).equal(field::DONE_AT, ""),
-        Filter { kind: Some(kind), .. } => find.equal(field::KIND, kind),
-        _ if is_open => find.equal(field::DONE_AT, ""),
-        _ => find,
+        } => query.equals(field::RESOURCE_KEY, key.as_str()),
+        Filter { kind: Some(kind), .. } if is_unfinished => {
+            query.equals(field::KIND, kind).equals(field::DONE_AT, "")
+        }
+        Filter { kind: Some(kind), .. } => query.equals(field::KIND, kind),
+        _ if is_unfinished => query.equals(field::DONE_AT, ""),
+        _ => query,
     }
 }
 
-/// Whether [`list`] lets through exactly what the filter does.
+/// Returns whether [`list`] finds exactly the tasks that match the filter.
 pub(super) fn is_exact(filter: &Filter) -> bool {
-    let narrowed = [
+    let fields = [
         filter.generator.is_some(),
         filter.resource_key.is_some(),
         filter.kind.is_some(),
     ];
-    let judged_later = filter.status.is_some()
+    let has_more_conditions = filter.status.is_some()
         || filter.created_from.is_some()
         || filter.created_before.is_some()
         || filter.done_from.is_some()
         || filter.done_before.is_some();
-    narrowed.into_iter().filter(|set| *set).count() <= 1 && !judged_later
+    fields.into_iter().filter(|set| *set).count() <= 1 && !has_more_conditions
 }
 
-/// One query of each shape, by name: for whoever checks the indexes.
+/// Returns the position of a document in the order of a [`list`].
+pub(super) fn list_position(created_at: &str, name: &str) -> Vec<pb::Value> {
+    vec![text(created_at), reference(name)]
+}
+
+/// Returns one query of each shape, with its name, for the tests of the indexes.
 #[cfg(test)]
-pub(super) fn every_shape() -> Vec<(String, Find)> {
+pub(super) fn every_shape() -> Vec<(String, DocumentQuery)> {
     use crate::task::{Status, TaskId};
     let (env, now) = ("E", DateTime::UNIX_EPOCH);
     let kinds = ["A".to_owned(), "B".to_owned()];
@@ -176,15 +187,15 @@ pub(super) fn every_shape() -> Vec<(String, Find)> {
         ("due".to_owned(), due(env, &kinds, now)),
         ("due, one kind".to_owned(), due(env, &kinds[..1], now)),
         ("due_of_key".to_owned(), due_of_key(env, "A", &key, now)),
-        ("held".to_owned(), held(env, "A", &kinds, now)),
+        ("leased_of_keys".to_owned(), leased_of_keys(env, "A", &kinds, now)),
         ("waiting".to_owned(), waiting(env, &kinds, now)),
         ("generators".to_owned(), generators(env, &kinds)),
-        ("open".to_owned(), open(env, &kinds)),
+        ("unfinished_by_due".to_owned(), unfinished_by_due(env, &kinds)),
         ("leased".to_owned(), leased(env, &kinds, now)),
         ("head".to_owned(), head(env, &kinds)),
         ("cancelled".to_owned(), cancelled(env)),
         ("next_kind".to_owned(), next_kind(env, "A")),
-        ("anywhere".to_owned(), anywhere(&kinds)),
+        ("by_ids".to_owned(), by_ids(&kinds)),
     ];
     let narrow = [
         Filter::new(),
@@ -207,9 +218,4 @@ pub(super) fn every_shape() -> Vec<(String, Find)> {
         }
     }
     shapes
-}
-
-/// The place of a document in the order of a [`list`].
-pub(super) fn place(created_at: &str, name: &str) -> Vec<pb::Value> {
-    vec![super::proto::text(created_at), super::proto::reference(name)]
 }

@@ -1,26 +1,37 @@
-//! Extending claims, and storing progress under them.
+//! Renewing claims, and storing progress under them.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use super::codec::Stored;
-use super::inner::{Inner, update};
-use super::join::join_all;
+use super::documents::update;
+use super::join_all::join_all;
+use super::operations::Operations;
 use super::retry::Failure;
-use super::writer::Written;
+use super::writer::WriteOutcome;
 use crate::store::{Renewal, Renewed};
 use crate::task::transition::{self, LeaseLost};
 
-impl Inner {
+/// The outcome of one write that renews a claim.
+enum Attempt {
+    /// The claim is renewed, with this document.
+    Renewed(Box<Stored>),
+    /// The task shows another lease, or is done.
+    Lost,
+    /// The document is not in the state in which it was last seen.
+    Refused,
+}
+
+impl Operations {
     pub(super) async fn renew(
         self: Arc<Self>,
         renewals: Vec<Renewal>,
         now: DateTime<Utc>,
     ) -> Result<Vec<Renewed>, Failure> {
         let renew = |renewal: Renewal| {
-            let inner = self.clone();
-            async move { inner.renew_one(&renewal, now).await }
+            let operations = self.clone();
+            async move { operations.renew_one(&renewal, now).await }
         };
         join_all(renewals.into_iter().map(renew))
             .await
@@ -29,64 +40,67 @@ impl Inner {
     }
 
     async fn renew_one(&self, renewal: &Renewal, now: DateTime<Utc>) -> Result<Renewed, Failure> {
-        let held = self.held.get(&renewal.id, renewal.token).map(|held| held.stored);
-        let mut found = match (held, self.name(&renewal.id)) {
-            (Some(stored), _) => Some(stored),
-            (None, Ok(name)) => self.read_one(&name).await?,
-            (None, Err(_)) => None,
-        };
+        let claim_cache = &self.documents.claim_cache;
+        let mut found = self.claim_to_renew(renewal).await?;
         loop {
             let Some(stored) = found else {
-                self.held.remove(&renewal.id, renewal.token);
+                claim_cache.remove(&renewal.id, renewal.token);
                 return Ok(Renewed::Gone);
             };
-            match self.extend(&stored, renewal, now).await? {
-                Extended::Held(stored) => {
+            match self.try_to_renew(&stored, renewal, now).await? {
+                Attempt::Renewed(stored) => {
                     let is_cancelled = stored.task.state.cancelled_at.is_some();
-                    self.held.put(*stored, false);
+                    claim_cache.put(*stored, false);
                     return Ok(if is_cancelled {
                         Renewed::Cancelled
                     } else {
                         Renewed::Held
                     });
                 }
-                Extended::Lost => {
-                    self.held.remove(&renewal.id, renewal.token);
+                Attempt::Lost => {
+                    claim_cache.remove(&renewal.id, renewal.token);
                     return Ok(Renewed::Lost);
                 }
-                // Somebody else wrote the document, or it was us and the reply was lost: then this write
-                // changes nothing, and is made all the same.
-                Extended::Stale => found = self.read_one(&stored.name).await?,
+                // Another program wrote the document, or this write was applied and its answer was lost. In the
+                // second case the next write changes nothing.
+                Attempt::Refused => found = self.documents.read_one(&stored.name).await?,
             }
         }
     }
 
-    async fn extend(
+    /// Returns the claim from the cache, or its document.
+    async fn claim_to_renew(&self, renewal: &Renewal) -> Result<Option<Stored>, Failure> {
+        if let Some(claim) = self.documents.claim_cache.get(&renewal.id, renewal.token) {
+            return Ok(Some(claim.stored));
+        }
+        match self.documents.name(&renewal.id) {
+            Ok(name) => self.documents.read_one(&name).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Makes the write that renews a claim, once.
+    async fn try_to_renew(
         &self,
         stored: &Stored,
         renewal: &Renewal,
         now: DateTime<Utc>,
-    ) -> Result<Extended, Failure> {
+    ) -> Result<Attempt, Failure> {
         let mut task = stored.task.clone();
         let progress = renewal.progress.clone();
-        let extended = transition::renew(&mut task.state, renewal.token, renewal.until, progress, now);
-        if let Err(LeaseLost) = extended {
-            return Ok(Extended::Lost);
+        let renewed = transition::renew(&mut task.state, renewal.token, renewal.until, progress, now);
+        if let Err(LeaseLost) = renewed {
+            return Ok(Attempt::Lost);
         }
-        match self.write_one(update(stored, &task, &stored.marks)).await {
-            Written::Stored(update_time) => Ok(Extended::Held(Box::new(Stored {
+        let write = update(stored, &task, &stored.marks);
+        match self.documents.write_one(write).await {
+            WriteOutcome::Stored(update_time) => Ok(Attempt::Renewed(Box::new(Stored {
                 task,
                 update_time,
                 ..stored.clone()
             }))),
-            Written::Refused { .. } => Ok(Extended::Stale),
-            Written::Failed(failure) => Err(failure),
+            WriteOutcome::Refused { .. } => Ok(Attempt::Refused),
+            WriteOutcome::Failed(failure) => Err(failure),
         }
     }
-}
-
-enum Extended {
-    Held(Box<Stored>),
-    Lost,
-    Stale,
 }

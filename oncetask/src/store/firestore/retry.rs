@@ -1,4 +1,4 @@
-//! What follows when Firestore answers a request with an error.
+//! The retry policy: the reaction to each error that Firestore answers.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,118 +7,118 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::proto::{Code, Status};
 
-/// How long requests may take.
+/// The time limits of requests.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// One attempt: the client itself would wait for minutes on a server that froze.
+pub(super) struct Deadlines {
+    /// The limit of one attempt. Without it the client would wait for minutes for a frozen server.
     pub(super) attempt: Duration,
-    /// All attempts of one request.
+    /// The limit of all attempts of one request together.
     pub(super) request: Duration,
 }
 
-/// An answer, and whether an earlier attempt may have been carried out before the one that was answered.
+/// The response to a request.
 #[derive(Debug)]
-pub(super) struct Reply<T> {
+pub(super) struct Response<T> {
     pub(super) value: T,
-    pub(super) doubtful: bool,
+    /// Whether an earlier attempt, whose answer was lost, may have been carried out.
+    pub(super) ambiguous: bool,
 }
 
-/// A request that failed for good.
+/// A request that failed and is not retried.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) code: Code,
-    /// What was asked for, and the server's words.
+    /// The name of the request and the server's message.
     pub(super) message: String,
-    /// Whether the server may have done it all the same.
-    pub(super) doubtful: bool,
+    /// Whether the request may have been carried out nevertheless.
+    pub(super) ambiguous: bool,
 }
 
-/// What to do about an error.
+/// The reaction to an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Remedy {
-    /// Ask again: it was not done.
-    Repeat,
-    /// Ask again: it may have been done, and only the answer was lost.
-    RepeatInDoubt,
-    /// The document is not in the state that the write demanded. The caller looks.
-    Look,
-    /// It will not heal by itself.
-    Stop,
+pub(super) enum Recovery {
+    /// Retry. The request was not carried out.
+    Retry,
+    /// Retry. The request may have been carried out and only its answer lost.
+    RetryAmbiguous,
+    /// The document is not in the state that the write demanded. The caller reads it.
+    Reread,
+    /// Fail. A retry would fail in the same way.
+    GiveUp,
 }
 
-/// The retry policy, for each code that the server or the connection may answer with.
-pub(super) const TABLE: [(Code, Remedy); 16] = [
-    (Code::Cancelled, Remedy::RepeatInDoubt),
-    // What the client makes of a connection that broke under a request.
-    (Code::Unknown, Remedy::RepeatInDoubt),
-    (Code::InvalidArgument, Remedy::Stop),
-    (Code::DeadlineExceeded, Remedy::RepeatInDoubt),
-    (Code::NotFound, Remedy::Look),
-    (Code::AlreadyExists, Remedy::Look),
-    (Code::PermissionDenied, Remedy::Stop),
-    // Too fast, or the quota of the day; the next attempt waits.
-    (Code::ResourceExhausted, Remedy::Repeat),
-    (Code::FailedPrecondition, Remedy::Look),
-    // Contention: the emulator says so when a transaction of somebody else holds a lock for two seconds.
-    (Code::Aborted, Remedy::Repeat),
-    (Code::OutOfRange, Remedy::Stop),
-    (Code::Unimplemented, Remedy::Stop),
-    (Code::Internal, Remedy::RepeatInDoubt),
-    (Code::Unavailable, Remedy::RepeatInDoubt),
-    (Code::DataLoss, Remedy::Stop),
-    (Code::Unauthenticated, Remedy::Stop),
+/// The retry policy for each error code of the server or the connection.
+const POLICY: [(Code, Recovery); 16] = [
+    (Code::Cancelled, Recovery::RetryAmbiguous),
+    // The client's code for a connection that broke during a request.
+    (Code::Unknown, Recovery::RetryAmbiguous),
+    (Code::InvalidArgument, Recovery::GiveUp),
+    (Code::DeadlineExceeded, Recovery::RetryAmbiguous),
+    (Code::NotFound, Recovery::Reread),
+    (Code::AlreadyExists, Recovery::Reread),
+    (Code::PermissionDenied, Recovery::GiveUp),
+    // Requests are too frequent, or the quota of the day is used up: the next attempt waits.
+    (Code::ResourceExhausted, Recovery::Retry),
+    (Code::FailedPrecondition, Recovery::Reread),
+    // Contention: the emulator answers this if another transaction holds a lock for two seconds.
+    (Code::Aborted, Recovery::Retry),
+    (Code::OutOfRange, Recovery::GiveUp),
+    (Code::Unimplemented, Recovery::GiveUp),
+    (Code::Internal, Recovery::RetryAmbiguous),
+    (Code::Unavailable, Recovery::RetryAmbiguous),
+    (Code::DataLoss, Recovery::GiveUp),
+    (Code::Unauthenticated, Recovery::GiveUp),
 ];
 
-pub(super) fn remedy(code: Code) -> Remedy {
-    let row = TABLE.iter().find(|(of, _)| *of == code);
-    row.map_or(Remedy::Stop, |(_, remedy)| *remedy)
+/// Returns the reaction to an error code.
+pub(super) fn recovery(code: Code) -> Recovery {
+    let row = POLICY.iter().find(|(row, _)| *row == code);
+    row.map_or(Recovery::GiveUp, |(_, recovery)| *recovery)
 }
 
-/// Whether the client itself says that the request was never sent, as it does when nobody listens.
-pub(super) fn was_not_sent(status: &Status) -> bool {
+/// Returns whether the request was never sent, because no server accepts connections.
+fn was_not_sent(status: &Status) -> bool {
     status.code() == Code::Unavailable && status.message().contains("tcp connect error")
 }
 
+/// Returns the error of an attempt that exceeded its time limit.
 pub(super) fn out_of_time() -> Status {
     Status::deadline_exceeded("no answer in time")
 }
 
-/// Sends a request until it is answered, or an answer says that it is no use, or patience is out.
-pub(super) async fn repeat<T, F>(
-    what: &str,
-    patience: Patience,
+/// Sends a request until it succeeds, its error rules out a retry, or the time is up. `name` names the request in
+/// error messages.
+pub(super) async fn send_with_retries<T, F>(
+    name: &str,
+    deadlines: Deadlines,
     attempt: impl Fn() -> F,
-) -> Result<Reply<T>, Failure>
+) -> Result<Response<T>, Failure>
 where
     F: Future<Output = Result<T, Status>>,
 {
-    let give_up = Instant::now() + patience.request;
-    let mut doubtful = false;
+    let give_up = Instant::now() + deadlines.request;
+    let mut ambiguous = false;
     let mut number = 1;
     loop {
-        let answer = timeout(patience.attempt, attempt()).await;
+        let answer = timeout(deadlines.attempt, attempt()).await;
         let status = match answer.unwrap_or_else(|_| Err(out_of_time())) {
-            Ok(value) => return Ok(Reply { value, doubtful }),
+            Ok(value) => return Ok(Response { value, ambiguous }),
             Err(status) => status,
         };
-        let next = remedy(status.code());
-        doubtful |= next == Remedy::RepeatInDoubt && !was_not_sent(&status);
+        let next = recovery(status.code());
+        ambiguous |= next == Recovery::RetryAmbiguous && !was_not_sent(&status);
         let wait = backoff(number);
-        if matches!(next, Remedy::Look | Remedy::Stop) || Instant::now() + wait >= give_up {
-            return Err(Failure::new(what, &status, doubtful));
+        if matches!(next, Recovery::Reread | Recovery::GiveUp) || Instant::now() + wait >= give_up {
+            return Err(Failure::new(name, &status, ambiguous));
         }
         let (code, message) = (status.code(), status.message());
-        tracing::debug!(
-            attempt = number,
-            ?code,
-            "{what} failed and is repeated: {message}"
-        );
+        tracing::debug!(attempt = number, ?code, "{name} failed and is retried: {message}");
         sleep(wait).await;
         number += 1;
     }
 }
 
-/// How long to wait before the attempt of this number, counted from one.
+/// Returns the wait after the attempt with this number, counted from one.
 pub(super) fn backoff(attempt: u32) -> Duration {
     const FIRST: Duration = Duration::from_millis(50);
     const LONGEST: Duration = Duration::from_secs(2);
@@ -127,11 +127,11 @@ pub(super) fn backoff(attempt: u32) -> Duration {
 }
 
 impl Failure {
-    pub(super) fn new(what: &str, status: &Status, doubtful: bool) -> Self {
+    pub(super) fn new(name: &str, status: &Status, ambiguous: bool) -> Self {
         Self {
             code: status.code(),
-            message: format!("{what}: {}", status.message()),
-            doubtful,
+            message: format!("{name}: {}", status.message()),
+            ambiguous,
         }
     }
 }
@@ -144,84 +144,85 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_its_row() {
+    fn every_code_has_a_row() {
         for number in 1..=16 {
             let code = Code::from(number);
-            assert!(TABLE.iter().any(|(of, _)| *of == code), "{code:?} has no row");
+            assert!(POLICY.iter().any(|(row, _)| *row == code), "{code:?} has no row");
         }
     }
 
-    const PATIENCE: Patience = Patience {
+    const DEADLINES: Deadlines = Deadlines {
         attempt: Duration::from_millis(20),
         request: Duration::from_secs(20),
     };
 
-    /// A server that answers its first request with this error, and the others well.
-    async fn after_one(status: Status) -> (Result<Reply<()>, Failure>, u32) {
-        let asked = AtomicU32::new(0);
-        let answer = repeat("a test", PATIENCE, || async {
-            match asked.fetch_add(1, Relaxed) {
+    /// Sends a request to a server that answers the first attempt with this error and the others with success.
+    /// Returns the result and the number of attempts.
+    async fn after_one_error(status: Status) -> (Result<Response<()>, Failure>, u32) {
+        let attempts = AtomicU32::new(0);
+        let answer = send_with_retries("a test", DEADLINES, || async {
+            match attempts.fetch_add(1, Relaxed) {
                 0 => Err(status.clone()),
                 _ => Ok(()),
             }
         });
-        (answer.await, asked.into_inner())
+        (answer.await, attempts.into_inner())
     }
 
     #[tokio::test]
-    async fn each_row_is_followed() {
-        for (code, remedy) in TABLE {
-            let (answer, asked) = after_one(Status::new(code, "why")).await;
-            match (remedy, answer) {
-                (Remedy::Repeat, Ok(reply)) => assert!(!reply.doubtful, "{code:?}"),
-                (Remedy::RepeatInDoubt, Ok(reply)) => assert!(reply.doubtful, "{code:?}"),
-                (Remedy::Look | Remedy::Stop, Err(failure)) => {
-                    assert_eq!((failure.code, failure.doubtful, asked), (code, false, 1));
+    async fn each_row_of_the_policy_is_applied() {
+        for (code, recovery) in POLICY {
+            let (answer, attempts) = after_one_error(Status::new(code, "why")).await;
+            match (recovery, answer) {
+                (Recovery::Retry, Ok(response)) => assert!(!response.ambiguous, "{code:?}"),
+                (Recovery::RetryAmbiguous, Ok(response)) => assert!(response.ambiguous, "{code:?}"),
+                (Recovery::Reread | Recovery::GiveUp, Err(failure)) => {
+                    assert_eq!((failure.code, failure.ambiguous, attempts), (code, false, 1));
                     assert_eq!(failure.message, "a test: why");
                 }
-                (_, answer) => panic!("{code:?} led to {answer:?} after {asked} requests"),
+                (_, answer) => panic!("{code:?} led to {answer:?} after {attempts} attempts"),
             }
         }
     }
 
     #[tokio::test]
-    async fn what_was_never_sent_leaves_no_doubt() {
-        let (answer, asked) = after_one(Status::unavailable("tcp connect error")).await;
-        assert!(!answer.expect("repeated").doubtful);
-        assert_eq!(asked, 2);
+    async fn a_request_that_was_never_sent_is_not_ambiguous() {
+        let (answer, attempts) = after_one_error(Status::unavailable("tcp connect error")).await;
+        assert!(!answer.expect("a response").ambiguous);
+        assert_eq!(attempts, 2);
     }
 
     #[tokio::test]
-    async fn a_doubt_outlives_a_clear_answer() {
-        let asked = AtomicU32::new(0);
-        let answer = repeat::<(), _>("a test", PATIENCE, || async {
-            match asked.fetch_add(1, Relaxed) {
+    async fn an_ambiguous_attempt_makes_the_whole_request_ambiguous() {
+        let attempts = AtomicU32::new(0);
+        let answer = send_with_retries::<(), _>("a test", DEADLINES, || async {
+            match attempts.fetch_add(1, Relaxed) {
                 0 => Err(Status::unavailable("broken pipe")),
                 _ => Err(Status::failed_precondition("the stored version does not match")),
             }
         });
         let failure = answer.await.expect_err("refused");
-        assert!(failure.doubtful && failure.code == Code::FailedPrecondition);
+        assert!(failure.ambiguous && failure.code == Code::FailedPrecondition);
     }
 
     #[tokio::test]
-    async fn a_server_that_never_answers_is_given_up() {
-        let patience = Patience {
+    async fn a_server_that_never_answers_fails_the_request_in_time() {
+        let deadlines = Deadlines {
             request: Duration::from_millis(200),
-            ..PATIENCE
+            ..DEADLINES
         };
-        let asked = AtomicU32::new(0);
-        let answer = repeat::<(), _>("a test", patience, || {
-            asked.fetch_add(1, Relaxed);
+        let attempts = AtomicU32::new(0);
+        let answer = send_with_retries::<(), _>("a test", deadlines, || {
+            attempts.fetch_add(1, Relaxed);
             pending()
         });
-        let failure = answer.await.expect_err("given up");
-        assert_eq!((failure.code, failure.doubtful), (Code::DeadlineExceeded, true));
-        assert!(asked.into_inner() > 1, "it was tried again before");
+        let failure = answer.await.expect_err("out of time");
+        assert_eq!((failure.code, failure.ambiguous), (Code::DeadlineExceeded, true));
+        assert!(attempts.into_inner() > 1, "it was retried before");
     }
 
     #[test]
-    fn waits_grow_to_a_limit() {
+    fn the_wait_grows_up_to_a_limit() {
         for attempt in 1..100 {
             let wait = backoff(attempt);
             assert!(wait >= Duration::from_millis(25) && wait <= Duration::from_secs(2));

@@ -1,4 +1,4 @@
-//! The requests: each with a deadline, repeated where that may help, and counted.
+//! The requests to Firestore. Each has a deadline, is retried if that may help, and is counted.
 
 use std::fmt;
 use std::future::Future;
@@ -7,52 +7,50 @@ use ::firestore::FirestoreDb;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::connection::{Connection, Open};
+use super::connection::{Client, Connection, Open};
 use super::proto::{Code, Status, Timestamp, pb};
-use super::retry::{self, Failure, Patience, Reply, out_of_time};
+use super::retry::{self, Deadlines, Failure, Response, out_of_time};
 use super::usage::Meter;
 
-pub(super) type Client = pb::firestore_client::FirestoreClient<::firestore::gcloud_sdk::GoogleAuthMiddleware>;
-
-/// How many tasks are listened for at a time; those who wait for more look now and then.
+/// The maximum number of streams that listen to one task each. The ends of more tasks are found by reading.
 const MAX_TASK_STREAMS: usize = 40;
 
-/// The requests that the store makes of one database.
+/// The requests to one database.
 pub(super) struct Rpc {
     connection: Connection,
     database: String,
     documents: String,
-    patience: Patience,
+    deadlines: Deadlines,
     pub(super) meter: Meter,
-    /// Streams that listen for one task each. The connection carries a hundred requests at a time.
+    /// The permits for streams that listen to one task each. A connection carries a hundred requests at a time.
     pub(super) task_streams: Semaphore,
 }
 
 impl Rpc {
-    pub(super) fn new(db: &FirestoreDb, open: Open, patience: Patience) -> Self {
+    pub(super) fn new(db: &FirestoreDb, open: Open, deadlines: Deadlines) -> Self {
         Self {
-            connection: Connection::new(db.client().get(), open, patience.attempt),
+            connection: Connection::new(db.client().get(), open, deadlines.attempt),
             database: db.get_database_path().clone(),
             documents: db.get_documents_path().clone(),
-            patience,
+            deadlines,
             meter: Meter::default(),
             task_streams: Semaphore::new(MAX_TASK_STREAMS),
         }
     }
 
-    /// What the names of all documents begin with.
+    /// Returns the common beginning of all document names.
     pub(super) fn documents(&self) -> &str {
         &self.documents
     }
 
-    pub(super) fn patience(&self) -> Patience {
-        self.patience
+    pub(super) fn deadlines(&self) -> Deadlines {
+        self.deadlines
     }
 
-    /// The documents that a query finds, in its order.
+    /// Runs a query. Returns the documents in its order.
     pub(super) async fn query(&self, query: &pb::StructuredQuery) -> Result<Vec<pb::Document>, Failure> {
         use pb::run_query_request::QueryType;
-        let reply = self.repeat("a query", |mut client| async move {
+        let response = self.send("a query", |mut client| async move {
             let request = pb::RunQueryRequest {
                 parent: self.documents.clone(),
                 query_type: Some(QueryType::StructuredQuery(query.clone())),
@@ -65,38 +63,38 @@ impl Rpc {
             }
             Ok(documents)
         });
-        let documents = reply.await?.value;
+        let documents = response.await?.value;
         self.meter.queried(documents.len());
         Ok(documents)
     }
 
-    /// How many documents a query finds.
+    /// Counts the documents that a query finds.
     pub(super) async fn count(&self, query: &pb::StructuredQuery) -> Result<u64, Failure> {
-        let reply = self.repeat("a count", |mut client| async move {
+        let response = self.send("a count", |mut client| async move {
             let request = pb::RunAggregationQueryRequest {
                 parent: self.documents.clone(),
-                query_type: Some(counting(query.clone())),
+                query_type: Some(count_query(query.clone())),
                 ..Default::default()
             };
             let mut stream = client.run_aggregation_query(request).await?.into_inner();
             while let Some(part) = stream.message().await? {
-                if let Some(count) = part.result.and_then(counted) {
+                if let Some(count) = part.result.and_then(count_in) {
                     return Ok(count);
                 }
             }
             Err(Status::internal("the count is missing from the answer"))
         });
-        let count = reply.await?.value;
-        // One read for each thousand that were counted.
+        let count = response.await?.value;
+        // A thousand counted documents are billed as one read.
         self.meter
             .queried(usize::try_from(count.div_ceil(1000)).unwrap_or(usize::MAX));
         Ok(count)
     }
 
-    /// The documents of these names that exist, in any order.
+    /// Returns the documents with these names that exist, in any order.
     pub(super) async fn get(&self, names: &[String]) -> Result<Vec<pb::Document>, Failure> {
         use pb::batch_get_documents_response::Result::Found;
-        let reply = self.repeat("reading documents", |mut client| async move {
+        let response = self.send("reading documents", |mut client| async move {
             let request = pb::BatchGetDocumentsRequest {
                 database: self.database.clone(),
                 documents: names.to_vec(),
@@ -111,15 +109,15 @@ impl Rpc {
             }
             Ok(found)
         });
-        let found = reply.await?.value;
-        // One that is missing is billed like one that is there.
+        let found = response.await?.value;
+        // A missing document is billed like an existing one.
         self.meter.read(names.len());
         Ok(found)
     }
 
-    /// Reads a document, whether there is one or not. Returns the server's time.
+    /// Reads a document, which need not exist. Returns the server's time.
     pub(super) async fn ping(&self, name: &str) -> Result<Option<Timestamp>, Failure> {
-        let reply = self.repeat("the first request", |mut client| async move {
+        let response = self.send("the first request", |mut client| async move {
             let request = pb::BatchGetDocumentsRequest {
                 database: self.database.clone(),
                 documents: vec![name.to_owned()],
@@ -129,12 +127,12 @@ impl Rpc {
             Ok(stream.message().await?.and_then(|part| part.read_time))
         });
         self.meter.read(1);
-        Ok(reply.await?.value)
+        Ok(response.await?.value)
     }
 
     /// Makes all of the writes or none.
-    pub(super) async fn commit(&self, writes: &[pb::Write]) -> Result<Reply<Vec<Timestamp>>, Failure> {
-        self.repeat("a write", |mut client| async move {
+    pub(super) async fn commit(&self, writes: &[pb::Write]) -> Result<Response<Vec<Timestamp>>, Failure> {
+        self.send("a write", |mut client| async move {
             let request = pb::CommitRequest {
                 database: self.database.clone(),
                 writes: writes.to_vec(),
@@ -158,7 +156,7 @@ impl Rpc {
             ..Default::default()
         };
         let mut client = self.connection.client().await;
-        let answer = timeout(self.patience.attempt, self.heard(client.commit(request))).await;
+        let answer = timeout(self.deadlines.attempt, self.receive(client.commit(request))).await;
         let results = answer.map_err(|_| out_of_time())??.into_inner().write_results;
         Ok(results
             .into_iter()
@@ -166,12 +164,12 @@ impl Rpc {
             .collect())
     }
 
-    /// Makes each of the writes or not, and says which.
+    /// Makes each of the writes independently of the others. Returns a result for each, in order.
     pub(super) async fn batch(
         &self,
         writes: &[pb::Write],
-    ) -> Result<Reply<Vec<Result<Timestamp, Status>>>, Failure> {
-        self.repeat("a batch of writes", |mut client| async move {
+    ) -> Result<Response<Vec<Result<Timestamp, Status>>>, Failure> {
+        self.send("a batch of writes", |mut client| async move {
             let request = pb::BatchWriteRequest {
                 database: self.database.clone(),
                 writes: writes.to_vec(),
@@ -189,14 +187,14 @@ impl Rpc {
         .await
     }
 
-    /// Opens a stream of changes.
+    /// Opens a stream that reports changes.
     pub(super) async fn listen(
         &self,
         requests: impl futures_core::Stream<Item = pb::ListenRequest> + Send + 'static,
     ) -> Result<::firestore::gcloud_sdk::tonic::Streaming<pb::ListenResponse>, Status> {
         self.meter.sent();
         let mut client = self.connection.client().await;
-        let opened = timeout(self.patience.attempt, self.heard(client.listen(requests))).await;
+        let opened = timeout(self.deadlines.attempt, self.receive(client.listen(requests))).await;
         Ok(opened.map_err(|_| out_of_time())??.into_inner())
     }
 
@@ -204,31 +202,31 @@ impl Rpc {
         &self.database
     }
 
-    /// Repeats a request as the policy says.
-    async fn repeat<T, F>(&self, what: &str, attempt: impl Fn(Client) -> F) -> Result<Reply<T>, Failure>
+    /// Sends a request, and retries it by the retry policy. `name` names the request in error messages.
+    async fn send<T, F>(&self, name: &str, attempt: impl Fn(Client) -> F) -> Result<Response<T>, Failure>
     where
         F: Future<Output = Result<T, Status>>,
     {
         let counted = || async {
             self.meter.sent();
-            // On the heap: the futures of all operations would be as large as a client else.
-            self.heard(Box::pin(attempt(self.connection.client().await)))
+            // On the heap, because otherwise the futures of all operations would be as large as a client.
+            self.receive(Box::pin(attempt(self.connection.client().await)))
                 .await
         };
-        retry::repeat(what, self.patience, counted).await
+        retry::send_with_retries(name, self.deadlines, counted).await
     }
 
-    /// Notes that the connection is not deaf, when there is an answer.
-    async fn heard<T>(&self, asked: impl Future<Output = T>) -> T {
-        let answer = asked.await;
-        self.connection.is_heard();
+    /// Awaits an answer, and notes that the connection is alive.
+    async fn receive<T>(&self, request: impl Future<Output = T>) -> T {
+        let answer = request.await;
+        self.connection.received();
         answer
     }
 }
 
 const COUNT: &str = "count";
 
-fn counting(query: pb::StructuredQuery) -> pb::run_aggregation_query_request::QueryType {
+fn count_query(query: pb::StructuredQuery) -> pb::run_aggregation_query_request::QueryType {
     use pb::structured_aggregation_query::{Aggregation, QueryType, aggregation};
     pb::run_aggregation_query_request::QueryType::StructuredAggregationQuery(pb::StructuredAggregationQuery {
         aggregations: vec![Aggregation {
@@ -239,7 +237,7 @@ fn counting(query: pb::StructuredQuery) -> pb::run_aggregation_query_request::Qu
     })
 }
 
-fn counted(mut result: pb::AggregationResult) -> Option<u64> {
+fn count_in(mut result: pb::AggregationResult) -> Option<u64> {
     match result.aggregate_fields.remove(COUNT)?.value_type? {
         pb::value::ValueType::IntegerValue(count) => u64::try_from(count).ok(),
         _ => None,

@@ -1,8 +1,8 @@
-//! What the store asks of Firestore, counted.
+//! The documents and requests that a store has used.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What a store has asked of Firestore since it was opened: what Google bills, and the requests it took.
+/// The documents and requests that a store has used since it was opened. Google bills the documents.
 ///
 /// ```
 /// use oncetask::store::Usage;
@@ -15,18 +15,19 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Documents read. A query without a result is billed, and counted, as one.
+    /// The number of documents read. A query without a result is billed, and counted, as one.
     pub reads: u64,
-    /// Documents written.
+    /// The number of documents written.
     pub writes: u64,
-    /// Documents deleted.
+    /// The number of documents deleted.
     pub deletes: u64,
-    /// Writes that were refused because somebody else had written the document.
+    /// The number of writes that were refused because another program had written the document.
     pub conflicts: u64,
-    /// Requests sent, repeated ones included.
+    /// The number of requests sent, including retries.
     pub rpcs: u64,
 }
 
+/// The counters behind [`Usage`].
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     reads: AtomicU64,
@@ -41,7 +42,7 @@ impl Meter {
         self.reads.fetch_add(documents as u64, Relaxed);
     }
 
-    /// A query, which costs one read at least.
+    /// Counts a query, which costs at least one read.
     pub(super) fn queried(&self, documents: usize) {
         self.read(documents.max(1));
     }

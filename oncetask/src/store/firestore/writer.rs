@@ -1,8 +1,8 @@
 //! Conditional writes of single documents, gathered into batches.
 //!
-//! When nothing is on its way a write goes at once. While something is, writes gather, and go when there are
-//! enough of them or the first has waited for long enough. One request never holds two writes of a document:
-//! Firestore refuses it whole.
+//! A write is sent at once if no request is in flight. Otherwise writes gather, until there are enough of them for a
+//! request or the first has waited for long enough. No request contains two writes of one document, because
+//! Firestore refuses such a request as a whole.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,35 +13,36 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use super::proto::{Code, Message, Status, Timestamp, pb, target};
-use super::retry::{Failure, Remedy, backoff, remedy};
+use super::retry::{Failure, Recovery, backoff, recovery};
 use super::rpc::Rpc;
 
-/// How many requests are on their way at the most.
-const MAX_FLIGHTS: usize = 4;
-/// How many writes one request holds at the most.
-const MAX_WRITES: usize = 50;
-/// How many are worth a request of their own while others are on their way.
-const ENOUGH: usize = 20;
-/// How large a request is at the most: the emulator takes 4 MiB, Firestore ten.
+/// The maximum number of requests in flight.
+const MAX_IN_FLIGHT: usize = 4;
+/// The maximum number of writes in one request.
+const MAX_BATCH: usize = 50;
+/// The number of gathered writes that are sent although other requests are in flight.
+const FULL_BATCH: usize = 20;
+/// The maximum size of a request. The emulator accepts 4 MiB, Firestore 10 MiB.
 pub(super) const MAX_REQUEST_BYTES: usize = 3_500_000;
-/// How long a write waits for company.
+/// The duration for which a write waits for others.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Clone, Debug)]
-pub(super) enum Written {
-    /// It is stored.
+pub(super) enum WriteOutcome {
+    /// It is stored, with this update time.
     Stored(Timestamp),
-    /// The document was not in the state that the write demanded, unless it was this write that changed it.
+    /// The document was not in the state that the write demanded.
     Refused {
-        /// Whether that may be.
-        doubtful: bool,
+        /// Whether the write itself may have changed the document: an earlier attempt, whose answer was lost, may
+        /// have been applied.
+        ambiguous: bool,
     },
-    /// It was not made, or perhaps it was: see the failure.
+    /// It failed. The failure tells whether it may have been applied.
     Failed(Failure),
 }
 
-/// Makes writes of one database.
+/// Writes the documents of one database.
 #[derive(Debug)]
 pub(super) struct Writer {
     rpc: Arc<Rpc>,
@@ -50,24 +51,34 @@ pub(super) struct Writer {
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Waiting>,
-    /// The documents that are being written.
+    waiting: VecDeque<QueuedWrite>,
+    /// The names of the documents whose writes are in flight.
     busy: HashSet<String>,
-    flights: usize,
-    /// Whether somebody will look after [`GATHER`].
-    timer: bool,
+    /// The number of requests in flight.
+    in_flight: usize,
+    /// Whether the queue will be checked after [`GATHER`].
+    has_timer: bool,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct QueuedWrite {
     write: pb::Write,
     bytes: usize,
     since: Instant,
     attempts: u32,
-    doubtful: bool,
-    /// Whether it goes alone: the request that held it with others was invalid.
+    /// Whether an earlier attempt may have been applied.
+    ambiguous: bool,
+    /// Whether it is sent alone, because a request with it and other writes was invalid.
     alone: bool,
-    answer: oneshot::Sender<Written>,
+    reply: oneshot::Sender<WriteOutcome>,
+}
+
+/// The results of a batch.
+struct BatchResults {
+    /// For each write its update time, or the server's error.
+    results: Vec<Result<Timestamp, Status>>,
+    /// Whether an earlier attempt of the request may have been carried out.
+    ambiguous: bool,
 }
 
 impl Writer {
@@ -78,141 +89,151 @@ impl Writer {
         })
     }
 
-    /// Makes each write or not, and says which, in order.
-    pub(super) async fn write(self: &Arc<Self>, writes: Vec<pb::Write>) -> Vec<Written> {
-        let answers = self.enqueue(writes);
-        // Who writes in the same turn of the thread comes along.
+    /// Makes each write independently of the others. Returns an outcome for each, in order.
+    pub(super) async fn write(self: &Arc<Self>, writes: Vec<pb::Write>) -> Vec<WriteOutcome> {
+        let replies = self.enqueue(writes);
+        // Lets the operations that are about to write enqueue their writes, so that one batch contains them.
         yield_now().await;
-        self.pump();
-        let mut written = Vec::with_capacity(answers.len());
-        for answer in answers {
-            written.push(answer.await.unwrap_or_else(|_| Written::Failed(abandoned())));
+        self.send_batches();
+        let mut outcomes = Vec::with_capacity(replies.len());
+        for reply in replies {
+            outcomes.push(reply.await.unwrap_or_else(|_| WriteOutcome::Failed(abandoned())));
         }
-        written
+        outcomes
     }
 
-    /// Whether writes are on their way.
+    /// Returns whether a request is in flight.
     pub(super) fn is_busy(&self) -> bool {
-        self.queue().flights > 0
+        self.queue().in_flight > 0
     }
 
-    fn enqueue(&self, writes: Vec<pb::Write>) -> Vec<oneshot::Receiver<Written>> {
+    fn enqueue(&self, writes: Vec<pb::Write>) -> Vec<oneshot::Receiver<WriteOutcome>> {
         let mut queue = self.queue();
         let mut enqueue = |write: pb::Write| {
-            let (answer, answered) = oneshot::channel();
-            queue.waiting.push_back(Waiting {
+            let (reply, receiver) = oneshot::channel();
+            queue.waiting.push_back(QueuedWrite {
                 bytes: write.encoded_len(),
                 write,
                 since: Instant::now(),
                 attempts: 0,
-                doubtful: false,
+                ambiguous: false,
                 alone: false,
-                answer,
+                reply,
             });
-            answered
+            receiver
         };
         writes.into_iter().map(&mut enqueue).collect()
     }
 
-    /// Sends what is to be sent now.
-    fn pump(self: &Arc<Self>) {
+    /// Sends the batches that are due.
+    fn send_batches(self: &Arc<Self>) {
         let mut queue = self.queue();
         while let Some(batch) = queue.next_batch() {
-            queue.flights += 1;
-            let names = batch.iter().map(|waiting| target(&waiting.write).to_owned());
+            queue.in_flight += 1;
+            let names = batch.iter().map(|queued| target(&queued.write).to_owned());
             queue.busy.extend(names);
-            tokio::spawn(self.clone().fly(batch));
+            tokio::spawn(self.clone().send_batch(batch));
         }
-        if !queue.waiting.is_empty() && !queue.timer && queue.flights < MAX_FLIGHTS {
-            queue.timer = true;
+        if !queue.waiting.is_empty() && !queue.has_timer && queue.in_flight < MAX_IN_FLIGHT {
+            queue.has_timer = true;
             let writer = self.clone();
             tokio::spawn(async move {
                 sleep(GATHER).await;
-                writer.queue().timer = false;
-                writer.pump();
+                writer.queue().has_timer = false;
+                writer.send_batches();
             });
         }
     }
 
-    async fn fly(self: Arc<Self>, batch: Vec<Waiting>) {
-        let writes: Vec<_> = batch.iter().map(|waiting| waiting.write.clone()).collect();
-        let answers = self.send(&writes).await;
+    async fn send_batch(self: Arc<Self>, batch: Vec<QueuedWrite>) {
+        let writes: Vec<_> = batch.iter().map(|queued| queued.write.clone()).collect();
+        let sent = self.send(&writes).await;
         {
             let mut queue = self.queue();
-            queue.flights -= 1;
+            queue.in_flight -= 1;
             for write in &writes {
                 queue.busy.remove(target(write));
             }
         }
-        match answers {
-            Ok((results, doubtful)) => {
-                for (mut waiting, result) in batch.into_iter().zip(results) {
-                    waiting.doubtful |= doubtful;
-                    self.land(waiting, result);
+        match sent {
+            Ok(BatchResults { results, ambiguous }) => {
+                for (mut queued, result) in batch.into_iter().zip(results) {
+                    queued.ambiguous |= ambiguous;
+                    self.settle(queued, result);
                 }
             }
             Err(failure) if failure.code == Code::InvalidArgument && writes.len() > 1 => {
-                let alone = |waiting| Waiting {
+                let alone = |queued| QueuedWrite {
                     alone: true,
-                    ..waiting
+                    ..queued
                 };
                 self.queue().waiting.extend(batch.into_iter().map(alone));
             }
             Err(failure) => {
-                for waiting in batch {
-                    waiting.fail(failure.clone());
+                for queued in batch {
+                    queued.fail(failure.clone());
                 }
             }
         }
-        self.pump();
+        self.send_batches();
     }
 
-    async fn send(&self, writes: &[pb::Write]) -> Result<(Vec<Result<Timestamp, Status>>, bool), Failure> {
+    async fn send(&self, writes: &[pb::Write]) -> Result<BatchResults, Failure> {
         if writes.len() > 1 {
-            let reply = self.rpc.batch(writes).await?;
-            return Ok((reply.value, reply.doubtful));
+            let response = self.rpc.batch(writes).await?;
+            return Ok(BatchResults {
+                results: response.value,
+                ambiguous: response.ambiguous,
+            });
         }
         match self.rpc.commit(writes).await {
-            Ok(reply) => Ok((reply.value.into_iter().map(Ok).collect(), reply.doubtful)),
-            Err(failure) if remedy(failure.code) == Remedy::Look => {
+            Ok(response) => Ok(BatchResults {
+                results: response.value.into_iter().map(Ok).collect(),
+                ambiguous: response.ambiguous,
+            }),
+            Err(failure) if recovery(failure.code) == Recovery::Reread => {
                 let status = Status::new(failure.code, failure.message);
-                Ok((vec![Err(status)], failure.doubtful))
+                Ok(BatchResults {
+                    results: vec![Err(status)],
+                    ambiguous: failure.ambiguous,
+                })
             }
             Err(failure) => Err(failure),
         }
     }
 
-    fn land(self: &Arc<Self>, mut waiting: Waiting, result: Result<Timestamp, Status>) {
+    /// Replies to a write by its result in a batch, or retries it.
+    fn settle(self: &Arc<Self>, mut queued: QueuedWrite, result: Result<Timestamp, Status>) {
         let meter = &self.rpc.meter;
         let status = match result {
-            Ok(at) => {
-                match waiting.write.operation {
+            Ok(update_time) => {
+                match queued.write.operation {
                     Some(pb::write::Operation::Delete(_)) => meter.deleted(),
                     _ => meter.wrote(1),
                 }
-                return waiting.answer(Written::Stored(at));
+                return queued.reply(WriteOutcome::Stored(update_time));
             }
             Err(status) => status,
         };
-        let next = remedy(status.code());
-        if next == Remedy::Look {
+        let recovery = recovery(status.code());
+        if recovery == Recovery::Reread {
             meter.refused();
-            let doubtful = waiting.doubtful;
-            return waiting.answer(Written::Refused { doubtful });
+            let ambiguous = queued.ambiguous;
+            return queued.reply(WriteOutcome::Refused { ambiguous });
         }
-        waiting.doubtful |= next == Remedy::RepeatInDoubt;
-        waiting.attempts += 1;
-        let wait = backoff(waiting.attempts);
-        let is_over = waiting.since.elapsed() + wait >= self.rpc.patience().request;
-        if next == Remedy::Stop || is_over {
-            let failure = Failure::new("a write", &status, waiting.doubtful);
-            return waiting.answer(Written::Failed(failure));
+        queued.ambiguous |= recovery == Recovery::RetryAmbiguous;
+        queued.attempts += 1;
+        let wait = backoff(queued.attempts);
+        let is_out_of_time = queued.since.elapsed() + wait >= self.rpc.deadlines().request;
+        if recovery == Recovery::GiveUp || is_out_of_time {
+            let failure = Failure::new("a write", &status, queued.ambiguous);
+            return queued.reply(WriteOutcome::Failed(failure));
         }
         let writer = self.clone();
         tokio::spawn(async move {
             sleep(wait).await;
-            writer.queue().waiting.push_back(waiting);
-            writer.pump();
+            writer.queue().waiting.push_back(queued);
+            writer.send_batches();
         });
     }
 
@@ -222,60 +243,61 @@ impl Writer {
 }
 
 impl Queue {
-    /// What the next request holds, if one is to be sent now.
-    fn next_batch(&mut self) -> Option<Vec<Waiting>> {
-        if self.flights >= MAX_FLIGHTS {
+    /// Takes the writes of the next request, if a request is due.
+    fn next_batch(&mut self) -> Option<Vec<QueuedWrite>> {
+        if self.in_flight >= MAX_IN_FLIGHT {
             return None;
         }
-        let places = self.sendable();
-        let first = self.waiting.get(*places.first()?)?;
-        let may_wait = self.flights > 0 && places.len() < ENOUGH && !first.alone;
+        let indexes = self.sendable();
+        let first = self.waiting.get(*indexes.first()?)?;
+        let may_wait = self.in_flight > 0 && indexes.len() < FULL_BATCH && !first.alone;
         if may_wait && first.since.elapsed() < GATHER {
             return None;
         }
-        let mut batch = Vec::with_capacity(places.len());
-        for place in places.into_iter().rev() {
-            batch.extend(self.waiting.remove(place));
+        let mut batch = Vec::with_capacity(indexes.len());
+        // From the last, so that the other indexes stay valid.
+        for index in indexes.into_iter().rev() {
+            batch.extend(self.waiting.remove(index));
         }
         batch.reverse();
         Some(batch)
     }
 
-    /// The places in the queue of the writes that one request can hold.
+    /// Returns the indexes of the waiting writes that one request can contain.
     fn sendable(&self) -> Vec<usize> {
-        let mut places = Vec::new();
+        let mut indexes = Vec::new();
         let mut names = HashSet::new();
         let mut bytes = 0;
-        for (place, waiting) in self.waiting.iter().enumerate() {
-            let name = target(&waiting.write);
+        for (index, queued) in self.waiting.iter().enumerate() {
+            let name = target(&queued.write);
             if self.busy.contains(name) || !names.insert(name) {
                 continue;
             }
-            if waiting.alone && !places.is_empty() {
+            if queued.alone && !indexes.is_empty() {
                 continue;
             }
-            bytes += waiting.bytes;
-            if bytes > MAX_REQUEST_BYTES && !places.is_empty() {
+            bytes += queued.bytes;
+            if bytes > MAX_REQUEST_BYTES && !indexes.is_empty() {
                 break;
             }
-            places.push(place);
-            if places.len() == MAX_WRITES || waiting.alone {
+            indexes.push(index);
+            if indexes.len() == MAX_BATCH || queued.alone {
                 break;
             }
         }
-        places
+        indexes
     }
 }
 
-impl Waiting {
-    fn answer(self, written: Written) {
-        // Who has gone does not demand to know.
-        let _ = self.answer.send(written);
+impl QueuedWrite {
+    fn reply(self, outcome: WriteOutcome) {
+        // An error means that the operation was dropped, and needs no outcome.
+        let _ = self.reply.send(outcome);
     }
 
     fn fail(self, mut failure: Failure) {
-        failure.doubtful |= self.doubtful;
-        self.answer(Written::Failed(failure));
+        failure.ambiguous |= self.ambiguous;
+        self.reply(WriteOutcome::Failed(failure));
     }
 }
 
@@ -283,6 +305,6 @@ fn abandoned() -> Failure {
     Failure {
         code: Code::Internal,
         message: "a write was abandoned, which is a bug in oncetask".to_owned(),
-        doubtful: true,
+        ambiguous: true,
     }
 }

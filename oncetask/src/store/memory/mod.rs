@@ -1,7 +1,7 @@
-//! A store in this process's memory.
+//! The store in this process's memory. It is the reference for the semantics of a store.
 
 mod queue;
-mod shelf;
+mod slab;
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::ready;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-use self::shelf::Shelf;
+use self::slab::Slab;
 use super::{
     Action, BoxFuture, Claim, ClaimRequest, ClaimResponse, Cursor, Filter, Finish, Insert, Notifier, Order,
     Page, Query, Renewal, Renewed, Store, Subscription, Topic,
@@ -17,8 +17,9 @@ use super::{
 use crate::task::transition::{self, Change, LeaseLost};
 use crate::task::{Task, TaskId};
 
-/// Keeps tasks in this process's memory: for tests and for trying things out. It forgets them when the
-/// process ends, and is otherwise held to everything that the other stores are.
+/// A store in this process's memory, for tests and first steps.
+///
+/// Its tasks are gone when the process ends. Otherwise it gives the same guarantees as the other stores.
 ///
 /// ```
 /// use oncetask::Client;
@@ -36,12 +37,13 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct Shared {
-    shelves: Mutex<HashMap<String, Shelf>>,
+    /// The tasks by environment.
+    slabs: Mutex<HashMap<String, Slab>>,
     notifier: Notifier,
 }
 
 impl MemoryStore {
-    /// An empty store, and the handle on one environment of it.
+    /// Creates an empty store and returns a handle on one environment of it.
     #[must_use]
     pub fn new(env: impl Into<String>) -> Self {
         Self {
@@ -50,7 +52,7 @@ impl MemoryStore {
         }
     }
 
-    /// Another environment of the same store.
+    /// Returns a handle on another environment of the same store.
     #[must_use]
     pub fn in_env(&self, env: impl Into<String>) -> Self {
         Self {
@@ -59,21 +61,22 @@ impl MemoryStore {
         }
     }
 
-    fn shelves(&self) -> MutexGuard<'_, HashMap<String, Shelf>> {
-        // A panic while the lock was held is a bug of ours; the tasks are still worth more than none.
-        self.shared.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slabs(&self) -> MutexGuard<'_, HashMap<String, Slab>> {
+        // After a panic the tasks are still of use, so a poisoned lock is not an error.
+        self.shared.slabs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something with this environment's tasks. Nothing awaits here: every method is done at once.
-    fn with<'a, T: Send + 'a>(&self, act: impl FnOnce(&mut Shelf) -> T) -> BoxFuture<'a, T> {
-        let answer = act(self.shelves().entry(self.env.clone()).or_default());
-        Box::pin(ready(Ok(answer)))
+    /// Runs an operation on this environment's tasks. It runs at once, and the future is ready.
+    fn with_tasks<'a, T: Send + 'a>(&self, operation: impl FnOnce(&mut Slab) -> T) -> BoxFuture<'a, T> {
+        let result = operation(self.slabs().entry(self.env.clone()).or_default());
+        Box::pin(ready(Ok(result)))
     }
 
-    fn elsewhere(&self, id: &TaskId) -> bool {
-        self.shelves()
+    /// Returns whether a task with this id exists in another environment.
+    fn is_in_other_env(&self, id: &TaskId) -> bool {
+        self.slabs()
             .iter()
-            .any(|(env, shelf)| *env != self.env && shelf.get(id).is_some())
+            .any(|(env, slab)| *env != self.env && slab.get(id).is_some())
     }
 }
 
@@ -88,42 +91,42 @@ impl Store for MemoryStore {
 
     fn create(&self, tasks: Vec<Task>) -> BoxFuture<'_, Vec<Insert>> {
         let kinds: Vec<_> = tasks.iter().map(|task| task.spec.kind.clone()).collect();
-        let answer = self.with(|shelf| {
-            let insert = |task| match shelf.insert(task) {
+        let response = self.with_tasks(|slab| {
+            let insert = |task| match slab.insert(task) {
                 Ok(()) => Insert::New,
                 Err(stored) => Insert::Existing(Box::new(stored.clone())),
             };
             tasks.into_iter().map(insert).collect()
         });
-        ring_due(&self.shared.notifier, kinds);
-        answer
+        notify_due(&self.shared.notifier, kinds);
+        response
     }
 
     fn get(&self, ids: Vec<TaskId>) -> BoxFuture<'_, Vec<Option<Task>>> {
-        self.with(|shelf| ids.iter().map(|id| shelf.get(id).cloned()).collect())
+        self.with_tasks(|slab| ids.iter().map(|id| slab.get(id).cloned()).collect())
     }
 
     fn query(&self, query: Query) -> BoxFuture<'_, Page> {
-        self.with(|shelf| page(shelf, &query))
+        self.with_tasks(|slab| page(slab, &query))
     }
 
     fn count(&self, filter: Filter, now: DateTime<Utc>) -> BoxFuture<'_, u64> {
-        self.with(|shelf| shelf.tasks().filter(|task| filter.matches(task, now)).count() as u64)
+        self.with_tasks(|slab| slab.tasks().filter(|task| filter.matches(task, now)).count() as u64)
     }
 
     fn kinds(&self) -> BoxFuture<'_, Vec<String>> {
-        self.with(|shelf| {
-            let kinds: BTreeSet<_> = shelf.tasks().map(Task::kind).collect();
+        self.with_tasks(|slab| {
+            let kinds: BTreeSet<_> = slab.tasks().map(Task::kind).collect();
             kinds.into_iter().map(str::to_owned).collect()
         })
     }
 
     fn claim(&self, request: ClaimRequest) -> BoxFuture<'_, ClaimResponse> {
         let ClaimRequest { owner, now, demands } = request;
-        self.with(|shelf| {
-            let claim = |(place, demand)| shelf.claim(place, demand, &owner, now);
+        self.with_tasks(|slab| {
+            let claim = |(index, demand)| slab.claim(index, demand, &owner, now);
             let claims: Vec<Claim> = demands.iter().enumerate().flat_map(claim).collect();
-            let next_due = demands.iter().map(|demand| shelf.next_due(demand)).collect();
+            let next_due = demands.iter().map(|demand| slab.next_due(demand)).collect();
             ClaimResponse { claims, next_due }
         })
     }
@@ -133,10 +136,10 @@ impl Store for MemoryStore {
     }
 
     fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Renewed>> {
-        self.with(|shelf| {
+        self.with_tasks(|slab| {
             renewals
                 .into_iter()
-                .map(|renewal| renew(shelf, renewal, now))
+                .map(|renewal| renew(slab, renewal, now))
                 .collect()
         })
     }
@@ -144,21 +147,21 @@ impl Store for MemoryStore {
     fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Result<(), LeaseLost>>> {
         let mut kinds = Vec::new();
         let mut ended = Vec::new();
-        let answer = self.with(|shelf| {
+        let response = self.with_tasks(|slab| {
             let mut finish = |finish: Finish| {
                 let id = finish.id.clone();
-                let Finished { due, done } = self::finish(shelf, finish, now)?;
-                kinds.extend(due);
-                ended.extend(done.then_some(id));
+                let Finished { due_kind, is_done } = self::finish(slab, finish, now)?;
+                kinds.extend(due_kind);
+                ended.extend(is_done.then_some(id));
                 Ok(())
             };
             finishes.into_iter().map(&mut finish).collect()
         });
-        ring_due(&self.shared.notifier, kinds);
+        notify_due(&self.shared.notifier, kinds);
         for id in &ended {
             self.shared.notifier.notify_ended(id);
         }
-        answer
+        response
     }
 
     fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Change>> {
@@ -167,14 +170,14 @@ impl Store for MemoryStore {
         let mut changes = Vec::with_capacity(ids.len());
         for id in ids {
             let change = {
-                let mut shelves = self.shelves();
-                let shelf = shelves.entry(self.env.clone()).or_default();
-                kinds.extend(shelf.get(&id).map(|task| task.spec.kind.clone()));
-                change(shelf, &id, &action, now)
+                let mut slabs = self.slabs();
+                let slab = slabs.entry(self.env.clone()).or_default();
+                kinds.extend(slab.get(&id).map(|task| task.spec.kind.clone()));
+                change(slab, &id, &action, now)
             };
             let change = match change {
                 Some(change) => change,
-                None if self.elsewhere(&id) => Change::OtherEnvironment,
+                None if self.is_in_other_env(&id) => Change::OtherEnvironment,
                 None => Change::NotFound,
             };
             if change == Change::Applied {
@@ -188,7 +191,7 @@ impl Store for MemoryStore {
                 self.shared.notifier.notify_ended(id);
             }
         }
-        ring_due(&self.shared.notifier, kinds);
+        notify_due(&self.shared.notifier, kinds);
         Box::pin(ready(Ok(changes)))
     }
 
@@ -197,7 +200,8 @@ impl Store for MemoryStore {
     }
 }
 
-fn ring_due(notifier: &Notifier, mut kinds: Vec<Arc<str>>) {
+/// Notifies the subscribers of these kinds that a task may be due, for each kind once.
+fn notify_due(notifier: &Notifier, mut kinds: Vec<Arc<str>>) {
     kinds.sort_unstable();
     kinds.dedup();
     for kind in &kinds {
@@ -205,16 +209,16 @@ fn ring_due(notifier: &Notifier, mut kinds: Vec<Arc<str>>) {
     }
 }
 
-fn renew(shelf: &mut Shelf, renewal: Renewal, now: DateTime<Utc>) -> Renewed {
+fn renew(slab: &mut Slab, renewal: Renewal, now: DateTime<Utc>) -> Renewed {
     let Renewal {
         id,
         token,
         until,
         progress,
     } = renewal;
-    let renewed = shelf.update(&id, |task| {
-        let held = transition::renew(&mut task.state, token, until, progress, now);
-        held.map(|()| task.state.cancelled_at.is_some())
+    let renewed = slab.update(&id, |task| {
+        let result = transition::renew(&mut task.state, token, until, progress, now);
+        result.map(|()| task.state.cancelled_at.is_some())
     });
     match renewed {
         None => Renewed::Gone,
@@ -224,15 +228,16 @@ fn renew(shelf: &mut Shelf, renewal: Renewal, now: DateTime<Utc>) -> Renewed {
     }
 }
 
-/// What the end of a claim is to be told of.
+/// The events that the end of a claim causes.
 struct Finished {
-    /// The kind that may have something due: the task again, others of its key, or what it spawned.
-    due: Option<Arc<str>>,
-    /// Whether the task has ended.
-    done: bool,
+    /// The kind of which a task may be due: this task again, another one of its key, or one of its occurrences.
+    due_kind: Option<Arc<str>>,
+    /// Whether the task is done.
+    is_done: bool,
 }
 
-fn finish(shelf: &mut Shelf, finish: Finish, now: DateTime<Utc>) -> Result<Finished, LeaseLost> {
+/// Ends a claim and creates the occurrences of a generator.
+fn finish(slab: &mut Slab, finish: Finish, now: DateTime<Utc>) -> Result<Finished, LeaseLost> {
     let Finish {
         id,
         token,
@@ -241,34 +246,36 @@ fn finish(shelf: &mut Shelf, finish: Finish, now: DateTime<Utc>) -> Result<Finis
         spawn,
         progress,
     } = finish;
-    let finished = shelf.update(&id, |Task { spec, state }| {
+    let finished = slab.update(&id, |Task { spec, state }| {
         transition::set_progress(state, token, progress)?;
         transition::finish(state, token, verdict, cleanup, now)?;
-        let done = state.done.is_some();
-        let may_be_due = !done || spec.resource_key.is_some() || spec.recurrence.is_some();
-        let due = may_be_due.then(|| spec.kind.clone());
-        Ok(Finished { due, done })
+        let is_done = state.done.is_some();
+        let may_be_due = !is_done || spec.resource_key.is_some() || spec.recurrence.is_some();
+        let due_kind = may_be_due.then(|| spec.kind.clone());
+        Ok(Finished { due_kind, is_done })
     });
     let finished = finished.unwrap_or(Err(LeaseLost))?;
     for task in spawn {
-        // An occurrence that exists already was spawned before.
-        let _ = shelf.insert(task);
+        // An occurrence that exists already was created by an earlier attempt, and is kept.
+        let _ = slab.insert(task);
     }
     Ok(finished)
 }
 
-fn change(shelf: &mut Shelf, id: &TaskId, action: &Action, now: DateTime<Utc>) -> Option<Change> {
+/// Applies an action to a task. Returns `None` if the task does not exist in this environment.
+fn change(slab: &mut Slab, id: &TaskId, action: &Action, now: DateTime<Utc>) -> Option<Change> {
     match action {
-        Action::Cancel => shelf.update(id, |task| transition::cancel(task, now)),
-        Action::Reset => shelf.update(id, |task| transition::reset(task, now)),
+        Action::Cancel => slab.update(id, |task| transition::cancel(task, now)),
+        Action::Reset => slab.update(id, |task| transition::reset(task, now)),
         Action::ReplaceRule { rule, next } => {
-            shelf.update(id, |task| transition::replace_rule(task, rule, *next))
+            slab.update(id, |task| transition::replace_rule(task, rule, *next))
         }
-        Action::Delete => shelf.remove(id).map(|_| Change::Applied),
+        Action::Delete => slab.remove(id).map(|_| Change::Applied),
     }
 }
 
-fn page(shelf: &Shelf, query: &Query) -> Page {
+/// Returns one page of the tasks that match a query.
+fn page(slab: &Slab, query: &Query) -> Page {
     let Query {
         filter,
         after,
@@ -276,21 +283,21 @@ fn page(shelf: &Shelf, query: &Query) -> Page {
         now,
     } = query;
     let newest_first = filter.order == Order::NewestFirst;
-    let beyond = |task: &Task| {
+    let is_after = |task: &Task| {
         after
             .as_ref()
             .is_none_or(|after| (Cursor::of(task) < *after) == newest_first && Cursor::of(task) != *after)
     };
-    let mut tasks: Vec<_> = shelf
+    let mut tasks: Vec<_> = slab
         .tasks()
-        .filter(|task| beyond(task) && filter.matches(task, *now))
+        .filter(|task| is_after(task) && filter.matches(task, *now))
         .collect();
     tasks.sort_unstable_by_key(|task| Cursor::of(task));
     if newest_first {
         tasks.reverse();
     }
-    let more = tasks.len() > *limit;
+    let has_more = tasks.len() > *limit;
     let tasks: Vec<Task> = tasks.into_iter().take(*limit).cloned().collect();
-    let next = tasks.last().filter(|_| more).map(Cursor::of);
+    let next = tasks.last().filter(|_| has_more).map(Cursor::of);
     Page { tasks, next }
 }

@@ -1,163 +1,175 @@
-//! The queue over the tasks of one environment in memory: what may be claimed, and when.
+//! The queue over the tasks of one environment: the tasks that are not done, in the order in which they may be
+//! claimed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::shelf::Entry;
+use super::slab::Entry;
 use crate::store::Demand;
 use crate::task::{ResourceKey, Task};
 
-/// A place in a queue: when it is due and when it was created, in milliseconds, and the order of arrival.
-type Place = (i64, i64, u64);
+/// A position in the order of the queue: the due time and the creation time in milliseconds since the epoch, and the
+/// number in the order of creation.
+type QueueKey = (i64, i64, u64);
 
-/// The number of a kind.
-pub(super) type Kind = usize;
+/// The index of a kind.
+pub(super) type KindIndex = usize;
 
+/// One queue for each kind.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    numbers: HashMap<Arc<str>, Kind>,
-    kinds: Vec<OfKind>,
+    indices: HashMap<Arc<str>, KindIndex>,
+    kinds: Vec<KindQueue>,
 }
 
-/// What may be claimed of one kind.
+/// The queue of one kind.
 #[derive(Debug, Default)]
-struct OfKind {
-    line: BTreeMap<Place, Slot>,
-    /// Of these, the generators.
-    generators: BTreeMap<Place, Slot>,
-    /// The keys with tasks that are not done.
-    keys: HashMap<ResourceKey, KeyQueue>,
+struct KindQueue {
+    items: BTreeMap<QueueKey, QueueItem>,
+    /// The generators among the items.
+    generators: BTreeMap<QueueKey, QueueItem>,
+    /// The resource keys with tasks that are not done.
+    keys: HashMap<ResourceKey, KeyTasks>,
 }
 
-/// What stands in a queue: a task, or a resource key on behalf of all its tasks. So a key that is held, or
-/// has a long backlog, costs a claim of other keys nothing.
+/// An item of a queue: a task, or a resource key on behalf of all its tasks. Because a key is one item, a key that
+/// is claimed or has a long backlog does not slow down the claims of other keys.
 #[derive(Clone, Debug)]
-pub(super) enum Slot {
-    /// The task's place on the shelf.
+pub(super) enum QueueItem {
+    /// The index of the task.
     Task(usize),
-    Key(Kind, ResourceKey),
+    Key(KindIndex, ResourceKey),
 }
 
-/// The tasks of a key that are not done.
+/// The tasks of a resource key that are not done.
 #[derive(Debug, Default)]
-struct KeyQueue {
-    tasks: BTreeMap<Place, usize>,
-    /// Those that are held, and until when.
-    leased: HashMap<usize, i64>,
-    /// Where the key stands in its kind's line.
-    place: Option<Place>,
+struct KeyTasks {
+    /// The indices of the tasks, ordered by the end of their wait.
+    tasks: BTreeMap<QueueKey, usize>,
+    /// The ends of the leases on the key, in milliseconds since the epoch, by the index of the task.
+    leases: HashMap<usize, i64>,
+    /// The position of the key in the queue of its kind.
+    position: Option<QueueKey>,
 }
 
 impl Queue {
-    /// The number of a kind, which it keeps.
-    pub(super) fn number(&mut self, kind: &Arc<str>) -> Kind {
-        if let Some(number) = self.numbers.get(kind) {
-            return *number;
+    /// Returns the index of a kind, which is assigned on first use.
+    pub(super) fn intern_kind(&mut self, kind: &Arc<str>) -> KindIndex {
+        if let Some(index) = self.indices.get(kind) {
+            return *index;
         }
-        self.numbers.insert(kind.clone(), self.kinds.len());
-        self.kinds.push(OfKind::default());
+        self.indices.insert(kind.clone(), self.kinds.len());
+        self.kinds.push(KindQueue::default());
         self.kinds.len() - 1
     }
 
-    /// The numbers of those kinds of which there are tasks.
-    pub(super) fn numbers(&self, demand: &Demand) -> Vec<Kind> {
-        let number = |kind: &String| self.numbers.get(kind.as_str()).copied();
-        demand.kinds.iter().filter_map(number).collect()
+    /// Returns the indices of the demand's kinds. A kind that never had a task is left out.
+    pub(super) fn known_kinds(&self, demand: &Demand) -> Vec<KindIndex> {
+        let index = |kind: &String| self.indices.get(kind.as_str()).copied();
+        demand.kinds.iter().filter_map(index).collect()
     }
 
-    /// The first place in the lines of these kinds, and when it is due.
-    pub(super) fn head(&self, kinds: &[Kind], generators_only: bool) -> Option<(i64, &Slot)> {
-        let first = |kind: &Kind| {
-            let OfKind { line, generators, .. } = &self.kinds[*kind];
-            if generators_only { generators } else { line }.first_key_value()
+    /// Returns the first item of the queues of these kinds, with its due time in milliseconds since the epoch.
+    pub(super) fn first(&self, kinds: &[KindIndex], generators_only: bool) -> Option<(i64, &QueueItem)> {
+        let first_of = |kind: &KindIndex| {
+            let KindQueue {
+                items, generators, ..
+            } = &self.kinds[*kind];
+            if generators_only { generators } else { items }.first_key_value()
         };
-        let (place, slot) = kinds.iter().filter_map(first).min_by_key(|(place, _)| **place)?;
-        Some((place.0, slot))
+        let (position, item) = kinds
+            .iter()
+            .filter_map(first_of)
+            .min_by_key(|(position, _)| **position)?;
+        Some((position.0, item))
     }
 
-    /// The tasks of a key that are not done, in order.
-    pub(super) fn of_key(&self, kind: Kind, key: &ResourceKey) -> impl Iterator<Item = usize> {
+    /// Returns the tasks of a key that are not done, in order.
+    pub(super) fn tasks_of_key(&self, kind: KindIndex, key: &ResourceKey) -> impl Iterator<Item = usize> {
         self.kinds[kind].keys[key].tasks.values().copied()
     }
 
-    /// Puts a task where it belongs, if it is not done.
-    pub(super) fn add(&mut self, at: usize, entry: &Entry) {
+    /// Adds a task, unless it is done.
+    pub(super) fn add(&mut self, index: usize, entry: &Entry) {
         let Some(due) = entry.task.state.due().map(millis) else {
             return;
         };
-        let of_kind = &mut self.kinds[entry.kind];
+        let queue = &mut self.kinds[entry.kind];
         let Some(key) = entry.task.spec.held_key() else {
-            return of_kind.add(at, due, entry);
+            return queue.add(index, due, entry);
         };
-        let Task { spec, state } = &entry.task;
-        let keys = of_kind.keys.entry(key.clone()).or_default();
-        let place = (millis(state.wait_until), millis(spec.created_at), entry.seq);
-        keys.tasks.insert(place, at);
-        if state.lease.is_some() {
-            keys.leased.insert(at, due);
+        let of_key = queue.keys.entry(key.clone()).or_default();
+        of_key.tasks.insert(wait_position(entry), index);
+        if entry.task.state.lease.is_some() {
+            of_key.leases.insert(index, due);
         }
-        of_kind.place_key(entry.kind, key);
+        queue.reposition_key(entry.kind, key);
     }
 
-    /// Takes a task out from where it belonged, before it changes.
-    pub(super) fn remove(&mut self, at: usize, entry: &Entry) {
+    /// Removes a task. Called before the task changes, because its position follows from its state.
+    pub(super) fn remove(&mut self, index: usize, entry: &Entry) {
         let Some(due) = entry.task.state.due().map(millis) else {
             return;
         };
-        let of_kind = &mut self.kinds[entry.kind];
+        let queue = &mut self.kinds[entry.kind];
         let Some(key) = entry.task.spec.held_key() else {
-            return of_kind.remove(due, entry);
+            return queue.remove(due, entry);
         };
-        let Task { spec, state } = &entry.task;
-        if let Some(keys) = of_kind.keys.get_mut(key) {
-            let place = (millis(state.wait_until), millis(spec.created_at), entry.seq);
-            keys.tasks.remove(&place);
-            keys.leased.remove(&at);
+        if let Some(of_key) = queue.keys.get_mut(key) {
+            of_key.tasks.remove(&wait_position(entry));
+            of_key.leases.remove(&index);
         }
-        of_kind.place_key(entry.kind, key);
+        queue.reposition_key(entry.kind, key);
     }
 }
 
-impl OfKind {
-    fn add(&mut self, at: usize, due: i64, Entry { task, seq, .. }: &Entry) {
-        let place = (due, millis(task.spec.created_at), *seq);
+impl KindQueue {
+    fn add(&mut self, index: usize, due: i64, Entry { task, seq, .. }: &Entry) {
+        let position = (due, millis(task.spec.created_at), *seq);
         if task.spec.recurrence.is_some() {
-            self.generators.insert(place, Slot::Task(at));
+            self.generators.insert(position, QueueItem::Task(index));
         }
-        self.line.insert(place, Slot::Task(at));
+        self.items.insert(position, QueueItem::Task(index));
     }
 
     fn remove(&mut self, due: i64, Entry { task, seq, .. }: &Entry) {
-        let place = (due, millis(task.spec.created_at), *seq);
+        let position = (due, millis(task.spec.created_at), *seq);
         if task.spec.recurrence.is_some() {
-            self.generators.remove(&place);
+            self.generators.remove(&position);
         }
-        self.line.remove(&place);
+        self.items.remove(&position);
     }
 
-    /// Puts a key where it belongs in the line: it is due when its first task is, or, while it is held, when
-    /// the last lease on it ends.
-    fn place_key(&mut self, kind: Kind, key: &ResourceKey) {
-        let Some(queue) = self.keys.get_mut(key) else {
+    /// Updates the position of a key after a change of its tasks. A key is due when its first task is due, or, while
+    /// it is claimed, when the last lease on it ends.
+    fn reposition_key(&mut self, kind: KindIndex, key: &ResourceKey) {
+        let Some(of_key) = self.keys.get_mut(key) else {
             return;
         };
-        if let Some(place) = queue.place.take() {
-            self.line.remove(&place);
+        if let Some(position) = of_key.position.take() {
+            self.items.remove(&position);
         }
-        let Some(((first, created_at, seq), _)) = queue.tasks.first_key_value() else {
+        let Some(((first, created_at, seq), _)) = of_key.tasks.first_key_value() else {
             self.keys.remove(key);
             return;
         };
-        let held_until = queue.leased.values().max();
-        let place = (*held_until.unwrap_or(first), *created_at, *seq);
-        self.line.insert(place, Slot::Key(kind, key.clone()));
-        queue.place = Some(place);
+        let leased_until = of_key.leases.values().max();
+        let position = (*leased_until.unwrap_or(first), *created_at, *seq);
+        self.items.insert(position, QueueItem::Key(kind, key.clone()));
+        of_key.position = Some(position);
     }
 }
 
-/// The instants of tasks have whole milliseconds.
+/// Returns the position of a task among the tasks of its key. A lease does not change it.
+fn wait_position(entry: &Entry) -> QueueKey {
+    let Task { spec, state } = &entry.task;
+    (millis(state.wait_until), millis(spec.created_at), entry.seq)
+}
+
+/// Converts an instant to milliseconds since the epoch. The instants of tasks have whole milliseconds, so nothing is
+/// lost.
 pub(super) fn millis(at: DateTime<Utc>) -> i64 {
     at.timestamp_millis()
 }

@@ -1,9 +1,9 @@
-//! Bringing the write-ahead log back into the database.
+//! Checkpoints: copying the write-ahead log into the database.
 //!
-//! SQLite would do it in the middle of some commit, every 1,000 pages; that costs the commits of a busy store
-//! most of their speed. Here a thread of its own copies the bulk beside the running writer. Under constant
-//! load the writer is always a few frames ahead of it, and a log is started anew only when every frame was
-//! copied: so the writer then copies those few itself, between two transactions.
+//! By default SQLite runs a checkpoint inside a commit, every 1,000 pages. This costs the commits of a busy
+//! store most of their speed. Here a thread of its own copies most of the log while the writer continues. The
+//! log can only be restarted when every frame was copied, but under constant load the writer is always a few
+//! frames ahead of the thread. So the writer copies the last frames itself, between two transactions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,108 +13,109 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
 
-use super::file::{Place, patience};
+use super::file::{DatabaseFile, retry_until_timeout};
 
-/// From how many pages on the log is copied: 64 MiB.
-pub(super) const PAGES: usize = 16_000;
-/// The same where the disk was full: 1 MiB.
-const TIGHT: usize = 250;
-/// It has grown by this part of that when copying it is tried again.
-const AGAIN: usize = 8;
-/// From how many times that on readers and writers are made to wait.
-const INSIST: usize = 8;
-/// How long they are made to wait.
-const INSIST_FOR: Duration = Duration::from_secs(1);
+/// The length of the log, in pages, from which it is copied: 64 MiB.
+pub(super) const CHECKPOINT_PAGES: usize = 16_000;
+/// The same after the disk was full: 1 MiB.
+const CHECKPOINT_PAGES_FULL_DISK: usize = 250;
+/// A failed checkpoint is repeated when the log has grown by the threshold divided by this.
+const RETRY_GROWTH_DIVISOR: usize = 8;
+/// From the threshold times this on, a checkpoint blocks readers and the writer.
+const BLOCKING_FACTOR: usize = 8;
+/// The maximum time for which a checkpoint blocks them.
+const MAX_BLOCKING: Duration = Duration::from_secs(1);
 
-/// The writer's side.
+/// The writer's part: decides when to run a checkpoint, and copies the last frames.
 pub(super) struct Checkpoints {
-    /// How many pages the log has, as each commit tells.
-    pages: Arc<AtomicUsize>,
-    /// From how many on it is copied.
-    from: usize,
-    /// How many it has when that is due next.
+    /// The length of the log after the last commit, in pages.
+    log_pages: Arc<AtomicUsize>,
+    /// The length from which the log is copied.
+    threshold: usize,
+    /// The length at which the next checkpoint is requested.
     next: usize,
     bulk_copied: Arc<AtomicBool>,
-    wanted: SyncSender<CheckpointMode>,
+    requests: SyncSender<CheckpointMode>,
 }
 
 impl Checkpoints {
     pub(super) fn new(
         db: &mut Connection,
-        from: usize,
-        wanted: SyncSender<CheckpointMode>,
+        threshold: usize,
+        requests: SyncSender<CheckpointMode>,
         bulk_copied: Arc<AtomicBool>,
     ) -> rusqlite::Result<Self> {
-        let pages = Arc::new(AtomicUsize::new(0));
-        let count = pages.clone();
-        // This takes the place of SQLite's own checkpoints.
+        let log_pages = Arc::new(AtomicUsize::new(0));
+        let counter = log_pages.clone();
+        // The hook replaces SQLite's own checkpoints.
         db.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
-            count.store(usize::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+            counter.store(usize::try_from(pages).unwrap_or(0), Ordering::Relaxed);
             Ok(())
         }))?;
         Ok(Self {
-            pages,
-            from,
-            next: from,
+            log_pages,
+            threshold,
+            next: threshold,
             bulk_copied,
-            wanted,
+            requests,
         })
     }
 
-    /// The disk is full, perhaps of the log: once it is copied, it is written over. From now on it is kept
-    /// short.
-    pub(super) fn make_room(&mut self, db: &Connection) {
-        self.from = self.from.min(TIGHT);
-        self.next = self.from;
+    /// Copies the log after the disk was full, so that SQLite can overwrite it. Keeps the log short from now
+    /// on.
+    pub(super) fn after_full_disk(&mut self, db: &Connection) {
+        self.threshold = self.threshold.min(CHECKPOINT_PAGES_FULL_DISK);
+        self.next = self.threshold;
         copy(db, CheckpointMode::PASSIVE);
     }
 
-    /// Sees after each commit whether the log has grown too long.
+    /// Requests a checkpoint if the log is too long, and copies the last frames if the thread has copied the
+    /// others.
     pub(super) fn after_commit(&mut self, db: &Connection) {
-        let pages = self.pages.load(Ordering::Relaxed);
+        let pages = self.log_pages.load(Ordering::Relaxed);
         if self.bulk_copied.swap(false, Ordering::Acquire) {
             copy(db, CheckpointMode::PASSIVE);
         }
-        if pages < self.from {
-            self.next = self.from;
+        if pages < self.threshold {
+            self.next = self.threshold;
         } else if pages >= self.next {
-            self.next = pages + self.from / AGAIN;
-            let mode = if pages < self.from * INSIST {
+            self.next = pages + self.threshold / RETRY_GROWTH_DIVISOR;
+            let mode = if pages < self.threshold * BLOCKING_FACTOR {
                 CheckpointMode::PASSIVE
             } else {
                 CheckpointMode::TRUNCATE
             };
-            // One that waits or runs is as good.
-            let _ = self.wanted.try_send(mode);
+            // If the channel is full, a checkpoint is already requested.
+            let _ = self.requests.try_send(mode);
         }
     }
 }
 
-/// The thread that copies the bulk.
+/// The thread that copies most of the log.
 pub(super) struct Checkpointer {
     db: Connection,
-    wanted: Receiver<CheckpointMode>,
+    requests: Receiver<CheckpointMode>,
     bulk_copied: Arc<AtomicBool>,
 }
 
 impl Checkpointer {
     pub(super) fn new(
-        place: &Place,
-        wanted: Receiver<CheckpointMode>,
+        file: &DatabaseFile,
+        requests: Receiver<CheckpointMode>,
         bulk_copied: Arc<AtomicBool>,
     ) -> rusqlite::Result<Self> {
-        let mut db = place.connect()?;
-        db.busy_handler(Some(patience(INSIST_FOR)))?;
+        let mut db = file.connect()?;
+        db.busy_handler(Some(retry_until_timeout(MAX_BLOCKING)))?;
         Ok(Self {
             db,
-            wanted,
+            requests,
             bulk_copied,
         })
     }
 
-    /// Works until the writer has ended.
+    /// Runs until the writer has ended.
     pub(super) fn run(self) {
-        while let Ok(mode) = self.wanted.recv() {
+        while let Ok(mode) = self.requests.recv() {
             copy(&self.db, mode);
             self.bulk_copied.store(true, Ordering::Release);
         }
@@ -122,8 +123,9 @@ impl Checkpointer {
 }
 
 fn copy(db: &Connection, mode: CheckpointMode) {
-    // Another process may be at it, a reader in the way, the disk full: it is tried again as the log grows.
+    // Another process may run a checkpoint, a reader may block it, the disk may be full. The checkpoint is
+    // repeated as the log grows.
     if let Err(error) = db.wal_checkpoint_v2(Some("main"), mode) {
-        tracing::debug!(%error, "the write-ahead log was not copied");
+        tracing::debug!(%error, "the checkpoint of the write-ahead log failed and will be repeated");
     }
 }

@@ -1,4 +1,4 @@
-//! Opening the file: finding it, seeing that it is ours, and bringing it up to date.
+//! The database file: creation, checks, migration and connections.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,198 +9,200 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::error::{self, SqliteError};
 use super::schema::{self, Found};
-use super::trouble::{self, Trouble};
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How many prepared statements a connection keeps.
-const STATEMENTS: usize = 64;
+/// The number of prepared statements that a connection caches.
+const STATEMENT_CACHE_CAPACITY: usize = 64;
 
-/// Where the file is, and how to connect to it.
+/// The database file of a store, and the options of its connections.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) file: PathBuf,
+pub(super) struct DatabaseFile {
+    /// The absolute path.
+    pub(super) path: PathBuf,
     pub(super) lock_timeout: Duration,
 }
 
-impl Place {
-    /// Makes the file if it is not there, and brings it up to date.
+impl DatabaseFile {
+    /// Creates the file if it does not exist, and migrates it to the newest version of the schema.
     pub(super) fn open(path: &Path, lock_timeout: Duration) -> Result<Self, StoreError> {
-        let mut place = Self {
-            file: absolute(path)?,
+        let mut file = Self {
+            path: absolute(path)?,
             lock_timeout,
         };
-        place.bring_up_to_date()?;
-        // SQLite keeps the log beside the file that a link leads to.
-        place.file = fs::canonicalize(&place.file).unwrap_or(place.file);
-        Ok(place)
+        file.prepare()?;
+        // SQLite puts the log next to the target of a symbolic link.
+        file.path = fs::canonicalize(&file.path).unwrap_or(file.path);
+        Ok(file)
     }
 
-    /// Another connection.
+    /// Opens a connection.
     pub(super) fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_EXRESCODE;
-        let mut db = Connection::open_with_flags(&self.file, flags)?;
-        db.busy_handler(Some(patience(self.lock_timeout)))?;
-        // Else each value that is bound to a statement makes SQLite compile it anew: perhaps the value would
-        // let it use a partial index. Ours are named in the statements.
+        let mut db = Connection::open_with_flags(&self.path, flags)?;
+        db.busy_handler(Some(retry_until_timeout(self.lock_timeout)))?;
+        // Without this, SQLite compiles a statement again for each bound value, because the value might allow
+        // a partial index. The statements of this store name their indexes.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-        db.set_prepared_statement_cache_capacity(STATEMENTS);
+        db.set_prepared_statement_cache_capacity(STATEMENT_CACHE_CAPACITY);
         db.pragma_update(None, "synchronous", "NORMAL")?;
         db.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(db)
     }
 
-    /// A connection that changes nothing.
-    pub(super) fn reader(&self) -> rusqlite::Result<Connection> {
+    /// Opens a connection that can only read.
+    pub(super) fn connect_read_only(&self) -> rusqlite::Result<Connection> {
         let db = self.connect()?;
         db.pragma_update(None, "query_only", true)?;
         Ok(db)
     }
 
-    /// The write-ahead log, which is there while a connection is open that has read; and its entry in the
-    /// directory is on disk.
-    pub(super) fn log(&self) -> io::Result<File> {
-        let mut name = self.file.clone().into_os_string();
+    /// Opens the write-ahead log, and syncs its entry in the directory. The log exists while a connection is
+    /// open that has read.
+    pub(super) fn open_log(&self) -> io::Result<File> {
+        let mut name = self.path.clone().into_os_string();
         name.push("-wal");
         let log = File::options().read(true).write(true).open(name)?;
         #[cfg(unix)]
-        if let Some(directory) = self.file.parent() {
+        if let Some(directory) = self.path.parent() {
             File::open(directory)?.sync_all()?;
         }
         Ok(log)
     }
 
-    fn bring_up_to_date(&self) -> Result<(), StoreError> {
+    /// Creates and migrates the file. Waits while another program does the same.
+    fn prepare(&self) -> Result<(), StoreError> {
         let began = Instant::now();
         loop {
-            match self.attempt() {
-                Err(Attempt::Trouble(trouble))
-                    if trouble.is_busy() && began.elapsed() < self.lock_timeout =>
-                {
-                    // Another program makes or migrates the file at this moment.
+            match self.try_prepare() {
+                Err(OpenError::Sqlite(error)) if error.is_busy() && began.elapsed() < self.lock_timeout => {
                     thread::sleep(Duration::from_millis(fastrand::u64(2..20)));
                 }
-                Err(Attempt::Trouble(trouble)) => return Err(self.explain(&trouble)),
-                Err(Attempt::Refused(error)) => return Err(error),
+                Err(OpenError::Sqlite(error)) => return Err(self.diagnose(&error)),
+                Err(OpenError::Refused(error)) => return Err(error),
                 Ok(()) => return Ok(()),
             }
         }
     }
 
-    fn attempt(&self) -> Result<(), Attempt> {
+    fn try_prepare(&self) -> Result<(), OpenError> {
         let mut db = self.connect()?;
         if db.is_readonly("main")? {
-            return Err(Attempt::Refused(self.unusable(
-                "the file may not be written; allow this user to write it and its directory",
+            return Err(OpenError::Refused(self.unusable(
+                "the file is not writable; give this user write access to it and to its directory",
             )));
         }
-        self.accept(schema::inspect(&db)?)?;
+        self.check(schema::inspect(&db)?)?;
         let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         if mode != "wal" {
-            return Err(Attempt::Refused(self.unusable(
-                "its file system has no shared memory, which several connections need; put it on a local disk",
+            return Err(OpenError::Refused(self.unusable(
+                "the file system of the file has no shared memory, which several connections need; \
+                 put the file on a local disk",
             )));
         }
-        self.accept(schema::migrate(&mut db)?)
+        self.check(schema::migrate(&mut db)?)
     }
 
-    fn accept(&self, found: Found) -> Result<(), Attempt> {
+    /// Refuses a file of another program, and a file with a newer schema.
+    fn check(&self, found: Found) -> Result<(), OpenError> {
         let error = match found {
             Found::Ours(version) if version <= schema::VERSION => return Ok(()),
-            Found::Ours(version) => trouble::at(
-                &self.file,
+            Found::Ours(version) => error::store_error(
+                &self.path,
                 StoreErrorKind::NewerSchema {
-                    file: self.file.clone(),
+                    file: self.path.clone(),
                     found: version,
                     known: schema::VERSION,
                 },
                 format!(
-                    "its schema has version {version}, and this program knows versions up to {}; \
+                    "the schema of the file has version {version}, and this program knows versions up to {}; \
                      update the program, or give it another file",
                     schema::VERSION
                 ),
             ),
             Found::Foreign => self.unusable(
-                "it is a database of another program, and was left as it is; give oncetask a file of its own",
+                "the file is a database of another program, and was not changed; give another path",
             ),
         };
-        Err(Attempt::Refused(error))
+        Err(OpenError::Refused(error))
     }
 
-    /// What is wrong with a file that cannot be opened, where SQLite only says that it cannot.
-    fn explain(&self, trouble: &Trouble) -> StoreError {
-        let directory = self.file.parent().unwrap_or(&self.file);
-        if self.file.is_dir() {
-            return self.unusable("it is a directory; give the path of a file");
+    /// Returns the error for the caller. Finds the cause where SQLite only reports that the file cannot be
+    /// opened.
+    fn diagnose(&self, error: &SqliteError) -> StoreError {
+        let directory = self.path.parent().unwrap_or(&self.path);
+        if self.path.is_dir() {
+            return self.unusable("the path is a directory; give the path of a file");
         }
         if !directory.is_dir() {
             let message = format!(
-                "the directory {} does not exist; make it first",
+                "the directory {} does not exist; create it first",
                 directory.display()
             );
             return self.unusable(message);
         }
-        let mut error = trouble.about(&self.file);
-        let cannot_open = matches!(trouble, Trouble::Sql(error)
+        let cannot_open = matches!(error, SqliteError::Sql(error)
             if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen));
-        if cannot_open && !may_write(directory) {
-            error = self.unusable(format!(
-                "the directory {} may not be written; allow this user to, for the file and its log",
+        if cannot_open && !is_writable(directory) {
+            return self.unusable(format!(
+                "the directory {} is not writable; give this user write access to it, for the file and its log",
                 directory.display()
             ));
         }
-        error
+        error.to_store_error(&self.path)
     }
 
     fn unusable(&self, message: impl Into<String>) -> StoreError {
-        trouble::at(&self.file, StoreErrorKind::Unusable, message)
+        error::store_error(&self.path, StoreErrorKind::Unusable, message)
     }
 }
 
-enum Attempt {
-    Trouble(Trouble),
+enum OpenError {
+    Sqlite(SqliteError),
     Refused(StoreError),
 }
 
-impl From<rusqlite::Error> for Attempt {
+impl From<rusqlite::Error> for OpenError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Trouble(error.into())
+        Self::Sqlite(error.into())
     }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     std::path::absolute(path).map_err(|error| {
-        let message = format!("this is no path of a file: {error}");
-        trouble::at(path, StoreErrorKind::Unusable, message)
+        let message = format!("invalid path of a file: {error}");
+        error::store_error(path, StoreErrorKind::Unusable, message)
     })
 }
 
-/// Whether a file can be made in a directory, found out by making one.
-fn may_write(directory: &Path) -> bool {
+/// Returns whether a file can be created in a directory. Creates one to find out.
+fn is_writable(directory: &Path) -> bool {
     let probe = directory.join(format!(".oncetask-{:016x}", fastrand::u64(..)));
-    let made = File::create_new(&probe).is_ok();
-    if made {
-        // It was ours a moment ago; if somebody took it away, so much the better.
+    let created = File::create_new(&probe).is_ok();
+    if created {
+        // An error means that another program has deleted the file, which is as good.
         let _ = fs::remove_file(&probe);
     }
-    made
+    created
 }
 
-/// Waits for a lock: in short sleeps, of different lengths so that two programs do not keep step.
-pub(super) fn patience(total: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
+/// Returns a busy handler: it retries to get a lock until the timeout. The delays are random, so that two
+/// programs do not retry in step.
+pub(super) fn retry_until_timeout(timeout: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
     let mut began = Instant::now();
     move |tries| {
         if tries == 0 {
             began = Instant::now();
         }
-        if began.elapsed() >= total {
+        if began.elapsed() >= timeout {
             return false;
         }
-        let longest = 200_u64 << tries.clamp(0, 5);
-        thread::sleep(Duration::from_micros(fastrand::u64(longest / 2..=longest)));
+        let max_micros = 200_u64 << tries.clamp(0, 5);
+        thread::sleep(Duration::from_micros(fastrand::u64(max_micros / 2..=max_micros)));
         true
     }
 }

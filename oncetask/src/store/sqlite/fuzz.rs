@@ -1,39 +1,39 @@
-//! A door for fuzzing: rows of any shape.
+//! The entry point for fuzzing the decoding of rows.
 
 use rusqlite::{Connection, params_from_iter};
 
 pub use rusqlite::types::Value;
 
-use super::rows;
+use super::codec::{self, TASK_COLUMNS};
 use crate::task::Task;
 
-/// How many columns a row of a task has.
-pub const COLUMNS: usize = 24;
+/// The number of columns of a task.
+pub const COLUMNS: usize = TASK_COLUMNS;
 
 thread_local! {
-    static DB: Connection = Connection::open_in_memory().expect("memory is always there");
+    static DB: Connection = Connection::open_in_memory().expect("a database in memory can be opened");
 }
 
-/// Reads a row, as if a file had it. What is missing is `NULL`.
+/// Decodes a row with these values. Missing values are `NULL`.
 ///
 /// # Errors
 ///
-/// Why it is no task.
+/// Returns the reason if the row is not a task.
 ///
 /// # Panics
 ///
-/// Never: a query without a table has one row.
+/// Panics if SQLite cannot open a database in memory.
 pub fn row(mut columns: Vec<Value>) -> Result<Task, String> {
     columns.resize(COLUMNS, Value::Null);
-    let places: Vec<_> = (1..=COLUMNS).map(|place| format!("?{place}")).collect();
-    let sql = format!("SELECT {}", places.join(", "));
+    let parameters: Vec<_> = (1..=COLUMNS).map(|number| format!("?{number}")).collect();
+    let sql = format!("SELECT {}", parameters.join(", "));
     DB.with(|db| {
         let mut statement = db.prepare_cached(&sql).map_err(|error| error.to_string())?;
         let mut rows = statement
             .query(params_from_iter(columns))
             .map_err(|error| error.to_string())?;
         let row = rows.next().map_err(|error| error.to_string())?;
-        let stored = rows::stored(row.expect("a query without a table has one row"));
-        Ok(stored.map_err(|trouble| format!("{trouble:?}"))?.task)
+        let stored = codec::decode_row(row.expect("a query without a table has one row"));
+        Ok(stored.map_err(|error| format!("{error:?}"))?.task)
     })
 }

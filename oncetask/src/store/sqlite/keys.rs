@@ -1,41 +1,51 @@
-//! Resource keys in the queue.
+//! The resource keys in the queue.
 //!
-//! A key stands in the queue once, on behalf of all its tasks that are not done: due when the first of them
-//! is, or, while it is held, when the last lease on it ends. So a key that is held, or has a long backlog,
-//! costs a claim of other keys nothing; and since claims run in write transactions, of which a file has one at
-//! a time, no two processes ever hold one key.
+//! A key has one entry in the queue for all of its tasks that are not done. The entry is due when the first
+//! of these tasks is due, or, while tasks of the key are leased, when the last of these leases ends. So a
+//! leased key, or a key with many tasks, does not slow down the claims of other keys. Claims run in write
+//! transactions, and SQLite runs one of them at a time, so two processes never have active claims of one key.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::trouble::Trouble;
+use super::error::SqliteError;
+use super::queue_order::{QueuePosition, queue_order};
 
-/// Puts a key where it belongs.
-pub(super) fn place(db: &Connection, kind: i64, key: &str) -> Result<(), Trouble> {
-    let Some((wait_until, first)) = first(db, kind, key)? else {
+/// Updates the queue entry of a key after a change of its tasks.
+pub(super) fn update(db: &Connection, kind: i64, key: &str) -> Result<(), SqliteError> {
+    let Some(first) = first_task(db, kind, key)? else {
         db.prepare_cached("DELETE FROM keys WHERE kind = ?1 AND key = ?2")?
             .execute(params![kind, key])?;
         return Ok(());
     };
-    let due = held_until(db, kind, key)?.unwrap_or(wait_until);
+    let due = leased_until(db, kind, key)?.unwrap_or(first.due);
     let sql = "
         INSERT INTO keys (kind, key, due, first) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (kind, key) DO UPDATE SET due = ?3, first = ?4";
-    db.prepare_cached(sql)?.execute(params![kind, key, due, first])?;
+    db.prepare_cached(sql)?
+        .execute(params![kind, key, due, first.seq])?;
     Ok(())
 }
 
-/// The first task of a key: until when it waits, and its place.
-fn first(db: &Connection, kind: i64, key: &str) -> rusqlite::Result<Option<(i64, i64)>> {
-    let sql = "
-        SELECT wait_until, seq FROM tasks INDEXED BY members
-        WHERE kind = ?1 AND held_key = ?2 AND ending = 0 ORDER BY wait_until, seq LIMIT 1";
-    db.prepare_cached(sql)?
-        .query_row(params![kind, key], |row| Ok((row.get(0)?, row.get(1)?)))
+/// Returns the position of the first task of a key; `None` if all of its tasks are done.
+fn first_task(db: &Connection, kind: i64, key: &str) -> rusqlite::Result<Option<QueuePosition>> {
+    const SQL: &str = concat!(
+        "SELECT wait_until AS due, seq FROM tasks INDEXED BY members
+         WHERE kind = ?1 AND held_key = ?2 AND ending = 0 ORDER BY ",
+        queue_order!(),
+        " LIMIT 1"
+    );
+    db.prepare_cached(SQL)?
+        .query_row(params![kind, key], |row| {
+            Ok(QueuePosition {
+                due: row.get(0)?,
+                seq: row.get(1)?,
+            })
+        })
         .optional()
 }
 
-/// When the last lease on a key ends.
-fn held_until(db: &Connection, kind: i64, key: &str) -> rusqlite::Result<Option<i64>> {
+/// Returns the end of the last lease on a key, in milliseconds since 1970; `None` if no task of it is leased.
+fn leased_until(db: &Connection, kind: i64, key: &str) -> rusqlite::Result<Option<i64>> {
     let sql = "
         SELECT max(lease_until) FROM tasks INDEXED BY leased
         WHERE kind = ?1 AND held_key = ?2 AND lease_until IS NOT NULL";

@@ -1,35 +1,48 @@
 //! A store in one SQLite file.
 //!
-//! One thread writes ([`writer`]), one waits for the disk ([`sync`]), one brings the write-ahead log back into
-//! the database ([`checkpoint`]), one looks for what other processes do ([`watcher`]); a few connections read
-//! ([`readers`]). [`changes`], [`claims`] and [`keys`] are what happens in a transaction, [`claimed`] what the
-//! writer remembers from one to the next, [`queries`] what is read, [`inserts`], [`together`], [`rows`] and [`schema`]
-//! how tasks lie in the file.
+//! The store has four threads: [`writer`] writes, [`sync`] waits for the disk, [`checkpoint`] copies the
+//! write-ahead log into the database, and [`watcher`] detects the changes of other processes. [`threads`]
+//! starts and ends them. A pool of connections reads ([`readers`]).
+//!
+//! | level | modules |
+//! | --- | --- |
+//! | file | [`error`], [`schema`] (tables and indexes), [`file`] (opening) |
+//! | rows | [`codec`] (columns of a task), [`rows`] (one task), [`inserts`] and [`batch_sql`] (many tasks), [`statements`], [`interner`] (numbers of kinds and environments) |
+//! | queue | [`queue_order`], [`queue`] (due tasks), [`keys`] (resource keys) |
+//! | transactions | [`tx`], [`claims`], [`changes`] (all other writes), [`claim_cache`] (cached from one transaction to the next) |
+//! | reads | [`queries`], [`scan`] (index scans), [`page`] (merging scans) |
+//! | threads | [`write_op`] (operations of callers), [`writer`], [`sync`], [`checkpoint`], [`watcher`], [`notifiers`], [`threads`], [`readers`], [`options`] |
 
+mod batch_sql;
 mod changes;
 mod checkpoint;
-mod claimed;
+mod claim_cache;
 mod claims;
+mod codec;
+mod error;
 mod file;
 pub(super) mod fuzz;
 mod inserts;
+mod interner;
 mod keys;
-mod names;
 mod notifiers;
 mod options;
+mod page;
 mod queries;
+mod queue;
+mod queue_order;
 mod readers;
 mod rows;
+mod scan;
 mod schema;
 mod statements;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod threads;
-mod together;
-mod trouble;
 mod tx;
 mod watcher;
+mod write_op;
 mod writer;
 
 use std::collections::VecDeque;
@@ -38,17 +51,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-use self::file::Place;
+use self::error::SqliteError;
+use self::file::DatabaseFile;
 use self::notifiers::Notifiers;
 pub use self::options::{Durability, SqliteOptions};
 use self::readers::Readers;
 use self::threads::Threads;
-use self::trouble::Trouble;
 use self::tx::Tx;
-use self::writer::Op;
+use self::write_op::{ClosureOp, ReplyReceiver};
 use super::{
     Action, BoxFuture, ClaimRequest, ClaimResponse, Filter, Finish, Insert, Notifier, Page, Query, Renewal,
     Renewed, Store, Subscription, Topic,
@@ -57,19 +69,21 @@ use crate::error::StoreError;
 use crate::task::transition::{Change, LeaseLost};
 use crate::task::{Task, TaskId};
 
-/// How many tasks one job concerns at the most. A call with more of them is several jobs, so that others get
-/// their turn in between.
-const CHUNK: usize = 500;
-/// Stands for an environment in which nothing was ever stored.
-const NO_ENV: i64 = -1;
-/// How many jobs of one call are under way at once.
-const WINDOW: usize = 3;
+/// The maximum number of tasks of one operation. A larger call is split into several operations, so that
+/// other callers need not wait for all of it.
+const MAX_TASKS_PER_OP: usize = 500;
+/// The maximum number of operations of one call that are queued at once.
+const MAX_QUEUED_OPS: usize = 3;
+/// The number of an environment in which nothing was ever stored.
+const UNKNOWN_ENV: i64 = -1;
 
-/// Keeps tasks in one SQLite file, which any number of processes on one machine may use at once: workers,
-/// programs that create tasks, people who look inside.
+/// Stores tasks in one SQLite file.
 ///
-/// Cheap to clone; clones and their environments share the threads and connections. These end with the last
-/// of them.
+/// Any number of processes on one machine may use the file at once: workers, programs that create tasks, and
+/// tools such as `sqlite3`.
+///
+/// The handle is cheap to clone. All clones, and the handles on other environments of the file, share threads
+/// and connections, which end when the last handle is dropped.
 ///
 /// ```
 /// use oncetask::Client;
@@ -84,9 +98,9 @@ const WINDOW: usize = 3;
 /// # Ok(()) }
 /// ```
 ///
-/// The file has a companion `-wal` and one `-shm` while it is open; the three belong together. It lies on a
-/// local disk: file systems of a network do not lock reliably. Readers may see a change a moment before it is
-/// on disk.
+/// While the file is open, two companions exist, with the suffixes `-wal` and `-shm`. The three files belong
+/// together. Keep them on a local disk, because network file systems do not lock reliably. A reader may see a
+/// change a moment before it is on disk.
 #[derive(Clone)]
 pub struct SqliteStore {
     env: Arc<str>,
@@ -94,8 +108,9 @@ pub struct SqliteStore {
     shared: Arc<Shared>,
 }
 
+/// The part of the store that all environments share.
 struct Shared {
-    place: Arc<Place>,
+    file: Arc<DatabaseFile>,
     address: String,
     notifiers: Arc<Notifiers>,
     readers: Arc<Readers>,
@@ -103,108 +118,125 @@ struct Shared {
 }
 
 impl SqliteStore {
-    /// Opens a file, which is made if it is not there, and returns the handle on an environment of it.
+    /// Opens a file with the default options, and returns a handle on one environment. Creates the file if it
+    /// does not exist.
     ///
     /// # Errors
+    ///
+    /// As [`SqliteOptions::open`].
+    ///
+    /// # Cancel safety
     ///
     /// As [`SqliteOptions::open`].
     pub async fn open(file: impl Into<PathBuf>, env: impl Into<String>) -> Result<Self, StoreError> {
         Self::options(file).open(env).await
     }
 
-    /// How to open a file.
+    /// Returns the default options for opening a file.
     pub fn options(file: impl Into<PathBuf>) -> SqliteOptions {
         SqliteOptions::new(file.into())
     }
 
-    /// Another environment of the same file.
+    /// Returns a handle on another environment of the same file.
+    ///
+    /// ```
+    /// use oncetask::store::{SqliteStore, Store};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::StoreError> {
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let file = directory.path().join("tasks.db");
+    /// let staging = SqliteStore::open(file, "STAGING").await?;
+    /// let production = staging.in_env("PRODUCTION");
+    /// assert_eq!(production.env(), "PRODUCTION");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn in_env(&self, env: impl Into<String>) -> Self {
-        let env = env.into();
-        Self {
-            notifier: self.shared.notifiers.of(&env),
-            env: env.into(),
-            shared: self.shared.clone(),
-        }
+        Self::new(self.shared.clone(), env.into())
     }
 
-    async fn start(options: SqliteOptions, env: String) -> Result<Self, StoreError> {
-        let file = options.file.clone();
-        let shared = spawn_blocking(move || Shared::start(&options)).await;
-        let shared = Arc::new(shared.unwrap_or_else(|_| Err(trouble::closed(&file)))?);
-        Ok(Self {
+    fn new(shared: Arc<Shared>, env: String) -> Self {
+        Self {
             notifier: shared.notifiers.of(&env),
             env: env.into(),
             shared,
-        })
+        }
     }
 
-    /// Queues a job for the writer, and waits for its answer.
+    /// Queues an operation of this weight for the writer.
     fn submit<T: Send + 'static>(
         &self,
         weight: usize,
         durable: bool,
-        act: impl FnMut(&mut Tx<'_>) -> Result<T, Trouble> + Send + 'static,
-    ) -> Reply<T> {
-        let (reply, receiver) = oneshot::channel();
-        self.shared.threads.send(Box::new(Op {
-            act: Box::new(act),
-            look: None,
-            weight,
-            durable,
-            notifier: self.notifier.clone(),
-            answer: None,
-            ended: Vec::new(),
-            reply,
-        }));
-        receiver
+        write: impl FnMut(&mut Tx<'_>) -> Result<T, SqliteError> + Send + 'static,
+    ) -> ReplyReceiver<T> {
+        let (op, reply) = ClosureOp::new(weight, durable, self.notifier.clone(), write);
+        self.shared.threads.send(Box::new(op));
+        reply
     }
 
-    async fn answer<T>(&self, reply: Reply<T>) -> Result<T, StoreError> {
-        let closed = |_| Err(trouble::closed(&self.shared.place.file));
+    async fn receive<T>(&self, reply: ReplyReceiver<T>) -> Result<T, StoreError> {
+        let closed = |_| Err(error::closed(&self.shared.file.path));
         reply.await.unwrap_or_else(closed)
     }
 
-    /// Does the same with each of many, a chunk at a time.
-    async fn each<I: Send, T: Send>(
+    /// Submits operations for up to [`MAX_TASKS_PER_OP`] items each, and returns all their results in order.
+    async fn submit_chunks<I: Send, T: Send>(
         &self,
         items: Vec<I>,
-        submit: impl Fn(Vec<I>) -> Reply<Vec<T>>,
+        submit: impl Fn(Vec<I>) -> ReplyReceiver<Vec<T>>,
     ) -> Result<Vec<T>, StoreError> {
-        if items.len() <= CHUNK {
-            return self.answer(submit(items)).await;
+        if items.len() <= MAX_TASKS_PER_OP {
+            return self.receive(submit(items)).await;
         }
-        let mut answers = Vec::with_capacity(items.len());
-        let mut under_way = VecDeque::new();
+        let mut results = Vec::with_capacity(items.len());
+        let mut queued = VecDeque::new();
         let mut items = items.into_iter();
         loop {
-            let chunk: Vec<_> = items.by_ref().take(CHUNK).collect();
+            let chunk: Vec<_> = items.by_ref().take(MAX_TASKS_PER_OP).collect();
             let last = chunk.is_empty();
             if !last {
-                under_way.push_back(submit(chunk));
+                queued.push_back(submit(chunk));
             }
-            while under_way.len() >= WINDOW || last {
-                let Some(reply) = under_way.pop_front() else {
-                    return Ok(answers);
+            while queued.len() >= MAX_QUEUED_OPS || last {
+                let Some(reply) = queued.pop_front() else {
+                    return Ok(results);
                 };
-                answers.append(&mut self.answer(reply).await?);
+                results.append(&mut self.receive(reply).await?);
             }
         }
     }
 }
 
-type Reply<T> = oneshot::Receiver<Result<T, StoreError>>;
+impl SqliteOptions {
+    /// Opens the file, and returns a handle on one environment. Creates the file if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StoreError`] if the file cannot be opened or created, is locked, belongs to another
+    /// program, or was written by a newer version of this library. A refused file is not changed.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the file may have been created or migrated. No thread remains.
+    pub async fn open(self, env: impl Into<String>) -> Result<SqliteStore, StoreError> {
+        let path = self.path.clone();
+        let shared = spawn_blocking(move || Shared::open(&self)).await;
+        let shared = shared.unwrap_or_else(|_| Err(error::closed(&path)))?;
+        Ok(SqliteStore::new(Arc::new(shared), env.into()))
+    }
+}
 
 impl Shared {
-    fn start(options: &SqliteOptions) -> Result<Self, StoreError> {
-        let place = Arc::new(Place::open(&options.file, options.lock_timeout)?);
+    fn open(options: &SqliteOptions) -> Result<Self, StoreError> {
+        let file = Arc::new(DatabaseFile::open(&options.path, options.lock_timeout)?);
         let notifiers = Arc::new(Notifiers::default());
         Ok(Self {
-            address: format!("sqlite:{}", place.file.display()),
-            threads: Threads::start(&place, &notifiers, options)?,
-            readers: Arc::new(Readers::new(place.clone())),
+            address: format!("sqlite:{}", file.path.display()),
+            threads: Threads::start(&file, &notifiers, options)?,
+            readers: Arc::new(Readers::new(file.clone())),
             notifiers,
-            place,
+            file,
         })
     }
 }
@@ -219,10 +251,10 @@ impl Store for SqliteStore {
     }
 
     fn create(&self, tasks: Vec<Task>) -> BoxFuture<'_, Vec<Insert>> {
-        Box::pin(self.each(tasks, |tasks: Vec<Task>| {
+        Box::pin(self.submit_chunks(tasks, |tasks: Vec<Task>| {
             let env = self.env.clone();
             self.submit(tasks.len(), true, move |tx| {
-                let env = tx.names.new_env(tx.db, &env)?;
+                let env = tx.interner.intern_env(tx.db, &env)?;
                 changes::create(tx, env, &tasks)
             })
         }))
@@ -257,23 +289,16 @@ impl Store for SqliteStore {
     }
 
     fn claim(&self, request: ClaimRequest) -> BoxFuture<'_, ClaimResponse> {
-        let (reply, receiver) = oneshot::channel();
-        let request = Arc::new(request);
-        let (env, seen) = ((self.env.clone(), self.env.clone()), request.clone());
-        self.shared.threads.send(Box::new(Op {
-            weight: request.demands.iter().map(|demand| demand.max_claims).sum(),
-            act: Box::new(move |tx| {
-                let env = tx.names.env(tx.db, &env.0)?.unwrap_or(NO_ENV);
-                claims::claim(tx, env, &request)
-            }),
-            look: Some(Box::new(move |db| claims::nothing_due(db, &env.1, &seen))),
-            durable: false,
-            notifier: self.notifier.clone(),
-            answer: None,
-            ended: Vec::new(),
-            reply,
-        }));
-        Box::pin(self.answer(receiver))
+        let weight = request.demands.iter().map(|demand| demand.max_claims).sum();
+        let (env, request) = (self.env.clone(), Arc::new(request));
+        let (read_env, read_request) = (env.clone(), request.clone());
+        let (op, reply) = ClosureOp::new(weight, false, self.notifier.clone(), move |tx| {
+            let env = tx.interner.env(tx.db, &env)?.unwrap_or(UNKNOWN_ENV);
+            claims::claim(tx, env, &request)
+        });
+        let op = op.read_only(move |db| claims::response_if_nothing_due(db, &read_env, &read_request));
+        self.shared.threads.send(Box::new(op));
+        Box::pin(self.receive(reply))
     }
 
     fn may_prefetch(&self) -> bool {
@@ -281,10 +306,10 @@ impl Store for SqliteStore {
     }
 
     fn renew(&self, renewals: Vec<Renewal>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Renewed>> {
-        Box::pin(self.each(renewals, move |renewals: Vec<Renewal>| {
+        Box::pin(self.submit_chunks(renewals, move |renewals: Vec<Renewal>| {
             let env = self.env.clone();
             self.submit(renewals.len(), false, move |tx| {
-                let env = tx.names.env(tx.db, &env)?.unwrap_or(NO_ENV);
+                let env = tx.interner.env(tx.db, &env)?.unwrap_or(UNKNOWN_ENV);
                 renewals
                     .iter()
                     .map(|renewal| changes::renew(tx, env, renewal, now))
@@ -294,10 +319,10 @@ impl Store for SqliteStore {
     }
 
     fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Result<(), LeaseLost>>> {
-        Box::pin(self.each(finishes, move |finishes: Vec<Finish>| {
+        Box::pin(self.submit_chunks(finishes, move |finishes: Vec<Finish>| {
             let env = self.env.clone();
             self.submit(finishes.len(), true, move |tx| {
-                let env = tx.names.env(tx.db, &env)?.unwrap_or(NO_ENV);
+                let env = tx.interner.env(tx.db, &env)?.unwrap_or(UNKNOWN_ENV);
                 changes::finish(tx, env, &finishes, now)
             })
         }))
@@ -305,10 +330,10 @@ impl Store for SqliteStore {
 
     fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Change>> {
         let action = Arc::new(action);
-        Box::pin(self.each(ids, move |ids: Vec<TaskId>| {
+        Box::pin(self.submit_chunks(ids, move |ids: Vec<TaskId>| {
             let (env, action) = (self.env.clone(), action.clone());
             self.submit(ids.len(), true, move |tx| {
-                let number = tx.names.env(tx.db, &env)?.unwrap_or(NO_ENV);
+                let number = tx.interner.env(tx.db, &env)?.unwrap_or(UNKNOWN_ENV);
                 ids.iter()
                     .map(|id| changes::change(tx, (number, &env), id, &action, now))
                     .collect()
@@ -317,16 +342,16 @@ impl Store for SqliteStore {
     }
 
     fn subscribe(&self, topic: Topic) -> Subscription {
-        let watch = self.notifier.subscribe(topic);
-        self.shared.threads.watch();
-        watch
+        let subscription = self.notifier.subscribe(topic);
+        self.shared.threads.activate_watcher();
+        subscription
     }
 }
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore")
-            .field("file", &self.shared.place.file)
+            .field("file", &self.shared.file.path)
             .field("env", &self.env)
             .finish_non_exhaustive()
     }

@@ -1,15 +1,16 @@
-//! One notifier for each environment that this process looks at.
+//! The notifiers of the environments that this process uses.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::store::Notifier;
 
+/// One notifier for each environment.
 #[derive(Debug, Default)]
 pub(super) struct Notifiers(Mutex<HashMap<String, Arc<Notifier>>>);
 
 impl Notifiers {
-    /// The notifier of an environment.
+    /// Returns the notifier of an environment.
     pub(super) fn of(&self, env: &str) -> Arc<Notifier> {
         let mut notifiers = self.lock();
         if let Some(notifier) = notifiers.get(env) {
@@ -18,17 +19,17 @@ impl Notifiers {
         notifiers.entry(env.to_owned()).or_default().clone()
     }
 
-    /// Those that somebody listens to.
-    pub(super) fn heard(&self) -> Vec<(String, Arc<Notifier>)> {
+    /// Returns the environments that have subscribers, with their notifiers.
+    pub(super) fn subscribed(&self) -> Vec<(String, Arc<Notifier>)> {
         let notifiers = self.lock();
-        let heard = notifiers.iter().filter(|(_, notifier)| !notifier.is_idle());
-        heard
+        let subscribed = notifiers.iter().filter(|(_, notifier)| !notifier.is_idle());
+        subscribed
             .map(|(env, notifier)| (env.clone(), notifier.clone()))
             .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Notifier>>> {
-        // The map is whole whatever panicked.
+        // A panic cannot leave the map half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,22 +1,23 @@
+//! The options of a [`SqliteStore`](super::SqliteStore).
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{SqliteStore, checkpoint};
-use crate::error::StoreError;
+use super::checkpoint::CHECKPOINT_PAGES;
 
-/// What survives the loss of power. A crash of the program or of any number of workers loses nothing either
-/// way.
+/// The guarantee after a power failure. A crash of the program or of its workers loses nothing with either.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Durability {
-    /// What was acknowledged as created, finished or changed is on disk.
+    /// Every acknowledged creation, end and change is on disk.
     #[default]
     Full,
-    /// The file stays whole, but the last moments before the loss of power may be missing from it: tasks that
-    /// were created are not there, tasks that ended run again. Several times as fast on a slow disk.
+    /// The file stays consistent, but a power failure may undo the last moments before it: created tasks are
+    /// missing, and tasks that ended run again. This is several times as fast on a slow disk.
     Normal,
 }
 
-/// How a [`SqliteStore`] is opened.
+/// The options for opening a [`SqliteStore`](super::SqliteStore).
 ///
 /// ```
 /// use oncetask::store::{Durability, SqliteStore};
@@ -34,43 +35,33 @@ pub enum Durability {
 #[derive(Clone, Debug)]
 #[must_use = "nothing is opened before `open`"]
 pub struct SqliteOptions {
-    pub(super) file: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) durability: Durability,
     pub(super) lock_timeout: Duration,
-    /// From how many pages on the log is brought back into the database.
-    pub(super) checkpoint_from: usize,
+    /// The length of the log, in pages, from which it is copied into the database.
+    pub(super) checkpoint_pages: usize,
 }
 
 impl SqliteOptions {
-    pub(super) fn new(file: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf) -> Self {
         Self {
-            file,
+            path,
             durability: Durability::Full,
             lock_timeout: Duration::from_secs(30),
-            checkpoint_from: checkpoint::PAGES,
+            checkpoint_pages: CHECKPOINT_PAGES,
         }
     }
 
-    /// What survives the loss of power; [`Durability::Full`] unless set.
+    /// Sets the guarantee after a power failure. The default is [`Durability::Full`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// How long to wait while another program holds the file's lock, before an error says so; 30 s unless
-    /// set.
+    /// Sets the maximum time that a call waits for a lock of another program before it fails. The default is
+    /// 30 s.
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
         self
-    }
-
-    /// Opens the file, which is made if it is not there, and returns the handle on an environment.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be opened or made, is locked, is not a file of this library, or was written by a
-    /// newer version of it. A file that is refused is left as it is.
-    pub async fn open(self, env: impl Into<String>) -> Result<SqliteStore, StoreError> {
-        SqliteStore::start(self, env.into()).await
     }
 }

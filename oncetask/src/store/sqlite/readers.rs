@@ -1,4 +1,4 @@
-//! Connections that read.
+//! The pool of connections that read.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,56 +6,63 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::file::Place;
-use super::trouble::{self, Trouble};
+use super::error::{self, SqliteError};
+use super::file::DatabaseFile;
 use crate::error::StoreError;
 
-/// How many read at once; others wait.
-const READERS: usize = 4;
+/// The maximum number of concurrent reads. Further reads wait.
+const MAX_READERS: usize = 4;
 
-/// A few connections, each opened when it is first needed.
+/// A pool of up to [`MAX_READERS`] connections, each opened when it is first needed.
 #[derive(Debug)]
 pub(super) struct Readers {
-    place: Arc<Place>,
+    file: Arc<DatabaseFile>,
     idle: Mutex<Vec<Connection>>,
-    room: Semaphore,
+    permits: Semaphore,
 }
 
 impl Readers {
-    pub(super) fn new(place: Arc<Place>) -> Self {
+    pub(super) fn new(file: Arc<DatabaseFile>) -> Self {
         Self {
-            place,
+            file,
             idle: Mutex::default(),
-            room: Semaphore::new(READERS),
+            permits: Semaphore::new(MAX_READERS),
         }
     }
 
-    /// Reads from one state of the file, whatever is written meanwhile.
+    /// Runs a read in a transaction of its own, so that it sees one state of the file.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
-        look: impl FnOnce(&Connection) -> Result<T, Trouble> + Send + 'static,
+        read: impl FnOnce(&Connection) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _room = self.room.acquire().await.expect("it is never closed");
+        let _permit = self
+            .permits
+            .acquire()
+            .await
+            .expect("the semaphore is never closed");
         let readers = self.clone();
-        let answer = spawn_blocking(move || readers.look(look)).await;
-        match answer {
-            Ok(answer) => answer.map_err(|trouble| trouble.about(&self.place.file)),
-            Err(_) => Err(trouble::closed(&self.place.file)),
+        let result = spawn_blocking(move || readers.read_blocking(read)).await;
+        match result {
+            Ok(result) => result.map_err(|error| error.to_store_error(&self.file.path)),
+            Err(_) => Err(error::closed(&self.file.path)),
         }
     }
 
-    fn look<T>(&self, look: impl FnOnce(&Connection) -> Result<T, Trouble>) -> Result<T, Trouble> {
+    fn read_blocking<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, SqliteError>,
+    ) -> Result<T, SqliteError> {
         let idle = self.idle().pop();
         let mut db = match idle {
             Some(db) => db,
-            None => self.place.reader()?,
+            None => self.file.connect_read_only()?,
         };
-        let answer = {
+        let result = {
             let tx = db.transaction()?;
-            look(&tx)
+            read(&tx)
         };
         self.idle().push(db);
-        answer
+        result
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {

@@ -1,23 +1,29 @@
-//! The tables, and how a file gets them.
+//! The tables and indexes of a file, and its migration.
 
 use rusqlite::{Connection, TransactionBehavior};
 
-/// Marks a file as ours: "once".
+/// The application id in the header of the file: "once" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x6f6e_6365;
 
-/// Each step takes a file from one version of the schema to the next; the version is how many were made.
-const STEPS: &[&str] = &[FIRST, GENERATORS, LEASES, LISTS];
+/// The migrations. The version of a file is the number of migrations that it has.
+const MIGRATIONS: &[&str] = &[FIRST, GENERATORS, LEASES, LISTS];
 
-/// The newest version that this program knows.
+/// The newest version of the schema that this program knows.
 pub(super) const VERSION: u32 = 4;
 
-/// Tasks are rows in the order of their creation. What a claim and its end rewrite is short: the payload
-/// lies apart. Instants are milliseconds since 1970; an environment and a kind are numbers, because they
-/// begin the keys of the indexes.
+/// The first version.
 ///
-/// `ending` is 0 while the task is not done, then 1 completed, 2 failed, 3 cancelled. `due` is when the task
-/// may be claimed next, if it stands in the queue: see [`LEASES`]. Where a claim holds a key (`held_key`: not that of a generator), the key stands in
-/// the queue for the task: see `keys`.
+/// Tasks are rows, numbered by `seq` in the order of their creation. Payloads have a table of their own, so
+/// that the rows that a claim and its end rewrite are short. Instants are milliseconds since 1970.
+/// Environments and kinds are numbers, because the keys of the indexes begin with them.
+///
+/// - `ending`: 0 while the task is not done, 1 completed, 2 failed, 3 cancelled.
+/// - `due`: the due time of a task that waits; `NULL` for a task that is done, and for a leased task (see
+///   [`LEASES`]).
+/// - `held_key`: the resource key that a claim of the task holds. A generator has only a `resource_key`.
+///   Tasks with a `held_key` are not in the index `queue`; the table `keys` has one entry for all tasks of a
+///   key.
+/// - `stopped`: the last cancelled and deleted tasks that were leased, for the watchers of other processes.
 const FIRST: &str = "
 CREATE TABLE environments (
     env  INTEGER PRIMARY KEY,
@@ -104,43 +110,45 @@ JOIN environments e ON e.env = t.env
 JOIN payloads p ON p.seq = t.seq;
 ";
 
-/// Generators are claimed by workers that have no room for other tasks, too.
+/// An index of the generators, which a worker claims even if it has no free slot.
 const GENERATORS: &str = "
 CREATE INDEX generators ON tasks (kind, due) WHERE due IS NOT NULL AND recurrence IS NOT NULL;
 ";
 
-/// A lease takes a task out of the queue, and the index of leases tells when it ends: so a task is put into the
-/// queue once and taken out once. Only a generator stays, for the sake of its own index.
+/// A leased task leaves the index `queue`. The index `leased` has the end of its lease. So an ordinary task
+/// is inserted into `queue` once and removed once. A leased generator keeps its `due`, because the index
+/// `generators` needs it.
 ///
-/// A program of version 2 that has the file open goes on: what it leases stays in the queue until it is claimed
-/// anew. It does not see the ends of leases that newer programs took; those do.
+/// A program of version 2 that has the file open can still use it. The tasks that it leases stay in `queue`
+/// until they are claimed again. It does not see that leases of newer programs expire; newer programs do.
 const LEASES: &str = "
 UPDATE tasks SET due = NULL WHERE lease_until IS NOT NULL AND recurrence IS NULL;
 ";
 
-/// The list of a kind in two parts: what is done, and what is not. A task that ends moves from one to the other, and
-/// both know the place where they were changed last; in one index SQLite looks for each of the two places from the
-/// root on, which made up a fifth of what a task costs.
+/// Replaces the index `list` by two: `open` for tasks that are not done, and `done`. When a task ends, it
+/// moves from one to the other, and SQLite keeps a cursor at the last change of each. Within one index SQLite
+/// searched for both positions from the root, which was a fifth of the cost of a task.
 ///
-/// A program of an older version that has the file open goes on, but can no longer list or count tasks.
+/// A program of an older version that has the file open can still claim, but can no longer list or count
+/// tasks.
 const LISTS: &str = "
 DROP INDEX list;
 CREATE INDEX open ON tasks (kind, created_at, id) WHERE ending = 0;
 CREATE INDEX done ON tasks (kind, ending, created_at, id) WHERE ending <> 0;
 ";
 
-/// What a file says that it is.
+/// The owner and version of a database file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// A file of this version, 0 for one that is new.
+    /// A file of this library with this version of the schema; 0 for a new file.
     Ours(u32),
-    /// A database with something else in it.
+    /// A database of another program.
     Foreign,
 }
 
-/// Looks at what is in a file.
+/// Returns the owner and version of a file.
 pub(super) fn inspect(db: &Connection) -> rusqlite::Result<Found> {
-    // One statement, so that nobody's migration comes between.
+    // One statement, so that it sees one state even if another process migrates the file.
     let (application, version, tables) = db.query_row(
         "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)
          FROM pragma_application_id, pragma_user_version",
@@ -160,14 +168,14 @@ pub(super) fn inspect(db: &Connection) -> rusqlite::Result<Found> {
     })
 }
 
-/// Brings a file to the newest version: all of it or nothing. Returns what the file is, which others may
-/// have changed since it was looked at.
+/// Migrates a file to the newest version in one transaction. Returns the owner and version before that, which
+/// another process may have changed since the last [`inspect`].
 pub(super) fn migrate(db: &mut Connection) -> rusqlite::Result<Found> {
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = inspect(&tx)?;
     if let Found::Ours(version) = found {
-        for step in STEPS.iter().skip(version as usize) {
-            tx.execute_batch(step)?;
+        for migration in MIGRATIONS.iter().skip(version as usize) {
+            tx.execute_batch(migration)?;
         }
         if version < VERSION {
             tx.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -1,32 +1,37 @@
-//! When what was committed is on disk.
+//! Waiting for the disk.
 //!
 //! The writer commits with `synchronous = NORMAL`: a commit appends frames to the write-ahead log and does
-//! not wait for the disk. Who must wait (creations, ends of claims, changes) is answered by a second thread,
-//! after an `fsync` of the log that *began* after the commit; one `fsync` serves every commit before it, and
-//! the writer goes on meanwhile. Claims and renewals are answered at once.
+//! not wait for the disk. The callers of creations, ends of claims and changes wait for it. A second thread
+//! sends their results, after an `fsync` of the log that *began* after the commit. One `fsync` serves all
+//! commits before it, and the writer continues in the meantime. The results of claims and renewals are sent
+//! at once.
 //!
-//! Why that is safe:
+//! Why this is safe:
 //!
-//! - **What is answered is on disk.** All frames of the commit were written to the log before its job came
-//!   here, so the `fsync` covers them, and with them all frames before: of other jobs and other processes.
-//! - **The log is read back as a prefix.** Each frame carries the log's salt and a checksum over all frames
-//!   before it. After a loss of power SQLite takes the frames up to the last commit record that checks out, so
-//!   a commit is never there without those before it. A completion that is on disk has its claim on disk; a
-//!   claim that is lost had no completion, renewal or change accepted after it that is not lost too.
-//! - **Frames leave the log only for the database.** At `NORMAL` a checkpoint syncs the log before it copies
-//!   pages, and the database after it. Only when every frame was copied and synced does a writer start the log
-//!   anew, and it syncs the new header. So what an earlier `fsync` of the log covered stays covered.
-//! - **The log is the same file all along.** It is removed only by the last connection to close, and the
-//!   writer's outlives this thread's work. Opening and closing it here releases no lock: SQLite's locks are on
-//!   the database and on the `-shm` file. Its directory entry is synced once, when the store is opened.
-//! - **A creation that found its task** waits too: the task may come from another process and not be on disk
-//!   yet.
+//! - **Acknowledged writes are on disk.** All frames of the commit were written to the log before its
+//!   operations came to this thread. So the `fsync` covers them, and all frames before them: those of other
+//!   operations and processes.
+//! - **The log is recovered as a prefix.** Each frame has the log's salt and a checksum over all frames
+//!   before it. After a power failure SQLite recovers the frames up to the last commit record with a valid
+//!   checksum. So a commit is never recovered without the commits before it. If a completion is recovered, so
+//!   is its claim. If a claim is lost, so is every completion, renewal and change that was accepted after it.
+//! - **Frames leave the log only for the database.** With `NORMAL`, a checkpoint syncs the log before it
+//!   copies pages, and syncs the database after that. A writer restarts the log only when every frame was
+//!   copied and synced, and it syncs the new header. So frames that an earlier `fsync` covered stay on disk.
+//! - **The log stays the same file.** Only the last connection to close removes it, and the writer's
+//!   connection outlives this thread's work. Opening and closing the log here releases no lock, because
+//!   SQLite's locks are on the database and on the `-shm` file. The log's directory entry is synced once,
+//!   when the store is opened.
+//! - **A creation that finds an existing task** waits too, because that task may come from another process
+//!   and not be on disk yet.
 //!
-//! A reader may see a commit a moment before it is on disk. Who waits for the end of a task is told after.
+//! A reader may see a commit a moment before it is on disk. Subscribers to the end of a task are notified
+//! afterwards.
 //!
-//! When an `fsync` fails, the system may have dropped what it could not write, and later ones would succeed
-//! without it. So after a failure the log is never trusted again: a checkpoint, which writes and syncs the
-//! database itself, stands in for each `fsync` as long as the store is open.
+//! When an `fsync` fails, the operating system may have dropped the data that it could not write, and a later
+//! `fsync` would succeed without it. So after a failure the log is never trusted again. For as long as the
+//! store is open, a checkpoint replaces each `fsync`, because a checkpoint writes and syncs the database
+//! itself.
 
 use std::fs::File;
 use std::io;
@@ -36,29 +41,30 @@ use std::sync::mpsc::{Receiver, Sender};
 use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
 
-use super::file::Place;
-use super::trouble::{self, Trouble};
-use super::writer::Job;
+use super::error::{self, SqliteError};
+use super::file::DatabaseFile;
+use super::write_op::BoxedOp;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// Jobs that were committed and whose callers wait for the disk.
-pub(super) type Committed = Vec<Box<dyn Job>>;
+/// Committed operations whose callers wait for the disk.
+pub(super) type Committed = Vec<BoxedOp>;
 
-/// Where the writer leaves what was committed and must survive.
+/// The writer's part: passes on the operations whose results must be durable.
 pub(super) enum Acknowledger {
-    /// Callers are answered when the disk has it.
-    Disk(Sender<Committed>, Arc<Place>),
-    /// Callers are answered at once.
-    AtOnce,
+    /// Sends the results when they are on disk.
+    AfterSync(Sender<Committed>, Arc<DatabaseFile>),
+    /// Sends the results at once.
+    Immediate,
 }
 
 impl Acknowledger {
-    pub(super) fn acknowledge(&self, jobs: Committed) {
+    /// Settles committed operations, at once or when they are on disk.
+    pub(super) fn acknowledge(&self, ops: Committed) {
         match self {
-            Self::AtOnce => settle(jobs, &Ok(())),
-            Self::Disk(syncer, place) => {
-                if let Err(unsent) = syncer.send(jobs) {
-                    settle(unsent.0, &Err(trouble::closed(&place.file)));
+            Self::Immediate => settle(ops, &Ok(())),
+            Self::AfterSync(syncer, file) => {
+                if let Err(unsent) = syncer.send(ops) {
+                    settle(unsent.0, &Err(error::closed(&file.path)));
                 }
             }
         }
@@ -67,58 +73,70 @@ impl Acknowledger {
 
 /// The thread that waits for the disk.
 pub(super) struct Syncer {
-    pub(super) log: File,
-    pub(super) place: Arc<Place>,
-    pub(super) committed: Receiver<Committed>,
-    /// Opened when the log is not to be trusted any more.
-    pub(super) instead: Option<Connection>,
+    log: File,
+    file: Arc<DatabaseFile>,
+    committed: Receiver<Committed>,
+    /// Opened when an `fsync` of the log has failed.
+    checkpoint_connection: Option<Connection>,
 }
 
 impl Syncer {
-    /// Works until the writer has ended.
-    pub(super) fn run(mut self) {
-        while let Ok(mut jobs) = self.committed.recv() {
-            jobs.extend(self.committed.try_iter().flatten());
-            let outcome = self.sync();
-            settle(jobs, &outcome);
+    pub(super) fn new(log: File, file: Arc<DatabaseFile>, committed: Receiver<Committed>) -> Self {
+        Self {
+            log,
+            file,
+            committed,
+            checkpoint_connection: None,
         }
     }
 
-    /// Returns when all that was committed before is on disk.
+    /// Runs until the writer has ended.
+    pub(super) fn run(mut self) {
+        while let Ok(mut ops) = self.committed.recv() {
+            ops.extend(self.committed.try_iter().flatten());
+            let outcome = self.sync();
+            settle(ops, &outcome);
+        }
+    }
+
+    /// Returns once all commits before this call are on disk.
     fn sync(&mut self) -> Result<(), StoreError> {
-        if let Some(db) = &self.instead {
-            return copy(db).map_err(|trouble| trouble.about(&self.place.file));
+        if let Some(db) = &self.checkpoint_connection {
+            return copy_all(db).map_err(|error| error.to_store_error(&self.file.path));
         }
         let Err(error) = self.log.sync_data() else {
             return Ok(());
         };
-        tracing::error!(file = %self.place.file.display(), %error, "the disk did not take what was written");
-        self.instead = self.place.connect().ok();
-        Err(self.failed(&error))
+        tracing::error!(
+            file = %self.file.path.display(), %error,
+            "fsync of the write-ahead log failed; checkpoints replace it from now on",
+        );
+        self.checkpoint_connection = self.file.connect().ok();
+        Err(self.unconfirmed(&error))
     }
 
-    fn failed(&self, error: &io::Error) -> StoreError {
+    fn unconfirmed(&self, error: &io::Error) -> StoreError {
         let message = format!(
-            "the disk did not confirm what was written to it ({error}), so it may be lost with the power; \
-             look into the system's log, and do it again"
+            "the disk did not confirm the write ({error}), and a power failure may undo it; \
+             check the system log, and repeat the call"
         );
-        trouble::at(&self.place.file, StoreErrorKind::Unavailable, message)
+        error::store_error(&self.file.path, StoreErrorKind::Unavailable, message)
     }
 }
 
-/// Copies every frame of the log to the database, and syncs that.
-fn copy(db: &Connection) -> Result<(), Trouble> {
+/// Copies every frame of the log to the database, and syncs the database.
+fn copy_all(db: &Connection) -> Result<(), SqliteError> {
     let (frames, copied) = db.wal_checkpoint_v2(Some("main"), CheckpointMode::FULL)?;
     if copied < frames {
-        return Err(Trouble::Corrupt(format!(
+        return Err(SqliteError::Corrupt(format!(
             "only {copied} of the log's {frames} frames could be copied"
         )));
     }
     Ok(())
 }
 
-fn settle(jobs: Committed, outcome: &Result<(), StoreError>) {
-    for job in jobs {
-        job.settle(outcome.clone());
+fn settle(ops: Committed, outcome: &Result<(), StoreError>) {
+    for op in ops {
+        op.settle(outcome.clone());
     }
 }

@@ -1,140 +1,198 @@
-//! The threads of a store, from its opening to its end.
+//! The threads of a store.
 
 use std::convert::Infallible;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rusqlite::Connection;
+
 use super::checkpoint::{Checkpointer, Checkpoints};
-use super::claimed::ClaimCache;
-use super::file::Place;
-use super::names::Names;
+use super::claim_cache::ClaimCache;
+use super::error::{self, SqliteError};
+use super::file::DatabaseFile;
+use super::interner::Interner;
 use super::notifiers::Notifiers;
 use super::options::{Durability, SqliteOptions};
 use super::sync::{Acknowledger, Syncer};
-use super::trouble::{self, Trouble};
-use super::watcher::{Alarm, Watcher};
-use super::writer::{Job, Writer};
+use super::watcher::{Watcher, WatcherSwitch};
+use super::write_op::BoxedOp;
+use super::writer::Writer;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// How long closing a store waits for what is queued. It is done in any case, unless the process ends.
-const CLOSING: Duration = Duration::from_millis(250);
+/// The maximum time for which closing a store waits for queued operations. They run in any case, unless the
+/// process ends.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How much of the file the writer keeps in memory at the most, as SQLite counts: KiB, with a minus. With many
-/// resource keys the default of 2 MiB is a sixth slower. More is no better: after most transactions SQLite looks at
-/// each page that it keeps, which made claims from a large file a quarter slower with 32 MB.
-const CACHE: i32 = -8_000;
+/// The size of the writer's page cache in SQLite's unit: KiB, negative. With many resource keys the default
+/// of 2 MiB is a sixth slower. A larger cache does not help: after most transactions SQLite checks each
+/// cached page, which made claims from a large file a quarter slower with 32 MB.
+const WRITER_CACHE_SIZE: i32 = -8_000;
 
-/// The threads. They end when this is dropped, the writer when all that is queued is done.
+/// The threads of a store. When this is dropped, they end, the writer after all queued operations.
 #[derive(Debug)]
 pub(super) struct Threads {
-    jobs: Option<Sender<Box<dyn Job>>>,
-    alarm: Arc<Alarm>,
-    /// Hangs up when every thread has ended.
+    ops: Option<Sender<BoxedOp>>,
+    watcher: Arc<WatcherSwitch>,
+    /// Disconnected when every thread has ended.
     ended: Mutex<Receiver<Infallible>>,
-}
-
-impl std::fmt::Debug for dyn Job {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Job({})", self.weight())
-    }
 }
 
 impl Threads {
     pub(super) fn start(
-        place: &Arc<Place>,
+        file: &Arc<DatabaseFile>,
         notifiers: &Arc<Notifiers>,
         options: &SqliteOptions,
     ) -> Result<Self, StoreError> {
-        let sql = |error: rusqlite::Error| Trouble::from(error).about(&place.file);
-        let os = |error: io::Error| {
-            let message = format!("the store could not be started: {error}");
-            trouble::at(&place.file, StoreErrorKind::Unavailable, message)
-        };
         let (alive, ended) = mpsc::channel();
-
-        let mut db = place.connect().map_err(sql)?;
-        db.pragma_update(None, "cache_size", CACHE).map_err(sql)?;
-        // The log is there once the file was read.
-        db.pragma_query_value(None, "user_version", |_| Ok(()))
-            .map_err(sql)?;
-        let acknowledger = match options.durability {
-            Durability::Normal => Acknowledger::AtOnce,
-            Durability::Full => {
-                let (committed, inbox) = mpsc::channel();
-                let syncer = Syncer {
-                    log: place.log().map_err(os)?,
-                    place: place.clone(),
-                    committed: inbox,
-                    instead: None,
-                };
-                spawn("oncetask-sync", &alive, || syncer.run()).map_err(os)?;
-                Acknowledger::Disk(committed, place.clone())
-            }
+        let starter = Starter {
+            file,
+            notifiers,
+            alive,
         };
-
-        let (wanted, inbox) = mpsc::sync_channel(1);
-        let bulk_copied = Arc::new(AtomicBool::new(false));
-        let checkpointer = Checkpointer::new(place, inbox, bulk_copied.clone()).map_err(sql)?;
-        let checkpoints =
-            Checkpoints::new(&mut db, options.checkpoint_from, wanted, bulk_copied).map_err(sql)?;
-        spawn("oncetask-checkpoint", &alive, || checkpointer.run()).map_err(os)?;
-
-        let alarm = Arc::new(Alarm::default());
-        let reader = place.reader().map_err(sql)?;
-        let watcher =
-            Watcher::new(reader, place.log().map_err(os)?, notifiers.clone(), alarm.clone()).map_err(sql)?;
-        spawn("oncetask-watch", &alive, || watcher.run()).map_err(os)?;
-
-        let (jobs, inbox) = mpsc::channel();
-        let writer = Writer {
-            db,
-            place: place.clone(),
-            names: Names::default(),
-            claimed: ClaimCache::default(),
-            jobs: inbox,
-            notifiers: notifiers.clone(),
-            checkpoints,
-            acknowledger,
-        };
-        spawn("oncetask-write", &alive, || writer.run()).map_err(os)?;
+        let (ops, watcher) = starter
+            .start_all(options)
+            .map_err(|error| error.to_store_error(&file.path))?;
         Ok(Self {
-            jobs: Some(jobs),
-            alarm,
+            ops: Some(ops),
+            watcher,
             ended: Mutex::new(ended),
         })
     }
 
-    /// Queues a job for the writer; one that it can no longer take is dropped, and its caller sees that.
-    pub(super) fn send(&self, job: Box<dyn Job>) {
-        if let Some(jobs) = &self.jobs {
-            let _ = jobs.send(job);
+    /// Queues an operation for the writer. If the writer has ended, drops the operation, which its caller
+    /// notices.
+    pub(super) fn send(&self, op: BoxedOp) {
+        if let Some(ops) = &self.ops {
+            let _ = ops.send(op);
         }
     }
 
-    /// Somebody waits for what other processes do.
-    pub(super) fn watch(&self) {
-        self.alarm.wake();
+    /// Activates the watcher, because a subscriber was added.
+    pub(super) fn activate_watcher(&self) {
+        self.watcher.activate();
     }
 }
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        self.jobs = None;
-        self.alarm.end();
+        self.ops = None;
+        self.watcher.close();
         let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _ = ended.recv_timeout(CLOSING);
+        let _ = ended.recv_timeout(CLOSE_TIMEOUT);
     }
 }
 
-fn spawn(name: &str, alive: &Sender<Infallible>, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let alive = alive.clone();
-    thread::Builder::new().name(name.to_owned()).spawn(move || {
-        work();
-        drop(alive);
-    })?;
-    Ok(())
+/// Starts the threads.
+struct Starter<'a> {
+    file: &'a Arc<DatabaseFile>,
+    notifiers: &'a Arc<Notifiers>,
+    /// Each thread has a clone, and drops it when it ends.
+    alive: Sender<Infallible>,
+}
+
+/// The reason why a thread was not started.
+enum StartError {
+    Sqlite(SqliteError),
+    Io(io::Error),
+}
+
+impl Starter<'_> {
+    fn start_all(
+        &self,
+        options: &SqliteOptions,
+    ) -> Result<(Sender<BoxedOp>, Arc<WatcherSwitch>), StartError> {
+        let mut db = self.connect_writer()?;
+        let acknowledger = self.start_syncer(options.durability)?;
+        let checkpoints = self.start_checkpointer(&mut db, options.checkpoint_pages)?;
+        let watcher = self.start_watcher()?;
+        let (sender, ops) = mpsc::channel();
+        let writer = Writer {
+            db,
+            file: self.file.clone(),
+            interner: Interner::default(),
+            claim_cache: ClaimCache::default(),
+            ops,
+            notifiers: self.notifiers.clone(),
+            checkpoints,
+            acknowledger,
+        };
+        self.spawn("oncetask-write", || writer.run())?;
+        Ok((sender, watcher))
+    }
+
+    fn connect_writer(&self) -> Result<Connection, StartError> {
+        let db = self.file.connect()?;
+        db.pragma_update(None, "cache_size", WRITER_CACHE_SIZE)?;
+        // The first read creates the log, which the other threads open.
+        db.pragma_query_value(None, "user_version", |_| Ok(()))?;
+        Ok(db)
+    }
+
+    fn start_syncer(&self, durability: Durability) -> Result<Acknowledger, StartError> {
+        match durability {
+            Durability::Normal => Ok(Acknowledger::Immediate),
+            Durability::Full => {
+                let (sender, committed) = mpsc::channel();
+                let syncer = Syncer::new(self.file.open_log()?, self.file.clone(), committed);
+                self.spawn("oncetask-sync", || syncer.run())?;
+                Ok(Acknowledger::AfterSync(sender, self.file.clone()))
+            }
+        }
+    }
+
+    fn start_checkpointer(&self, db: &mut Connection, threshold: usize) -> Result<Checkpoints, StartError> {
+        let (sender, requests) = mpsc::sync_channel(1);
+        let bulk_copied = Arc::new(AtomicBool::new(false));
+        let checkpointer = Checkpointer::new(self.file, requests, bulk_copied.clone())?;
+        let checkpoints = Checkpoints::new(db, threshold, sender, bulk_copied)?;
+        self.spawn("oncetask-checkpoint", || checkpointer.run())?;
+        Ok(checkpoints)
+    }
+
+    fn start_watcher(&self) -> Result<Arc<WatcherSwitch>, StartError> {
+        let switch = Arc::new(WatcherSwitch::default());
+        let db = self.file.connect_read_only()?;
+        let log = self.file.open_log()?;
+        let watcher = Watcher::new(db, log, self.notifiers.clone(), switch.clone())?;
+        self.spawn("oncetask-watch", || watcher.run())?;
+        Ok(switch)
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let alive = self.alive.clone();
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
+            run();
+            drop(alive);
+        })?;
+        Ok(())
+    }
+}
+
+impl StartError {
+    fn to_store_error(&self, file: &Path) -> StoreError {
+        match self {
+            Self::Sqlite(error) => error.to_store_error(file),
+            Self::Io(error) => {
+                let message = format!("the store could not be started: {error}");
+                error::store_error(file, StoreErrorKind::Unavailable, message)
+            }
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StartError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error.into())
+    }
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }

@@ -1,68 +1,73 @@
-//! One transaction: what it may use, and what it leaves to be told after its commit.
+//! One write transaction.
 
 use std::collections::HashSet;
 
 use rusqlite::Connection;
 
-use super::claimed::ClaimCache;
+use super::claim_cache::ClaimCache;
+use super::error::SqliteError;
+use super::interner::Interner;
 use super::keys;
-use super::names::Names;
 use super::statements::Statements;
-use super::trouble::Trouble;
 use crate::task::TaskId;
 
-/// A transaction that several callers' jobs share.
+/// A transaction that runs the operations of several callers.
 pub(super) struct Tx<'a> {
     pub(super) db: &'a Connection,
     pub(super) statements: Statements<'a>,
-    pub(super) names: &'a mut Names,
-    pub(super) claimed: &'a mut ClaimCache,
-    /// Resource keys whose place in the queue has to be found again.
-    moved: HashSet<(i64, String)>,
-    pub(super) news: News,
+    pub(super) interner: &'a mut Interner,
+    pub(super) claim_cache: &'a mut ClaimCache,
+    /// The (kind, resource key) whose queue entries are out of date.
+    changed_keys: HashSet<(i64, String)>,
+    pub(super) notifications: Notifications,
 }
 
-/// What those who wait demand to hear of a transaction.
+/// The events of a transaction that subscribers are notified of after its commit.
 #[derive(Debug, Default)]
-pub(super) struct News {
-    /// Kinds of which a task may be due earlier than was known.
+pub(super) struct Notifications {
+    /// The kinds of which a task may be due earlier than before.
     pub(super) due: HashSet<i64>,
-    /// Tasks that are to be stopped if they run, with their environment.
+    /// The environments and ids of cancelled and deleted tasks.
     pub(super) stopped: Vec<(String, TaskId)>,
-    /// Tasks that the job at hand ended.
+    /// The tasks that the current operation ended.
     pub(super) ended: Vec<TaskId>,
 }
 
 impl<'a> Tx<'a> {
-    pub(super) fn new(db: &'a Connection, names: &'a mut Names, claimed: &'a mut ClaimCache) -> Self {
+    pub(super) fn new(
+        db: &'a Connection,
+        interner: &'a mut Interner,
+        claim_cache: &'a mut ClaimCache,
+    ) -> Self {
         Self {
             db,
             statements: Statements::new(db),
-            names,
-            claimed,
-            moved: HashSet::new(),
-            news: News::default(),
+            interner,
+            claim_cache,
+            changed_keys: HashSet::new(),
+            notifications: Notifications::default(),
         }
     }
 
-    /// A task of this kind, and of this resource key if it has one, has changed.
-    pub(super) fn moved(&mut self, kind: i64, key: Option<&str>) {
+    /// Records that a task of this kind and resource key has changed.
+    pub(super) fn mark_changed(&mut self, kind: i64, key: Option<&str>) {
         if let Some(key) = key {
-            self.moved.insert((kind, key.to_owned()));
+            self.changed_keys.insert((kind, key.to_owned()));
         }
     }
 
-    /// Puts the resource keys where they belong: before anybody looks for them, and before the commit.
-    pub(super) fn place_keys(&mut self) -> Result<(), Trouble> {
-        for (kind, key) in self.moved.drain() {
-            keys::place(self.db, kind, &key)?;
+    /// Updates the queue entries of the changed resource keys. This precedes every read of the queue, and the
+    /// commit.
+    pub(super) fn update_keys(&mut self) -> Result<(), SqliteError> {
+        for (kind, key) in self.changed_keys.drain() {
+            keys::update(self.db, kind, &key)?;
         }
         Ok(())
     }
 
-    /// Ends the work on it; what is left is its commit.
-    pub(super) fn end(mut self) -> Result<News, Trouble> {
-        self.place_keys()?;
-        Ok(self.news)
+    /// Completes the transaction up to its commit, and returns its notifications.
+    pub(super) fn prepare_commit(mut self) -> Result<Notifications, SqliteError> {
+        self.update_keys()?;
+        Ok(self.notifications)
     }
 }

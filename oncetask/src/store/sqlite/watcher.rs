@@ -1,8 +1,9 @@
-//! What other processes do to the file.
+//! Detecting the changes that other processes make.
 //!
-//! Every commit writes to the log, so the log's time of change is looked at every few milliseconds, only while
-//! somebody waits: that costs an idle worker next to nothing. If it may have changed, SQLite tells whether
-//! anybody has committed; and if so, the heads of the queues that somebody waits for are looked at.
+//! Every commit writes to the log. While there are subscribers, the watcher checks the log's modification
+//! time every few milliseconds, which costs an idle worker next to nothing. If the log may have changed, the
+//! watcher asks SQLite whether another connection has committed. If so, it reads the heads of the subscribed
+//! queues.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,133 +12,155 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
 
-use super::names;
+use super::error::SqliteError;
+use super::interner;
 use super::notifiers::Notifiers;
+use super::queue;
+use super::queue_order::QueuePosition;
 use super::rows;
 use super::statements::Statements;
-use super::trouble::Trouble;
 use crate::store::Notifier;
 use crate::task::TaskId;
 
-/// How long something that another process did may go unseen, if the last such thing is not long ago.
-const BUSY: Duration = Duration::from_millis(20);
-/// How long otherwise.
-const QUIET: Duration = Duration::from_millis(50);
-/// From how many looks without a change on it is quiet.
-const CALM: u32 = 50;
-/// How many looks may trust the log's time of change, in case a file system does not keep it well.
-const TRUSTED: u32 = 25;
-/// A log that changed so shortly ago may have changed again without a later time.
-const COARSE: Duration = Duration::from_millis(100);
+/// The interval between checks after a recent change.
+const ACTIVE_INTERVAL: Duration = Duration::from_millis(20);
+/// The interval between checks otherwise.
+const IDLE_INTERVAL: Duration = Duration::from_millis(50);
+/// The number of checks without a change after which the interval becomes [`IDLE_INTERVAL`].
+const CHECKS_UNTIL_IDLE: u32 = 50;
+/// The number of checks without a change after which SQLite is asked in any case, because a file system may
+/// not keep the modification time well.
+const MAX_UNVERIFIED_CHECKS: u32 = 25;
+/// The resolution of modification times. A log that changed within this time may change again without a new
+/// time.
+const MTIME_RESOLUTION: Duration = Duration::from_millis(100);
 
-/// Tells the watcher when to work.
+/// Switches the watcher on and off.
 #[derive(Debug, Default)]
-pub(super) struct Alarm {
-    state: Mutex<State>,
+pub(super) struct WatcherSwitch {
+    mode: Mutex<Mode>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum Mode {
+    /// There are no subscribers.
     #[default]
-    Asleep,
-    Awake,
-    Over,
+    Inactive,
+    Active,
+    Closed,
 }
 
-impl Alarm {
-    /// Somebody waits.
-    pub(super) fn wake(&self) {
-        let mut state = self.lock();
-        if *state == State::Asleep {
-            *state = State::Awake;
+impl WatcherSwitch {
+    /// Activates the watcher, because a subscriber was added.
+    pub(super) fn activate(&self) {
+        let mut mode = self.lock();
+        if *mode == Mode::Inactive {
+            *mode = Mode::Active;
             self.changed.notify_all();
         }
     }
 
-    /// The store is closed.
-    pub(super) fn end(&self) {
-        *self.lock() = State::Over;
+    /// Ends the watcher.
+    pub(super) fn close(&self) {
+        *self.lock() = Mode::Closed;
         self.changed.notify_all();
     }
 
-    /// Sleeps until it is time to look. Returns whether it ever is again.
-    fn wait(&self, longest: Duration) -> bool {
-        let state = self.lock();
-        let state = match *state {
-            State::Over => state,
-            State::Asleep => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            State::Awake => {
-                let waited = self.changed.wait_timeout(state, longest);
+    /// Waits until the next check is due: for an interval if active, else until activated. Returns `false` if
+    /// the store is closed.
+    fn wait(&self, interval: Duration) -> bool {
+        let mode = self.lock();
+        let mode = match *mode {
+            Mode::Closed => mode,
+            Mode::Inactive => self.changed.wait(mode).unwrap_or_else(PoisonError::into_inner),
+            Mode::Active => {
+                let waited = self.changed.wait_timeout(mode, interval);
                 waited.unwrap_or_else(PoisonError::into_inner).0
             }
         };
-        *state != State::Over
+        *mode != Mode::Closed
     }
 
-    /// Nobody waits any more.
-    fn sleep(&self, notifiers: &Notifiers) {
-        let mut state = self.lock();
-        // Who began to wait before the lock was taken is seen here; who does after it, wakes us.
-        if *state == State::Awake && notifiers.heard().is_empty() {
-            *state = State::Asleep;
+    /// Deactivates the watcher if there are no subscribers.
+    fn deactivate(&self, notifiers: &Notifiers) {
+        let mut mode = self.lock();
+        // Checked under the lock: a subscriber that was added before is seen here, a later one activates the
+        // watcher.
+        if *mode == Mode::Active && notifiers.subscribed().is_empty() {
+            *mode = Mode::Inactive;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Mode> {
+        self.mode.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the log looked like.
-struct Glance {
+/// Detects from the log's modification time and length whether the log may have changed.
+struct LogProbe {
     log: File,
-    seen: Option<(SystemTime, u64)>,
-    again: bool,
+    last: Option<(SystemTime, u64)>,
+    /// Whether the next check must ask SQLite.
+    unsure: bool,
+    /// The number of checks without a change.
     unchanged: u32,
 }
 
-impl Glance {
+impl LogProbe {
     fn new(log: File) -> Self {
         Self {
             log,
-            seen: None,
-            again: true,
+            last: None,
+            unsure: true,
             unchanged: 0,
         }
     }
 
-    /// Whether somebody may have committed since this was last asked.
+    /// Returns whether another process may have committed since the last call.
     fn may_have_changed(&mut self) -> bool {
-        let now = self
+        let current = self
             .log
             .metadata()
             .and_then(|log| Ok((log.modified()?, log.len())))
             .ok();
-        let age = now.and_then(|(changed, _)| changed.elapsed().ok());
-        // Elsewhere the time of a file that is open may lag behind.
-        let same = cfg!(unix) && now.is_some() && now == self.seen && !self.again;
-        self.seen = now;
-        self.again = age.is_none_or(|age| age < COARSE);
+        let age = current.and_then(|(modified, _)| modified.elapsed().ok());
+        // On other systems the modification time of an open file may lag behind.
+        let same = cfg!(unix) && current.is_some() && current == self.last && !self.unsure;
+        self.last = current;
+        self.unsure = age.is_none_or(|age| age < MTIME_RESOLUTION);
         self.unchanged = if same { self.unchanged.saturating_add(1) } else { 0 };
-        !same || self.unchanged.is_multiple_of(TRUSTED)
+        !same || self.unchanged.is_multiple_of(MAX_UNVERIFIED_CHECKS)
     }
 
     fn interval(&self) -> Duration {
-        if self.unchanged < CALM { BUSY } else { QUIET }
+        if self.unchanged < CHECKS_UNTIL_IDLE {
+            ACTIVE_INTERVAL
+        } else {
+            IDLE_INTERVAL
+        }
     }
 }
 
-/// The thread that looks.
+/// A row of the table `stopped`: a cancelled or deleted task.
+struct StoppedTask {
+    at: i64,
+    env: i64,
+    id: TaskId,
+}
+
+/// The thread that detects changes.
 pub(super) struct Watcher {
     db: Connection,
-    glance: Glance,
+    probe: LogProbe,
     notifiers: Arc<Notifiers>,
-    alarm: Arc<Alarm>,
-    version: i64,
-    /// The last task of `stopped` that was seen.
-    stopped: i64,
-    heads: HashMap<i64, Option<(i64, i64)>>,
+    switch: Arc<WatcherSwitch>,
+    /// The last [`data_version`].
+    data_version: i64,
+    /// The last row of `stopped` that was read.
+    last_stopped: i64,
+    /// The last known head of each kind's queue.
+    heads: HashMap<i64, Option<QueuePosition>>,
 }
 
 impl Watcher {
@@ -145,67 +168,70 @@ impl Watcher {
         db: Connection,
         log: File,
         notifiers: Arc<Notifiers>,
-        alarm: Arc<Alarm>,
+        switch: Arc<WatcherSwitch>,
     ) -> rusqlite::Result<Self> {
-        let version = version(&db)?;
+        let data_version = data_version(&db)?;
         let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'stopped'";
-        let stopped = db.query_row(sql, [], |row| row.get(0))?;
+        let last_stopped = db.query_row(sql, [], |row| row.get(0))?;
         Ok(Self {
             db,
-            glance: Glance::new(log),
+            probe: LogProbe::new(log),
             notifiers,
-            alarm,
-            version,
-            stopped,
+            switch,
+            data_version,
+            last_stopped,
             heads: HashMap::new(),
         })
     }
 
-    /// Works until the store is closed.
+    /// Runs until the store is closed.
     pub(super) fn run(mut self) {
-        while self.alarm.wait(self.glance.interval()) {
-            let heard = self.notifiers.heard();
-            if heard.is_empty() {
-                self.alarm.sleep(&self.notifiers);
+        while self.switch.wait(self.probe.interval()) {
+            let subscribed = self.notifiers.subscribed();
+            if subscribed.is_empty() {
+                self.switch.deactivate(&self.notifiers);
                 continue;
             }
-            if !self.glance.may_have_changed() {
+            if !self.probe.may_have_changed() {
                 continue;
             }
-            // What could not be read is looked at again the next time.
-            if let Err(trouble) = self.look(&heard) {
-                self.glance.again = true;
-                tracing::debug!(?trouble, "could not look for what other programs did");
+            if let Err(error) = self.check(&subscribed) {
+                self.probe.unsure = true;
+                tracing::debug!(
+                    ?error,
+                    "could not read the changes of other processes; will be repeated"
+                );
             }
         }
     }
 
-    fn look(&mut self, heard: &[(String, Arc<Notifier>)]) -> Result<(), Trouble> {
-        let version = version(&self.db)?;
-        if version == self.version {
+    /// Notifies the subscribers of all changes since the last successful check.
+    fn check(&mut self, subscribed: &[(String, Arc<Notifier>)]) -> Result<(), SqliteError> {
+        let data_version = data_version(&self.db)?;
+        if data_version == self.data_version {
             return Ok(());
         }
         let stopped = self.newly_stopped()?;
-        for (env, notifier) in heard {
-            let Some(env) = names::env(&self.db, env)? else {
+        for (env, notifier) in subscribed {
+            let Some(env) = interner::env(&self.db, env)? else {
                 continue;
             };
-            self.look_for_due(env, notifier)?;
-            self.look_for_stopped(env, notifier, &stopped)?;
-            self.look_for_ended(env, notifier)?;
+            self.check_due(env, notifier)?;
+            self.check_stopped(env, notifier, &stopped)?;
+            self.check_ended(env, notifier)?;
         }
-        self.stopped = stopped.last().map_or(self.stopped, |(at, ..)| *at);
-        self.version = version;
+        self.last_stopped = stopped.last().map_or(self.last_stopped, |task| task.at);
+        self.data_version = data_version;
         Ok(())
     }
 
-    /// Rings where another task than before is the first to become due.
-    fn look_for_due(&mut self, env: i64, notifier: &Notifier) -> Result<(), Trouble> {
+    /// Notifies the subscribers of kinds whose queues have a new head.
+    fn check_due(&mut self, env: i64, notifier: &Notifier) -> Result<(), SqliteError> {
         for name in notifier.kinds() {
-            let Some(kind) = names::kind(&self.db, env, &name)? else {
+            let Some(kind) = interner::kind(&self.db, env, &name)? else {
                 continue;
             };
-            let head = super::claims::head(&self.db, kind)?;
+            let head = queue::head(&self.db, kind)?;
             if self.heads.insert(kind, head) != Some(head) && head.is_some() {
                 notifier.notify_due(&name);
             }
@@ -213,38 +239,39 @@ impl Watcher {
         Ok(())
     }
 
-    fn newly_stopped(&self) -> Result<Vec<(i64, i64, TaskId)>, Trouble> {
+    fn newly_stopped(&self) -> Result<Vec<StoppedTask>, SqliteError> {
         let sql = "SELECT at, env, id FROM stopped WHERE at > ?1 ORDER BY at";
         let mut statement = self.db.prepare_cached(sql)?;
-        let stopped = statement.query_map([self.stopped], |row| {
-            Ok((row.get(0)?, row.get(1)?, TaskId::new(row.get::<_, String>(2)?)))
+        let stopped = statement.query_map([self.last_stopped], |row| {
+            Ok(StoppedTask {
+                at: row.get(0)?,
+                env: row.get(1)?,
+                id: TaskId::new(row.get::<_, String>(2)?),
+            })
         })?;
         Ok(stopped.collect::<Result<_, _>>()?)
     }
 
-    fn look_for_stopped(
+    fn check_stopped(
         &self,
         env: i64,
         notifier: &Notifier,
-        stopped: &[(i64, i64, TaskId)],
-    ) -> Result<(), Trouble> {
-        for (_, of, id) in stopped {
-            if *of != env {
-                continue;
-            }
-            // One that was reset, or created again, since then runs as it should.
-            let task = rows::held(&mut Statements::new(&self.db), env, id)?;
-            if task.is_none_or(|task| task.state.cancelled_at.is_some()) {
+        stopped: &[StoppedTask],
+    ) -> Result<(), SqliteError> {
+        for StoppedTask { id, .. } in stopped.iter().filter(|task| task.env == env) {
+            // A task that was reset or created again in the meantime must not be stopped.
+            let row = rows::state_by_id(&mut Statements::new(&self.db), env, id)?;
+            if row.is_none_or(|row| row.state.cancelled_at.is_some()) {
                 notifier.notify_stopped(std::slice::from_ref(id));
             }
         }
         Ok(())
     }
 
-    fn look_for_ended(&self, env: i64, notifier: &Notifier) -> Result<(), Trouble> {
+    fn check_ended(&self, env: i64, notifier: &Notifier) -> Result<(), SqliteError> {
         for id in notifier.tasks() {
-            let task = rows::held(&mut Statements::new(&self.db), env, &id)?;
-            if task.is_none_or(|task| task.state.done.is_some()) {
+            let row = rows::state_by_id(&mut Statements::new(&self.db), env, &id)?;
+            if row.is_none_or(|row| row.state.done.is_some()) {
                 notifier.notify_ended(&id);
             }
         }
@@ -252,8 +279,8 @@ impl Watcher {
     }
 }
 
-/// A number that changes when another connection commits.
-fn version(db: &Connection) -> rusqlite::Result<i64> {
+/// Returns a number that changes when another connection commits.
+fn data_version(db: &Connection) -> rusqlite::Result<i64> {
     db.prepare_cached("PRAGMA data_version")?
         .query_row([], |row| row.get(0))
 }

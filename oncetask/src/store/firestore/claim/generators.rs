@@ -1,64 +1,68 @@
-//! Claims of generators only: by a worker that has no room for other tasks, whose queue it does not touch.
+//! Claims of generators only, for a handler without a free slot. The window of the handler's queue is not used.
 
 use chrono::SubsecRound as _;
 
-use super::outlook::earliest;
-use super::pick::Pick;
-use super::turn::Turn;
+use super::fill::FillDemand;
+use super::next_due::earliest;
+use super::selection::Candidate;
 use crate::store::firestore::codec::Stored;
 use crate::store::firestore::queries;
 use crate::store::firestore::retry::Failure;
 use crate::task::transition;
 
-/// How many generators are read at first, which for most handlers shows that there is none, and then at a time.
-const READ: (usize, usize) = (2, 32);
+/// The number of generators that the first query reads. Most handlers have at most one, and then it suffices.
+const FIRST_PAGE: usize = 2;
+/// The number of generators that each further query reads.
+const NEXT_PAGE: usize = 32;
 
-impl Turn<'_> {
-    /// Reads generators, those that are held among them, until one waits: that tells when to look again, too.
+impl FillDemand<'_> {
+    /// Claims due generators. Reads generators in the order of their due times, claimed ones too, until one is not
+    /// due: its due time is the demand's next one.
     pub(super) async fn fill_with_generators(&mut self) -> Result<(), Failure> {
-        let inner = self.inner;
-        let generators = queries::generators(&inner.env, &self.demand.kinds);
-        let (mut limit, more) = READ;
-        let (mut behind, mut left) = (None, self.room() > 0);
-        while left {
-            let documents = inner
-                .documents(&generators.clone().after(behind).limit(limit))
+        let claims = self.claims;
+        let generators = queries::generators(&claims.documents.env, &self.demand.kinds);
+        let (mut cursor, mut limit) = (None, FIRST_PAGE);
+        let mut has_more = self.free_slots() > 0;
+        while has_more {
+            let documents = claims
+                .documents
+                .query(&generators.clone().start_after(cursor).limit(limit))
                 .await?;
             let next = documents.last().filter(|_| documents.len() == limit);
-            behind = next.map(|last| generators.place_of(last));
+            cursor = next.map(|last| generators.position_of(last));
             let found: Vec<_> = documents
                 .into_iter()
-                .filter_map(|document| inner.readable(document))
+                .filter_map(|document| claims.documents.decode_or_warn(document))
                 .collect();
-            // Within a second the order is one of spelling.
+            // Within one second the index orders due times by their spelling, so only whole seconds are compared.
             let last = found
                 .last()
                 .map(|last| last.task.state.wait_until.trunc_subsecs(0));
-            let lost = self.take_turns_of(found).await?;
-            if lost > 0 || self.room() == 0 {
-                self.taken.next_due = Some(self.now);
-                self.taken.drained = false;
+            let lost = self.claim_due_generators(found).await?;
+            if lost > 0 || self.free_slots() == 0 {
+                self.filled.next_due = Some(self.now);
+                self.filled.drained = false;
                 break;
             }
-            left = behind.is_some() && last.is_none_or(|last| last <= self.now);
-            let beyond = last.filter(|_| behind.is_some() && !left);
-            self.taken.next_due = earliest(self.taken.next_due, beyond);
-            limit = more;
+            has_more = cursor.is_some() && last.is_none_or(|last| last <= self.now);
+            let beyond = last.filter(|_| cursor.is_some() && !has_more);
+            self.filled.next_due = earliest(self.filled.next_due, beyond);
+            limit = NEXT_PAGE;
         }
         Ok(())
     }
 
-    /// Claims those that are due, and notes when the others will be. Returns with how many others were faster.
-    async fn take_turns_of(&mut self, generators: Vec<Stored>) -> Result<usize, Failure> {
+    /// Claims the due ones of these generators, and records the next due time of the others. Returns the number of
+    /// claims that were lost because another process was faster.
+    async fn claim_due_generators(&mut self, generators: Vec<Stored>) -> Result<usize, Failure> {
         let is_due = |stored: &Stored| transition::is_due(&stored.task.state, self.now);
         let (mut due, later): (Vec<_>, Vec<_>) = generators.into_iter().partition(is_due);
         let next = later.iter().filter_map(|stored| stored.task.state.due()).min();
-        self.taken.next_due = earliest(self.taken.next_due, next);
-        due.truncate(self.room());
-        let leased = self
-            .lease(due.into_iter().map(|stored| Pick::alone(None, stored)).collect())
-            .await;
-        self.taken.claims.extend(leased.claims);
-        leased.failure.map_or(Ok(leased.lost), Err)
+        self.filled.next_due = earliest(self.filled.next_due, next);
+        due.truncate(self.free_slots());
+        let candidates = due.into_iter().map(|stored| Candidate::single(None, stored));
+        let round = self.lease(candidates.collect()).await;
+        self.filled.claims.extend(round.claims);
+        round.failure.map_or(Ok(round.lost), Err)
     }
 }

@@ -1,39 +1,38 @@
-//! The writes that claim.
+//! The conditional writes that claim tasks.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::pick::Pick;
-use super::turn::Turn;
-use super::window::Window;
+use super::Claims;
+use super::fill::FillDemand;
+use super::selection::Candidate;
+use crate::store::firestore::claim_cache::Key;
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::held::Key;
-use crate::store::firestore::inner::{Inner, update};
-use crate::store::firestore::join::join_all;
-use crate::store::firestore::options::KeyClaims;
+use crate::store::firestore::documents::update;
+use crate::store::firestore::join_all::join_all;
 use crate::store::firestore::proto::{Code, pb};
 use crate::store::firestore::queries;
 use crate::store::firestore::retry::Failure;
-use crate::store::firestore::writer::Written;
+use crate::store::firestore::writer::WriteOutcome;
 use crate::store::{Claim, ClaimedTask};
 use crate::task::{Lease, LeaseToken, transition};
 
-/// A task before and after it was claimed.
+/// A task before and after its claim.
 #[derive(Clone, Debug)]
-pub(super) struct Leased {
+pub(super) struct LeasedTask {
     pub(super) before: Stored,
     pub(super) after: Stored,
     orphaned: bool,
 }
 
-impl Leased {
-    /// A task that is to be claimed.
-    pub(super) fn new(before: Stored, owner: &Arc<str>, now: DateTime<Utc>, lasts: TimeDelta) -> Self {
+impl LeasedTask {
+    /// Gives a task a new lease. Nothing is written yet.
+    pub(super) fn new(before: Stored, owner: &Arc<str>, now: DateTime<Utc>, duration: TimeDelta) -> Self {
         let mut task = before.task.clone();
         let lease = Lease {
             token: LeaseToken::random(),
-            until: now + lasts,
+            until: now + duration,
             owner: owner.clone(),
             phase: transition::next_phase(&task.state),
         };
@@ -49,44 +48,47 @@ impl Leased {
         }
     }
 
-    /// The write that claims it.
+    /// Returns the write that claims the task.
     pub(super) fn write(&self) -> pb::Write {
         update(&self.before, &self.after.task, &self.before.marks)
     }
 }
 
-/// What came of a round of claims.
+/// The result of one round of claims.
 #[derive(Debug, Default)]
-pub(super) struct Round {
+pub(super) struct ClaimRound {
     pub(super) claims: Vec<Claim>,
-    /// How many others were faster with.
+    /// The number of claims that were lost because another process was faster.
     pub(super) lost: usize,
-    /// When to try those again whose key somebody else holds.
-    pub(super) later: Option<DateTime<Utc>>,
-    /// The keys of which a task was refused, or lost.
-    pub(super) shut: Vec<Key>,
+    /// The instant at which to try again to claim the keys that other workers own.
+    pub(super) retry_at: Option<DateTime<Utc>>,
+    /// The keys of which a claim was lost, or that other workers own.
+    pub(super) blocked: Vec<Key>,
     pub(super) failure: Option<Failure>,
 }
 
-/// A claim that is being made.
+/// An attempt to claim one task, or a group of tasks of one key.
 #[derive(Debug)]
-pub(super) struct Attempt {
+pub(super) struct LeaseAttempt {
     pub(super) key: Option<Key>,
-    pub(super) tasks: Vec<Leased>,
+    pub(super) tasks: Vec<LeasedTask>,
 }
 
-impl Turn<'_> {
-    /// Claims what was picked.
-    pub(super) async fn lease(&self, picks: Vec<Pick>) -> Round {
-        let mut round = Round::default();
-        let picks = match self.free_keys(picks, &mut round).await {
-            Ok(picks) => picks,
+impl FillDemand<'_> {
+    /// Claims the candidates: checks the keys that were refused lately, writes the leases, and verifies the keys.
+    pub(super) async fn lease(&self, candidates: Vec<Candidate>) -> ClaimRound {
+        let mut round = ClaimRound::default();
+        let candidates = match self.with_free_keys(candidates, &mut round).await {
+            Ok(candidates) => candidates,
             Err(failure) => {
                 round.failure = Some(failure);
                 return round;
             }
         };
-        let attempts = picks.into_iter().map(|pick| self.attempt(pick)).collect();
+        let attempts = candidates
+            .into_iter()
+            .map(|candidate| self.attempt(candidate))
+            .collect();
         let attempts = self.write(attempts, &mut round).await;
         let mut attempts = self.verify(attempts, &mut round).await;
         attempts.sort_by_key(|attempt| {
@@ -100,41 +102,40 @@ impl Turn<'_> {
         round
     }
 
-    fn attempt(&self, pick: Pick) -> Attempt {
-        Attempt {
-            key: pick.key,
-            tasks: pick
+    fn attempt(&self, candidate: Candidate) -> LeaseAttempt {
+        LeaseAttempt {
+            key: candidate.key,
+            tasks: candidate
                 .tasks
                 .into_iter()
-                .map(|stored| Leased::new(stored, self.owner, self.now, self.demand.lease))
+                .map(|stored| LeasedTask::new(stored, self.owner, self.now, self.demand.lease))
                 .collect(),
         }
     }
 
-    /// Makes the writes, and returns the attempts that got all that they wanted. A group is claimed whole or
-    /// not at all.
-    async fn write(&self, attempts: Vec<Attempt>, round: &mut Round) -> Vec<Attempt> {
-        let inner = self.inner;
+    /// Writes the leases, and returns the attempts that succeeded. A group is claimed as a whole or not at all.
+    async fn write(&self, attempts: Vec<LeaseAttempt>, round: &mut ClaimRound) -> Vec<LeaseAttempt> {
+        let claims = self.claims;
         let (groups, singles): (Vec<_>, Vec<_>) =
             attempts.into_iter().partition(|attempt| attempt.tasks.len() > 1);
         let writes = singles.iter().map(|attempt| attempt.tasks[0].write()).collect();
         let grouped = join_all(groups.into_iter().map(|group| {
-            let inner = inner.clone();
+            let claims = claims.clone();
             let key = group.key.clone();
-            async move { (key, inner.lease_group(group).await) }
+            async move { (key, claims.lease_group(group).await) }
         }));
-        let (written, grouped) = tokio::join!(inner.writer.write(writes), grouped);
+        let (written, grouped) = tokio::join!(claims.documents.writer.write(writes), grouped);
         let mut won = Vec::new();
         let mut settled = Vec::with_capacity(singles.len() + grouped.len());
         for (attempt, written) in singles.into_iter().zip(written) {
-            settled.push((attempt.key.clone(), inner.settle(attempt, written).await));
+            settled.push((attempt.key.clone(), claims.settle(attempt, written).await));
         }
-        for (key, outcome) in settled.into_iter().chain(grouped) {
-            match outcome {
+        for (key, result) in settled.into_iter().chain(grouped) {
+            match result {
                 Ok(Some(attempt)) => won.push(attempt),
                 Ok(None) => {
                     round.lost += 1;
-                    round.shut.extend(key);
+                    round.blocked.extend(key);
                 }
                 Err(failure) => round.failure = Some(failure),
             }
@@ -142,78 +143,85 @@ impl Turn<'_> {
         won
     }
 
-    pub(super) fn claim_of(&self, attempt: Attempt) -> Claim {
-        let claimed = |leased: Leased| {
+    /// Turns a successful attempt into a claim of this demand, and remembers its tasks as claimed.
+    pub(super) fn claim_of(&self, attempt: LeaseAttempt) -> Claim {
+        let claimed = |leased: LeasedTask| {
             let task = leased.after.task.clone();
-            self.inner.held.add(leased.after);
+            self.claims.documents.claim_cache.add(leased.after);
             ClaimedTask {
                 task,
                 orphaned: leased.orphaned,
             }
         };
         Claim {
-            demand: self.place,
+            demand: self.index,
             tasks: attempt.tasks.into_iter().map(claimed).collect(),
         }
     }
 }
 
-impl Inner {
-    /// The attempt, if it was successful.
-    async fn settle(&self, mut attempt: Attempt, written: Written) -> Result<Option<Attempt>, Failure> {
+impl Claims {
+    /// Returns the attempt at a single task if its write succeeded, and `None` if another process was faster.
+    async fn settle(
+        &self,
+        mut attempt: LeaseAttempt,
+        written: WriteOutcome,
+    ) -> Result<Option<LeaseAttempt>, Failure> {
         match written {
-            Written::Stored(at) => {
+            WriteOutcome::Stored(at) => {
                 attempt.tasks[0].after.update_time = at;
                 Ok(Some(attempt))
             }
-            Written::Refused { doubtful: false } => Ok(None),
-            Written::Refused { doubtful: true } => self.look_up(attempt).await,
-            Written::Failed(failure) if failure.doubtful => {
-                // Whatever the document says: that the claim is ours if it shows our token.
-                match self.look_up(attempt).await {
-                    Ok(Some(attempt)) => Ok(Some(attempt)),
-                    _ => Err(failure),
-                }
-            }
-            Written::Failed(failure) => Err(failure),
+            WriteOutcome::Refused { ambiguous: false } => Ok(None),
+            WriteOutcome::Refused { ambiguous: true } => self.resolve_ambiguous(attempt).await,
+            WriteOutcome::Failed(failure) if failure.ambiguous => match self.resolve_ambiguous(attempt).await
+            {
+                Ok(Some(attempt)) => Ok(Some(attempt)),
+                // Our token proves that the write was applied. Its absence does not prove the opposite.
+                _ => Err(failure),
+            },
+            WriteOutcome::Failed(failure) => Err(failure),
         }
     }
 
-    /// Claims a group in one atomic write.
-    async fn lease_group(&self, mut group: Attempt) -> Result<Option<Attempt>, Failure> {
-        let writes: Vec<_> = group.tasks.iter().map(Leased::write).collect();
-        match self.rpc.commit(&writes).await {
+    /// Claims a group in one atomic write. Returns `None` if another process was faster with one of its tasks.
+    async fn lease_group(&self, mut group: LeaseAttempt) -> Result<Option<LeaseAttempt>, Failure> {
+        let writes: Vec<_> = group.tasks.iter().map(LeasedTask::write).collect();
+        match self.documents.rpc.commit(&writes).await {
             Ok(reply) => {
-                self.rpc.meter.wrote(writes.len());
+                self.documents.rpc.meter.wrote(writes.len());
                 for (leased, at) in group.tasks.iter_mut().zip(reply.value) {
                     leased.after.update_time = at;
                 }
                 Ok(Some(group))
             }
-            Err(failure) if failure.doubtful => match self.look_up(group).await {
+            Err(failure) if failure.ambiguous => match self.resolve_ambiguous(group).await {
                 Ok(Some(group)) => Ok(Some(group)),
                 Ok(None) if is_refusal(&failure) => Ok(None),
                 _ => Err(failure),
             },
             Err(failure) if is_refusal(&failure) => {
-                self.rpc.meter.refused();
+                self.documents.rpc.meter.refused();
                 Ok(None)
             }
             Err(failure) => Err(failure),
         }
     }
 
-    /// The claim as the documents show it, when the reply was lost: ours are those with our token.
-    async fn look_up(&self, mut attempt: Attempt) -> Result<Option<Attempt>, Failure> {
+    /// Reads the documents of an attempt whose reply was lost. Returns the attempt if every document shows our
+    /// lease token.
+    async fn resolve_ambiguous(&self, mut attempt: LeaseAttempt) -> Result<Option<LeaseAttempt>, Failure> {
         let names: Vec<_> = attempt
             .tasks
             .iter()
             .map(|leased| leased.before.name.clone())
             .collect();
-        let mut read = self.read(&names).await?;
+        let mut read = self.documents.read(&names).await?;
         for leased in &mut attempt.tasks {
             let name = leased.before.name.as_str();
-            let found = read.remove(name).and_then(|stored| self.ours(name, stored));
+            let found = read
+                .remove(name)
+                .and_then(|stored| self.documents.in_this_env(name, stored));
             let token = |stored: &Stored| stored.task.state.lease.as_ref().map(|lease| lease.token);
             match found {
                 Some(found) if token(&found) == token(&leased.after) => leased.after = found,
@@ -223,51 +231,32 @@ impl Inner {
         Ok(Some(attempt))
     }
 
-    /// Brings the window into the order in which to claim: while others are about, from our place on.
-    pub(super) fn arrange(&self, kinds: &[String], window: &mut Window) {
-        if self.settings.keys != KeyClaims::Normal {
-            fastrand::shuffle(window.tasks.make_contiguous());
-            return;
-        }
-        let mut shared = self.desk.shared();
-        let rivals = &shared.queue(kinds).rivals;
-        if rivals.are_about() {
-            window.turn_to(rivals.place());
-        }
-    }
-
-    /// Keeps what is left of a window for the next claim.
-    pub(super) fn keep(&self, kinds: &[String], window: Window) {
-        if !window.is_used_up() {
-            self.desk.shared().windows.insert(kinds.to_vec(), window);
-        }
-    }
-
-    /// All the tasks of a key that are due, as far as one claim holds them.
-    pub(super) async fn whole_group(
+    /// Reads the due tasks of a candidate's key and adds them to the group, up to `max_group` tasks.
+    pub(super) async fn complete_group(
         &self,
-        mut pick: Pick,
-        group: usize,
+        mut candidate: Candidate,
+        max_group: usize,
         now: DateTime<Utc>,
-    ) -> Result<Pick, Failure> {
-        let Some((kind, key)) = &pick.key else {
-            return Ok(pick);
+    ) -> Result<Candidate, Failure> {
+        let Some((kind, key)) = &candidate.key else {
+            return Ok(candidate);
         };
-        let find = queries::due_of_key(&self.env, kind, key, now).limit(group);
-        let (found, _) = self.find(&find).await?;
-        pick.tasks.truncate(1);
+        let query = queries::due_of_key(&self.documents.env, kind, key, now).limit(max_group);
+        let (found, _) = self.documents.query_tasks(&query).await?;
+        candidate.tasks.truncate(1);
         for stored in found {
             let belongs =
                 stored.task.spec.held_key().is_some() && transition::is_due(&stored.task.state, now);
-            if belongs && stored.name != pick.tasks[0].name && pick.takes(&stored, group) {
-                pick.tasks.push(stored);
+            if belongs && stored.name != candidate.tasks[0].name && candidate.accepts(&stored, max_group) {
+                candidate.tasks.push(stored);
             }
         }
-        pick.order();
-        Ok(pick)
+        candidate.sort();
+        Ok(candidate)
     }
 }
 
+/// Returns whether the failure means that a document was not in the state that a write required.
 fn is_refusal(failure: &Failure) -> bool {
     matches!(
         failure.code,

@@ -1,42 +1,69 @@
-//! Claiming tasks.
+//! Claiming due tasks.
 //!
-//! # How a claim is made, and why it is safe
+//! # How a claim is made
 //!
-//! Due tasks are read outside of any transaction, a window of them at a time, and each is claimed by a write
-//! that demands the state that was read (`update_time`). Of two workers that read a task one writes it; the
-//! other's write is refused. Nothing is locked, so that workers do not wait for each other; who loses many
-//! documents keeps out of the others' way, and leaves the queue to them while they are faster: see [`rivals`].
+//! A worker reads a window of due tasks from the head of the queue, outside of any transaction. It claims each
+//! task by a conditional write, which requires that the document has not changed since it was read
+//! (`update_time`). If two workers read the same task, one write succeeds and the other is refused. There are no
+//! locks, so workers never wait for each other.
 //!
-//! # Resource keys
+//! # Resource keys: claim, verify, yield
 //!
-//! A key is held while a task of it has a lease that has not ended. Looking first and claiming then would let
-//! two workers look before either claims. So a worker claims FIRST, and then asks with a strongly consistent
-//! query who else holds the key; if anybody does, it gives its claim back and has run nothing.
+//! A task owns its resource key while it has a lease that has not expired. At most one claim may own a key. The
+//! conditional write alone does not ensure that, because two tasks of one key are two documents. A check before
+//! the claim does not ensure it either, because two workers may both check before either of them claims. So a
+//! worker proceeds in three steps:
 //!
-//! Let two workers claim two tasks of one key, and let the writes be committed at the instants A and B, A
-//! first. The second worker asks after B, so that its query sees the first one's lease, and it yields. The
-//! first may see the second's lease or not; if it does, it yields too, and both try again at other instants.
-//! In no order do both run.
+//! 1. *Claim*: it writes its lease into the task.
+//! 2. *Verify*: a strongly consistent query returns the other tasks that own the key.
+//! 3. *Yield*: if there is such a task, the worker releases its claim. No handler has run.
 //!
-//! Workers of the Go library look and claim in one transaction, which is serializable: it is as if it were
-//! done at the instant of its commit. If that is before our claim, our query sees its lease, and we yield. If
-//! it is after our claim, what it looked at includes our lease, and it does not claim.
+//! To see that this is safe, let two workers claim two tasks of one key, with writes that are committed at the
+//! instants A and B, A before B. The second worker's query runs after B. It sees the first worker's lease, and
+//! the second worker yields. The first worker's query may or may not see the second lease. If it does, the first
+//! worker yields too, and both try again after pauses of random length. In no case do both run.
 //!
-//! A worker that ends a task of a key may claim the key's next task in the same atomic write: see [`hand`].
+//! Workers of the Go library check and claim in one serializable transaction, which takes effect at the instant
+//! of its commit. If the commit comes before our claim, our query sees its lease, and we yield. If it comes after
+//! our claim, its check sees our lease, and it does not claim.
 //!
-//! A lease that ends while a worker asks is no lease: its holder has stopped its handler before, by its own
-//! clock.
+//! A lease that expires during the verification does not count. Its owner has already stopped the handler,
+//! because it measures the lease with its own clock and stops early.
+//!
+//! A worker that ends a claim of a key may claim the key's next task in the same atomic write. [`key_handoff`]
+//! explains why that needs no verification.
+//!
+//! # Optimisations
+//!
+//! Everything else makes claims faster or cheaper. None of it weakens the argument above: it only decides which
+//! tasks a worker tries to claim, and when. Every claim is still a conditional write, and every claim of a key is
+//! verified unless the key was handed over.
+//!
+//! | optimisation | file | what it saves |
+//! | --- | --- | --- |
+//! | a window serves several claims | `window.rs` | one query for each claim while the window is fresh |
+//! | one query reads the queues of several handlers | `window.rs` | one query and one read for each handler without due tasks |
+//! | tasks of a blocked key are removed from the window | `window.rs` | claims of a key that another worker owns |
+//! | the page size follows consumption | `paging.rs` | reads of tasks that no claim uses; queries during a backlog |
+//! | the next page is read ahead | `paging.rs` | waiting for a query during a backlog |
+//! | the fast path | `fast_path.rs` | the query before the claim of a task that a listener announced |
+//! | the key hand-off | `key_handoff.rs` | one commit and one verification for each task of a key with a backlog |
+//! | a check before the claim of a key that was refused lately | `key_check.rs` | a claim and its release, which are two writes |
+//! | contending processes start at different tasks | `contention.rs` | writes that are refused because another process was faster |
+//! | slower processes back off | `contention.rs` | reads of tasks that faster processes claim |
+//! | the handlers of a request share one next due time | `next_due.rs` | two queries for each handler without due tasks |
+//! | the next lease end is cached, and the listener knows the next due time | `next_due.rs` | two queries each time the queue is empty |
 
+mod contention;
+mod fast_path;
+mod fill;
 mod generators;
-mod hand;
-mod heard;
-mod keys;
+mod key_check;
+mod key_handoff;
 mod lease;
-mod outlook;
-mod pick;
-mod reading;
-mod rivals;
-mod turn;
+mod next_due;
+mod paging;
+mod selection;
 mod window;
 
 use std::collections::HashMap;
@@ -45,121 +72,138 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 
-use self::keys::{Key, Refusals};
-pub(super) use self::outlook::Next;
-use self::outlook::Outlook;
-use self::reading::Appetite;
-use self::rivals::Rivals;
-use self::turn::{Taken, Turn};
+use self::contention::Contention;
+use self::fill::{FillDemand, Filled};
+use self::key_check::{Key, KeyRefusals};
+use self::key_handoff::Handoffs;
+use self::next_due::LeaseEnd;
+use self::paging::PageSize;
 use self::window::Window;
-use super::find::MAX_IN;
-use super::inner::Inner;
+use super::documents::Documents;
+use super::listen::Listener;
+use super::query::MAX_IN;
 use super::retry::Failure;
 use crate::store::{ClaimRequest, ClaimResponse, Demand};
 use crate::task::Task;
 
-/// For how many handlers the next instant is asked one by one.
-const FEW: usize = 4;
-/// How many tasks one atomic write claims at the most.
+/// The maximum number of demands in a request that each get their own next due time.
+const MAX_EXACT_DEMANDS: usize = 4;
+/// The maximum number of tasks that one atomic write claims.
 const MAX_GROUP: usize = 2000;
 
-/// What claims know of the queue.
+/// The claims of one environment.
+#[derive(Debug)]
+pub(super) struct Claims {
+    documents: Arc<Documents>,
+    listener: Arc<Listener>,
+    state: ClaimState,
+}
+
+/// The state that claims share.
 #[derive(Debug, Default)]
-pub(super) struct Desk {
-    /// One claim at a time: two would only take each other's tasks.
+struct ClaimState {
+    /// Lets one claim run at a time. Two claims of one process would only compete for the same tasks.
     gate: tokio::sync::Mutex<()>,
     shared: Mutex<Shared>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// For each set of kinds what was read of its queue and not claimed yet.
+    /// For each set of kinds, the tasks that were read and not yet claimed.
     windows: HashMap<Vec<String>, Window>,
-    queues: HashMap<Vec<String>, Queue>,
-    /// The keys that somebody else was found to hold.
-    refusals: Refusals,
-    /// For each set of kinds when the next lease ends.
-    outlooks: HashMap<Vec<String>, Outlook>,
-    hands: hand::Hands,
+    queues: HashMap<Vec<String>, QueueState>,
+    /// The keys that other workers were found to own.
+    refusals: KeyRefusals,
+    /// For each set of kinds, the end of the lease that expires first.
+    lease_ends: HashMap<Vec<String>, LeaseEnd>,
+    handoffs: Handoffs,
 }
 
-/// What is known of the queue of a set of kinds.
+/// The experience with the queue of one set of kinds.
 #[derive(Debug, Default)]
-struct Queue {
-    appetite: Appetite,
-    rivals: Rivals,
-    /// Whether the last claim was of what was heard of.
-    by_hearing: bool,
+struct QueueState {
+    page_size: PageSize,
+    contention: Contention,
+    /// Whether the last claim took the fast path.
+    took_fast_path: bool,
 }
 
-/// When the next task of a request's kinds is due, once somebody has asked.
+/// The due time of the next task of a request's kinds, read when it is first needed.
 #[derive(Debug)]
-struct Ahead {
+struct SharedNextDue {
     kinds: Vec<String>,
     next: OnceCell<Option<DateTime<Utc>>>,
-    /// Whether each handler is told its own instant, at the price of asking for each.
+    /// Whether each demand gets its own due time, at the cost of two queries for each.
     exact: bool,
 }
 
-impl Desk {
+impl ClaimState {
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
-    pub(super) async fn claim(self: Arc<Self>, request: ClaimRequest) -> Result<ClaimResponse, Failure> {
-        let _looking = self.ears.look();
-        let _gate = self.desk.gate.lock().await;
-        let ClaimRequest { owner, now, demands } = request;
-        self.held.forget_the_gone(now);
-        self.desk.shared().hands.note(&owner, &demands);
-        let queued = demands.iter().filter(|demand| !demand.generators_only);
-        let mut kinds: Vec<_> = queued.flat_map(|demand| demand.kinds.iter().cloned()).collect();
-        kinds.sort_unstable();
-        let ahead = Ahead {
-            kinds,
-            next: OnceCell::new(),
-            exact: (2..=FEW).contains(&demands.len()),
-        };
-        if let Some(claimed) = self.claim_heard(&demands, &owner, now, &ahead).await? {
-            return Ok(claimed);
+impl Claims {
+    pub(super) fn new(documents: Arc<Documents>, listener: Arc<Listener>) -> Self {
+        Self {
+            documents,
+            listener,
+            state: ClaimState::default(),
         }
-        self.look_ahead(&demands, now).await?;
-        let mut claimed = ClaimResponse::default();
-        let mut drained = Vec::with_capacity(demands.len());
-        for (place, demand) in demands.iter().enumerate() {
-            if !demand.generators_only {
-                self.desk.shared().queue(&demand.kinds).by_hearing = false;
-            }
-            let taken = self.turn(place, demand, &owner, now, &ahead).await;
-            match taken.failure {
-                // What was claimed must reach the caller; the next call will meet the trouble again.
-                Some(failure) if claimed.claims.is_empty() && taken.claims.is_empty() => return Err(failure),
-                Some(failure) => tracing::warn!("claiming went wrong half-way: {}", failure.message),
-                None => {}
-            }
-            claimed.claims.extend(taken.claims);
-            claimed.next_due.push(taken.next_due);
-            drained.push(taken.drained);
-        }
-        let contended = self.desk.shared().may_be_contended();
-        self.ears.claimed(&demands, &drained, contended);
-        // What was heard meanwhile is read already, or else rang: the caller looks again at once.
-        self.ears.take_heard();
-        Ok(claimed)
     }
 
-    /// What one demand gets. One that has more kinds than a query holds gets it part by part.
-    async fn turn(
+    /// Claims tasks for each demand of a request.
+    pub(super) async fn claim(self: Arc<Self>, request: ClaimRequest) -> Result<ClaimResponse, Failure> {
+        let _in_progress = self.listener.begin_claim();
+        let _gate = self.state.gate.lock().await;
+        let ClaimRequest { owner, now, demands } = request;
+        self.documents.claim_cache.remove_expired(now);
+        self.state.shared().handoffs.record_demands(&owner, &demands);
+        let shared_next = SharedNextDue::of(&demands);
+        if let Some(response) = self.try_fast_path(&demands, &owner, now, &shared_next).await? {
+            return Ok(response);
+        }
+        self.read_queues_together(&demands, now).await?;
+        let mut response = ClaimResponse::default();
+        let mut drained = Vec::with_capacity(demands.len());
+        for (index, demand) in demands.iter().enumerate() {
+            if !demand.generators_only {
+                self.state.shared().queue(&demand.kinds).took_fast_path = false;
+            }
+            let filled = self.fill_demand(index, demand, &owner, now, &shared_next).await;
+            match filled.failure {
+                Some(failure) if response.claims.is_empty() && filled.claims.is_empty() => {
+                    return Err(failure);
+                }
+                // The claims that were made must reach the caller. If the error persists, the next call returns it.
+                Some(failure) => tracing::warn!(
+                    "claiming stopped early, and the tasks claimed so far are returned: {}",
+                    failure.message
+                ),
+                None => {}
+            }
+            response.claims.extend(filled.claims);
+            response.next_due.push(filled.next_due);
+            drained.push(filled.drained);
+        }
+        let contended = self.state.shared().may_be_contended();
+        self.listener.record_claim(&demands, &drained, contended);
+        // A task that was announced during this call was read by it, or else the announcement has notified the
+        // caller, which claims again at once.
+        self.listener.take_reported();
+        Ok(response)
+    }
+
+    /// Claims tasks for one demand. A demand with more kinds than fit into one query is filled in parts.
+    async fn fill_demand(
         self: &Arc<Self>,
-        place: usize,
+        index: usize,
         demand: &Demand,
         owner: &Arc<str>,
         now: DateTime<Utc>,
-        ahead: &Ahead,
-    ) -> Taken {
-        let mut all = Taken::nothing();
+        shared_next: &SharedNextDue,
+    ) -> Filled {
+        let mut all = Filled::nothing();
         for kinds in demand.kinds.chunks(MAX_IN) {
             let part = Demand {
                 kinds: kinds.to_vec(),
@@ -167,42 +211,58 @@ impl Inner {
                 max_group: demand.max_group.min(MAX_GROUP),
                 ..demand.clone()
             };
-            let turn = Turn::new(self, place, &part, owner, now, ahead);
-            let taken = Box::pin(turn.take()).await;
-            all.add(taken);
+            let fill = FillDemand::new(self, index, &part, owner, now, shared_next);
+            let filled = Box::pin(fill.run()).await;
+            all.add(filled);
         }
         all
     }
 
-    /// A task of this process may become due: what was read of its queue may no longer be its head.
-    pub(super) fn expect(&self, task: &Task) {
+    /// Handles a task that this process wrote and that may become due: notifies the workers, and discards the
+    /// windows that the task may belong to.
+    pub(super) fn announce_due(&self, task: &Task) {
         if let Some(due) = task.state.due() {
-            self.desk.shared().forget_behind(task.kind(), due);
-            self.notifier.notify_due(task.kind());
+            self.state.shared().discard_windows_over(task.kind(), due);
+            self.documents.notifier.notify_due(task.kind());
+        }
+    }
+}
+
+impl SharedNextDue {
+    fn of(demands: &[Demand]) -> Self {
+        let queued = demands.iter().filter(|demand| !demand.generators_only);
+        let mut kinds: Vec<_> = queued.flat_map(|demand| demand.kinds.iter().cloned()).collect();
+        kinds.sort_unstable();
+        Self {
+            kinds,
+            next: OnceCell::new(),
+            exact: (2..=MAX_EXACT_DEMANDS).contains(&demands.len()),
         }
     }
 }
 
 impl Shared {
-    fn queue(&mut self, kinds: &[String]) -> &mut Queue {
+    fn queue(&mut self, kinds: &[String]) -> &mut QueueState {
         self.queues.entry(kinds.to_vec()).or_default()
     }
 
-    /// Whether others who claim were noticed lately.
+    /// Returns whether other processes seem to have claimed from the same queues lately.
     fn may_be_contended(&self) -> bool {
-        self.queues.values().any(|queue| queue.rivals.may_be_about())
+        self.queues.values().any(|queue| queue.contention.is_suspected())
     }
 
-    /// A task of this key is to be read again, before others of the key are claimed.
-    fn shut(&mut self, key: Key) {
+    /// Blocks a key in the window of its kind until the queue is read again.
+    fn block_key(&mut self, key: Key) {
         let of_kind = |(kinds, _): &(&Vec<String>, &mut Window)| kinds.iter().any(|kind| **kind == *key.0);
         if let Some((_, window)) = self.windows.iter_mut().find(of_kind) {
-            window.shut(vec![key], None, true);
+            window.block_keys(vec![key], None, true);
         }
     }
 
-    fn forget_behind(&mut self, kind: &str, due: DateTime<Utc>) {
+    /// Discards the windows of this kind that reach beyond this due time: a new task with this due time would be
+    /// missing in them.
+    fn discard_windows_over(&mut self, kind: &str, due: DateTime<Utc>) {
         self.windows
-            .retain(|kinds, window| !kinds.iter().any(|of| of == kind) || window.is_before(due));
+            .retain(|kinds, window| !kinds.iter().any(|of| of == kind) || window.ends_by(due));
     }
 }

@@ -1,78 +1,90 @@
-//! What was read of a queue and not claimed yet.
+//! Windows: due tasks that were read from a queue and not yet claimed.
+//!
+//! Two optimisations are here:
+//!
+//! - A window is kept between claims while it is fresh, which saves the query before each claim. An outdated task
+//!   cannot be claimed by mistake, because its conditional write is refused.
+//! - The queues of several handlers are read by one query, which saves a query, billed as one read, for each handler
+//!   without due tasks.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::reading::{MOST, Pace, Part, Reading};
-use super::rivals;
+use super::Claims;
+use super::contention;
+use super::paging::{Consumption, MAX_PAGE, PageRead, QueuePage};
 use crate::store::Demand;
+use crate::store::firestore::claim_cache::{Key, key_of};
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::find::MAX_IN;
-use crate::store::firestore::held::{Key, key_of};
-use crate::store::firestore::inner::Inner;
 use crate::store::firestore::proto::pb;
+use crate::store::firestore::query::MAX_IN;
 use crate::store::firestore::retry::Failure;
+use crate::store::firestore::settings::KeyClaims;
 
-/// How long what was read is of use. What changes meanwhile cannot be claimed by mistake; but what other
-/// processes make due earlier waits for so long behind it.
-const FRESH: Duration = Duration::from_secs(3);
-/// How many tasks that cannot be claimed yet are kept.
+/// The time for which a window is used. A task that another process makes due earlier waits behind the window for as
+/// long at most.
+const FRESH_FOR: Duration = Duration::from_secs(3);
+/// The maximum number of tasks that are kept for the next claim.
 const MAX_KEPT: usize = 1024;
 
-/// Tasks that were due, in the order in which they are to be claimed.
+/// The due tasks that were read from the queue of a set of kinds, in the order in which to claim them.
 #[derive(Debug)]
 pub(super) struct Window {
     pub(super) tasks: VecDeque<Stored>,
-    /// Where the queue goes on, if there may be more that is due.
-    pub(super) behind: Option<Vec<pb::Value>>,
+    /// The position in the queue at which the next page starts, if more tasks may be due.
+    pub(super) cursor: Option<Vec<pb::Value>>,
+    /// The instant at which the tasks were due.
     pub(super) as_of: DateTime<Utc>,
+    /// The instant of the read, on the monotonic clock.
     read: Instant,
-    /// How many were read so far.
+    /// The number of documents that were read.
     pub(super) size: usize,
-    pub(super) pace: Pace,
-    /// Whether some of it was forgotten, or left out, that nobody may have claimed.
+    pub(super) consumption: Consumption,
+    /// Whether tasks were dropped from the window that may still be free.
     pub(super) has_gaps: bool,
-    /// The keys of which a task was refused or lost: the next ones must not overtake it.
-    shut: HashSet<Key>,
-    /// When to try those again that were refused.
-    pub(super) shut_until: Option<DateTime<Utc>>,
-    /// How many were left out because of that.
-    pub(super) left_out: usize,
-    /// What follows, while it is being read.
-    pub(super) next: Option<Reading>,
+    /// The keys of which a claim was lost, or that other workers own. Their later tasks must not overtake the one
+    /// that could not be claimed.
+    blocked_keys: HashSet<Key>,
+    /// The instant at which to try again to claim blocked keys.
+    pub(super) blocked_until: Option<DateTime<Utc>>,
+    /// The number of tasks that were removed because their keys are blocked.
+    pub(super) blocked: usize,
+    /// The next page, while it is being read.
+    pub(super) read_ahead: Option<PageRead>,
 }
 
 impl Window {
     fn empty(now: DateTime<Utc>) -> Self {
         Self {
             tasks: VecDeque::new(),
-            behind: None,
+            cursor: None,
             as_of: now,
             read: Instant::now(),
             size: 0,
-            pace: Pace::of(Duration::ZERO),
+            consumption: Consumption::new(Duration::ZERO),
             has_gaps: false,
-            shut: HashSet::new(),
-            shut_until: None,
-            left_out: 0,
-            next: None,
+            blocked_keys: HashSet::new(),
+            blocked_until: None,
+            blocked: 0,
+            read_ahead: None,
         }
     }
 
-    /// One that tells nothing: it is as of no instant at which anybody claims.
+    /// Returns an empty window that is never fresh: the next use reads the queue.
     pub(super) fn unread() -> Self {
         Self::empty(DateTime::<Utc>::MIN_UTC)
     }
 
-    /// What was read is of no use. What follows is, if it is being read, and if no key's tasks come before it.
-    pub(super) fn forget(&mut self) {
+    /// Drops the tasks of the window. Keeps the page that is being read ahead, unless the window has tasks with keys:
+    /// later tasks of those keys must not overtake them.
+    pub(super) fn discard(&mut self) {
         let has_keys = self
             .tasks
             .iter()
             .any(|stored| stored.task.spec.held_key().is_some());
-        if self.next.is_some() && !has_keys {
+        if self.read_ahead.is_some() && !has_keys {
             self.tasks.clear();
             self.has_gaps = true;
         } else {
@@ -80,122 +92,135 @@ impl Window {
         }
     }
 
-    /// Leaves out all tasks of these keys, until the queue is read anew. That is soon if one of them may be free.
-    pub(super) fn shut(&mut self, keys: Vec<Key>, until: Option<DateTime<Utc>>, may_be_free: bool) {
+    /// Removes the tasks of these keys, of later pages too, until the queue is read anew. With `may_be_free` that
+    /// happens before the queue counts as drained.
+    pub(super) fn block_keys(&mut self, keys: Vec<Key>, until: Option<DateTime<Utc>>, may_be_free: bool) {
         if !keys.is_empty() {
-            self.shut.extend(keys);
+            self.blocked_keys.extend(keys);
             self.has_gaps |= may_be_free;
-            self.shut_until = self.shut_until.max(until);
-            self.leave_out_the_shut();
+            self.blocked_until = self.blocked_until.max(until);
+            self.remove_blocked();
         }
     }
 
-    /// Until when to wait with reading all of it again, as so much was left out that this is dear.
-    pub(super) fn is_shut_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.shut_until
-            .filter(|until| self.left_out > MOST && *until > now)
+    /// Returns the instant before which the queue is not read anew. There is one if so many tasks are blocked that
+    /// another read would be expensive.
+    pub(super) fn reread_not_before(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.blocked_until
+            .filter(|until| self.blocked > MAX_PAGE && *until > now)
     }
 
-    fn leave_out_the_shut(&mut self) {
-        if self.shut.is_empty() {
+    fn remove_blocked(&mut self) {
+        if self.blocked_keys.is_empty() {
             return;
         }
-        let had = self.tasks.len();
+        let before = self.tasks.len();
         self.tasks
-            .retain(|stored| key_of(&stored.task).is_none_or(|key| !self.shut.contains(&key)));
-        self.left_out += had - self.tasks.len();
+            .retain(|stored| key_of(&stored.task).is_none_or(|key| !self.blocked_keys.contains(&key)));
+        self.blocked += before - self.tasks.len();
     }
 
+    /// Returns whether the window may be used at this instant.
     pub(super) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         let age = now - self.as_of;
-        self.read.elapsed() < FRESH && age >= TimeDelta::zero() && age.to_std().is_ok_and(|age| age < FRESH)
+        self.read.elapsed() < FRESH_FOR
+            && age >= TimeDelta::zero()
+            && age.to_std().is_ok_and(|age| age < FRESH_FOR)
     }
 
-    /// Whether it tells of all that is due at this instant.
-    pub(super) fn is_as_of(&self, now: DateTime<Utc>) -> bool {
+    /// Returns whether the window and its later pages hold every task that is due at this instant.
+    pub(super) fn is_current(&self, now: DateTime<Utc>) -> bool {
         self.as_of == now && !self.has_gaps
     }
 
-    /// A copy to look at.
-    pub(super) fn peek(&self) -> Self {
+    /// Returns a copy without the page that is being read ahead.
+    pub(super) fn snapshot(&self) -> Self {
         Self {
             tasks: self.tasks.clone(),
-            behind: self.behind.clone(),
-            shut: self.shut.clone(),
-            next: None,
+            cursor: self.cursor.clone(),
+            blocked_keys: self.blocked_keys.clone(),
+            read_ahead: None,
             ..*self
         }
     }
 
-    /// Brings it into the order of the ring from this place on, in which the tasks of a key stay in theirs.
-    pub(super) fn turn_to(&mut self, place: u64) {
+    /// Sorts the tasks in ring order, from this position on. The tasks of a key keep their order.
+    fn rotate_to(&mut self, position: u64) {
         self.tasks.make_contiguous().sort_by_cached_key(|stored| {
             let task = &stored.task;
-            let ahead = rivals::place_of(stored).wrapping_sub(place);
-            (ahead, task.state.due(), task.spec.created_at)
+            let distance = contention::ring_position(stored).wrapping_sub(position);
+            (distance, task.state.due(), task.spec.created_at)
         });
     }
 
-    /// How many of those that were read were chosen.
-    pub(super) fn used(&self) -> usize {
-        self.size.saturating_sub(self.tasks.len() + self.left_out)
+    /// Returns the number of tasks that were selected for claims.
+    fn used(&self) -> usize {
+        self.size.saturating_sub(self.tasks.len() + self.blocked)
     }
 
-    /// Whether there is anything left of it to look at.
-    pub(super) fn is_used_up(&self) -> bool {
-        (self.tasks.is_empty() && self.behind.is_none()) || self.tasks.len() > MAX_KEPT
+    /// Returns whether the window is of no further use: it has neither tasks nor a next page, or more tasks than are
+    /// kept.
+    pub(super) fn is_spent(&self) -> bool {
+        (self.tasks.is_empty() && self.cursor.is_none()) || self.tasks.len() > MAX_KEPT
     }
 
-    /// Whether all of it is due before this instant, and what is being read too.
-    pub(super) fn is_before(&self, at: DateTime<Utc>) -> bool {
-        let last = match self.next {
+    /// Returns whether all tasks of the window, and of the page that is being read ahead, are due by this instant.
+    pub(super) fn ends_by(&self, at: DateTime<Utc>) -> bool {
+        let last = match self.read_ahead {
             Some(_) => Some(self.as_of),
             None => self.tasks.back().and_then(|stored| stored.task.state.due()),
         };
         last.is_some_and(|last| last <= at)
     }
 
-    pub(super) fn add(&mut self, part: Part) {
-        self.size += part.read;
-        self.behind = part.behind;
-        self.tasks.extend(part.tasks);
-        self.leave_out_the_shut();
-        self.pace = Pace::of(part.took);
+    /// Appends a page.
+    pub(super) fn append(&mut self, page: QueuePage) {
+        self.size += page.read;
+        self.cursor = page.cursor;
+        self.tasks.extend(page.tasks);
+        self.remove_blocked();
+        self.consumption = Consumption::new(page.duration);
     }
 }
 
-impl Inner {
-    /// Reads the queues of several handlers at once, so that to find nothing costs one read.
-    pub(super) async fn look_ahead(&self, demands: &[Demand], now: DateTime<Utc>) -> Result<(), Failure> {
-        let unknown = |demand: &&Demand| {
+impl Claims {
+    /// Reads the queues of several demands together: one query for those that need a read.
+    pub(super) async fn read_queues_together(
+        &self,
+        demands: &[Demand],
+        now: DateTime<Utc>,
+    ) -> Result<(), Failure> {
+        let needs_read = |demand: &&Demand| {
             let is_queued = demand.max_claims > 0 && !demand.generators_only;
-            is_queued && (1..=MAX_IN).contains(&demand.kinds.len()) && !self.is_known(&demand.kinds, now)
+            is_queued && (1..=MAX_IN).contains(&demand.kinds.len()) && !self.needs_no_read(&demand.kinds, now)
         };
-        let unknown: Vec<_> = demands.iter().filter(unknown).collect();
-        for some in in_queries(&unknown) {
-            if some.len() > 1 {
-                self.look_ahead_for(&some, now).await?;
+        let unread: Vec<_> = demands.iter().filter(needs_read).collect();
+        for group in groups_per_query(&unread) {
+            // The queue of a single demand is read when the demand is filled.
+            if group.len() > 1 {
+                self.read_windows(&group, now).await?;
             }
         }
         Ok(())
     }
 
-    async fn look_ahead_for(&self, demands: &[&Demand], now: DateTime<Utc>) -> Result<(), Failure> {
+    /// Reads the queues of these demands by one query, and gives each demand a window of its tasks.
+    async fn read_windows(&self, demands: &[&Demand], now: DateTime<Utc>) -> Result<(), Failure> {
         let kinds: Vec<_> = demands
             .iter()
             .flat_map(|demand| demand.kinds.iter().cloned())
             .collect();
-        let room = demands.iter().map(|demand| demand.max_claims).sum();
-        let all = self.window_of_now(&kinds, room, now).await?;
-        let mut shared = self.desk.shared();
+        let slots = demands.iter().map(|demand| demand.max_claims).sum();
+        let all = self.read_window(&kinds, slots, now).await?;
+        let mut shared = self.state.shared();
         for demand in demands {
-            let of_want = |stored: &&Stored| demand.kinds.iter().any(|kind| kind == stored.task.kind());
-            let tasks: VecDeque<_> = all.tasks.iter().filter(of_want).cloned().collect();
+            let of_demand = |stored: &&Stored| demand.kinds.iter().any(|kind| kind == stored.task.kind());
+            let tasks: VecDeque<_> = all.tasks.iter().filter(of_demand).cloned().collect();
             let window = Window {
                 size: tasks.len(),
                 tasks,
-                // A place in the order of all of them is one in the order of each.
-                behind: all.behind.clone(),
+                // A position in the queue of all kinds is also a position in the queue of each demand.
+                cursor: all.cursor.clone(),
                 ..Window::empty(now)
             };
             shared.windows.insert(demand.kinds.clone(), window);
@@ -203,64 +228,87 @@ impl Inner {
         Ok(())
     }
 
-    /// Whether there is no need to read this queue now.
-    fn is_known(&self, kinds: &[String], now: DateTime<Utc>) -> bool {
-        let mut shared = self.desk.shared();
+    /// Returns whether the queue of these kinds need not be read now: its window is fresh, or a back-off is under way.
+    fn needs_no_read(&self, kinds: &[String], now: DateTime<Utc>) -> bool {
+        let mut shared = self.state.shared();
         let window = shared.windows.get(kinds);
-        window.is_some_and(|window| window.is_fresh(now)) || shared.queue(kinds).rivals.away().is_some()
+        window.is_some_and(|window| window.is_fresh(now))
+            || shared.queue(kinds).contention.back_off().is_some()
     }
 
-    /// The window of these kinds: what is left of the last one, or a new one; it is not read while the queue is left to
-    /// others.
-    pub(super) async fn window(
+    /// Returns the kept window of these kinds if it is fresh, and otherwise a new one. The new window is unread during
+    /// a back-off.
+    pub(super) async fn take_window(
         &self,
         kinds: &[String],
-        room: usize,
+        slots: usize,
         now: DateTime<Utc>,
     ) -> Result<Window, Failure> {
-        let kept = self.desk.shared().windows.remove(kinds);
+        let kept = self.state.shared().windows.remove(kinds);
         match kept {
             Some(window) if window.is_fresh(now) => return Ok(window),
             Some(mut stale) => {
                 let used = stale.used();
-                let mut shared = self.desk.shared();
-                let appetite = &mut shared.queue(kinds).appetite;
-                appetite.tasks = used;
-                // Nobody would have come to what was read ahead.
-                appetite.is_slow |= stale.next.is_some() && !stale.pace.is_short(stale.tasks.len());
+                let mut shared = self.state.shared();
+                let page_size = &mut shared.queue(kinds).page_size;
+                page_size.tasks = used;
+                // The page that was read ahead would not have been reached.
+                page_size.no_read_ahead |=
+                    stale.read_ahead.is_some() && !stale.consumption.runs_short(stale.tasks.len());
             }
             None => {}
         }
-        if self.desk.shared().queue(kinds).rivals.leave().is_some() {
+        if self.state.shared().queue(kinds).contention.end_page().is_some() {
             return Ok(Window::unread());
         }
-        self.window_of_now(kinds, room, now).await
+        self.read_window(kinds, slots, now).await
     }
 
-    /// A new window of these kinds.
-    pub(super) async fn window_of_now(
+    /// Reads a new window of these kinds.
+    pub(super) async fn read_window(
         &self,
         kinds: &[String],
-        room: usize,
+        slots: usize,
         now: DateTime<Utc>,
     ) -> Result<Window, Failure> {
         let mut window = Window::empty(now);
-        self.read_queue(&mut window, kinds, room).await?;
+        self.read_queue(&mut window, kinds, slots).await?;
         Ok(window)
+    }
+
+    /// Brings a window into the order in which to claim its tasks: ring order while other processes claim from the
+    /// same queue, and otherwise the order of the queue.
+    pub(super) fn arrange(&self, kinds: &[String], window: &mut Window) {
+        if self.documents.settings.key_claims != KeyClaims::Normal {
+            fastrand::shuffle(window.tasks.make_contiguous());
+            return;
+        }
+        let mut shared = self.state.shared();
+        let contention = &shared.queue(kinds).contention;
+        if contention.is_active() {
+            window.rotate_to(contention.ring_position());
+        }
+    }
+
+    /// Keeps the rest of a window for the next claim.
+    pub(super) fn keep_window(&self, kinds: &[String], window: Window) {
+        if !window.is_spent() {
+            self.state.shared().windows.insert(kinds.to_vec(), window);
+        }
     }
 }
 
-/// Wants whose kinds one query can ask for together.
-fn in_queries<'a>(demands: &[&'a Demand]) -> Vec<Vec<&'a Demand>> {
-    let mut queries: Vec<Vec<&Demand>> = Vec::new();
+/// Groups demands so that the kinds of each group fit into one query.
+fn groups_per_query<'a>(demands: &[&'a Demand]) -> Vec<Vec<&'a Demand>> {
+    let mut groups: Vec<Vec<&Demand>> = Vec::new();
     let mut kinds = 0;
     for demand in demands {
         kinds += demand.kinds.len();
-        if queries.is_empty() || kinds > MAX_IN {
-            queries.push(Vec::new());
+        if groups.is_empty() || kinds > MAX_IN {
+            groups.push(Vec::new());
             kinds = demand.kinds.len();
         }
-        queries.last_mut().expect("one was just added").push(demand);
+        groups.last_mut().expect("one was just added").push(demand);
     }
-    queries
+    groups
 }

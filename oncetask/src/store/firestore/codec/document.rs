@@ -1,31 +1,31 @@
-//! A task as a document.
+//! Encoding tasks as documents, and decoding them.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::super::proto::{Fields, Timestamp, boolean, double, integer, map, null, pb, text};
 use super::instant::{exact, is_ours, second, second_up};
 use super::reader::Reader;
 use super::{Undecodable, errors, json, recurrence};
+use crate::store::firestore::proto::{Fields, Timestamp, boolean, double, integer, map, null, pb, text};
 use crate::task::transition::Phase;
 use crate::task::{
     Done, Ending, Lease, LeaseToken, Occurrence, Progress, ResourceKey, Task, TaskId, TaskSpec, TaskState,
 };
 
-/// The names of the fields.
-pub(in super::super) mod field {
-    pub(in super::super::super) const ID: &str = "id";
-    pub(in super::super::super) const KIND: &str = "type";
-    pub(in super::super::super) const ENV: &str = "env";
-    pub(in super::super::super) const RESOURCE_KEY: &str = "resourceKey";
-    pub(in super::super::super) const WAIT_UNTIL: &str = "waitUntil";
-    pub(in super::super::super) const LEASED_UNTIL: &str = "leasedUntil";
-    pub(in super::super::super) const CREATED_AT: &str = "createdAt";
-    pub(in super::super::super) const DONE_AT: &str = "doneAt";
-    pub(in super::super::super) const IS_CANCELLED: &str = "isCancelled";
-    pub(in super::super::super) const GENERATOR: &str = "parentRecurrenceId";
-    pub(in super::super::super) const RECURRENCE: &str = "recurrence";
+/// The names of a document's fields.
+pub(in crate::store::firestore) mod field {
+    pub(in crate::store::firestore) const ID: &str = "id";
+    pub(in crate::store::firestore) const KIND: &str = "type";
+    pub(in crate::store::firestore) const ENV: &str = "env";
+    pub(in crate::store::firestore) const RESOURCE_KEY: &str = "resourceKey";
+    pub(in crate::store::firestore) const WAIT_UNTIL: &str = "waitUntil";
+    pub(in crate::store::firestore) const LEASED_UNTIL: &str = "leasedUntil";
+    pub(in crate::store::firestore) const CREATED_AT: &str = "createdAt";
+    pub(in crate::store::firestore) const DONE_AT: &str = "doneAt";
+    pub(in crate::store::firestore) const IS_CANCELLED: &str = "isCancelled";
+    pub(in crate::store::firestore) const GENERATOR: &str = "parentRecurrenceId";
+    pub(in crate::store::firestore) const RECURRENCE: &str = "recurrence";
 
     pub(super) const DATA: &str = "data";
     pub(super) const CANCELLED_AT: &str = "cancelledAt";
@@ -34,7 +34,7 @@ pub(in super::super) mod field {
     pub(super) const RESULT: &str = "result";
     pub(super) const OCCURRENCE_AT: &str = "occurrenceTimestamp";
 
-    // Ours, which Go does not know.
+    // Our own fields, which Go does not know.
     pub(super) const DATA_JSON: &str = "dataJson";
     pub(super) const RESULT_JSON: &str = "resultJson";
     pub(super) const LEASE_TOKEN: &str = "leaseToken";
@@ -50,31 +50,31 @@ pub(in super::super) mod field {
     pub(super) const FINISH_TOKEN: &str = "finishToken";
 }
 
-/// Who holds a task that a program without lease tokens claimed.
-const UNNAMED_OWNER: &str = "(a program that does not leave its name)";
+/// The owner of a lease that a program without lease tokens took.
+const UNNAMED_OWNER: &str = "(unnamed program)";
 
-/// What a document holds beside the task: by which a write whose reply was lost recognises its success.
+/// The tokens in a document by which a write whose answer was lost recognises its success.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(in super::super) struct Marks {
-    /// What the write that created the document left.
-    pub(in super::super) created: Option<LeaseToken>,
-    /// The last claim that was ended.
-    pub(in super::super) finished: Option<LeaseToken>,
+pub(in crate::store::firestore) struct Marks {
+    /// The token of the write that created the document.
+    pub(in crate::store::firestore) created: Option<LeaseToken>,
+    /// The lease token of the last claim that was ended.
+    pub(in crate::store::firestore) finished: Option<LeaseToken>,
 }
 
-/// A task as it is stored.
+/// A stored task.
 #[derive(Clone, Debug, PartialEq)]
-pub(in super::super) struct Stored {
-    pub(in super::super) name: String,
-    pub(in super::super) env: String,
-    pub(in super::super) task: Task,
-    pub(in super::super) marks: Marks,
-    /// What a write that must follow this state demands.
-    pub(in super::super) update_time: Timestamp,
+pub(in crate::store::firestore) struct Stored {
+    pub(in crate::store::firestore) name: String,
+    pub(in crate::store::firestore) env: String,
+    pub(in crate::store::firestore) task: Task,
+    pub(in crate::store::firestore) marks: Marks,
+    /// The version of the document, for the precondition of a write.
+    pub(in crate::store::firestore) update_time: Timestamp,
 }
 
-/// The fields of a task's document.
-pub(in super::super) fn encode(task: &Task, env: &str, marks: &Marks) -> Fields {
+/// Returns the fields of a task's document.
+pub(in crate::store::firestore) fn encode(task: &Task, env: &str, marks: &Marks) -> Fields {
     let Task { spec, state } = task;
     let mut fields = Fields::new();
     let mut put = |name: &str, value: pb::Value| {
@@ -118,8 +118,8 @@ fn instant(at: Option<DateTime<Utc>>) -> pb::Value {
     text(at.map(exact).unwrap_or_default())
 }
 
-/// A generator's instants are whole seconds and become part of its occurrences' ids, so that they are spelled
-/// as Go spells them.
+/// Returns the spelling of `waitUntil`. A generator's instants are whole seconds and become part of its occurrences'
+/// ids, so they are spelled as Go spells them.
 fn wait_until(task: &Task) -> String {
     let at = task.state.wait_until;
     if task.spec.recurrence.is_some() && at.timestamp_subsec_millis() == 0 {
@@ -129,7 +129,7 @@ fn wait_until(task: &Task) -> String {
     }
 }
 
-/// Go tells a completed task from a failed one by whether there are more attempts than errors.
+/// Returns the number of attempts for Go, which takes a task for completed if it has more attempts than errors.
 fn attempts_for_go(state: &TaskState) -> u32 {
     let errors = u32::try_from(state.errors.len()).unwrap_or(u32::MAX);
     match state.done.map(|done| done.how) {
@@ -161,11 +161,14 @@ fn put_ours(fields: &mut Fields, state: &TaskState, marks: &Marks) {
     let mut put = |name: &str, value: Option<pb::Value>| {
         fields.extend(value.map(|value| (name.to_owned(), value)));
     };
-    let some = |count: u32| (count > 0).then(|| integer(count));
-    let hidden = attempts_for_go(state) != state.attempts;
-    put(field::ATTEMPTS_MADE, hidden.then(|| integer(state.attempts)));
-    put(field::CLEANUP_ATTEMPTS, some(state.cleanup_attempts));
-    put(field::DEFERRALS, some(state.deferrals));
+    let if_any = |count: u32| (count > 0).then(|| integer(count));
+    let differs_for_go = attempts_for_go(state) != state.attempts;
+    put(
+        field::ATTEMPTS_MADE,
+        differs_for_go.then(|| integer(state.attempts)),
+    );
+    put(field::CLEANUP_ATTEMPTS, if_any(state.cleanup_attempts));
+    put(field::DEFERRALS, if_any(state.deferrals));
     put(field::OUTCOME, state.done.map(|done| text(outcome(done.how))));
     put(field::PROGRESS, state.progress.as_ref().map(progress));
     put(field::CREATE_TOKEN, marks.created.map(token));
@@ -192,9 +195,9 @@ fn progress(progress: &Progress) -> pb::Value {
     ]))
 }
 
-/// What to write so that a document that holds the first task holds the second: the fields that differ, and
-/// their names, which are those to be removed where there is no field.
-pub(in super::super) fn changes(before: &Fields, after: Fields) -> (Fields, Vec<String>) {
+/// Returns the fields and the mask of the write that changes a document from `before` to `after`. The mask names all
+/// fields that differ. A name in the mask without a field removes that field.
+pub(in crate::store::firestore) fn changes(before: &Fields, after: Fields) -> (Fields, Vec<String>) {
     let names: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
     let mask: Vec<_> = names
         .into_iter()
@@ -207,12 +210,12 @@ pub(in super::super) fn changes(before: &Fields, after: Fields) -> (Fields, Vec<
     (fields, mask)
 }
 
-/// The task in a document.
+/// Decodes the task in a document.
 ///
 /// # Errors
 ///
-/// Why the document is no task.
-pub(in super::super) fn decode(document: pb::Document) -> Result<Stored, Undecodable> {
+/// Returns the reason if the document cannot be decoded as a task.
+pub(in crate::store::firestore) fn decode(document: pb::Document) -> Result<Stored, Undecodable> {
     let pb::Document {
         name,
         mut fields,
@@ -237,17 +240,17 @@ pub(in super::super) fn decode(document: pb::Document) -> Result<Stored, Undecod
 }
 
 fn read_spec(reader: &mut Reader<'_>) -> Result<TaskSpec, Undecodable> {
-    let whole = reader.text(field::DATA_JSON)?;
-    let payload = json::take(reader.0, field::DATA, whole)?;
+    let full_text = reader.text(field::DATA_JSON)?;
+    let payload = json::take(reader.0, field::DATA, full_text)?;
     let created_at = reader.instant(field::CREATED_AT)?;
-    let generator = reader.filled(field::GENERATOR)?;
+    let generator = reader.non_empty(field::GENERATOR)?;
     let occurs_at = reader.instant(field::OCCURRENCE_AT)?;
     Ok(TaskSpec {
         id: TaskId::new(reader.required(field::ID)?),
         kind: reader.required(field::KIND)?.into(),
         payload,
         resource_key: reader.text(field::RESOURCE_KEY)?.and_then(ResourceKey::new),
-        created_at: created_at.ok_or_else(|| Undecodable("it has no `createdAt`".into()))?,
+        created_at: created_at.ok_or_else(|| Undecodable("the field `createdAt` is missing".into()))?,
         recurrence: reader
             .map(field::RECURRENCE)?
             .map(recurrence::from_map)
@@ -266,13 +269,13 @@ fn read_state(reader: &mut Reader<'_>, created_at: DateTime<Utc>) -> Result<Task
         .then(|| cancelled_at.unwrap_or(created_at));
     let errors = errors::from_values(reader.list(field::ERRORS)?)?;
     let (done, attempts) = read_done(reader, cancelled_at.is_some(), errors.len())?;
-    let whole = reader.text(field::RESULT_JSON)?;
-    let has_result = whole.is_some() || reader.0.get(field::RESULT).is_some_and(|value| *value != null());
-    let result = json::take(reader.0, field::RESULT, whole)?;
+    let full_text = reader.text(field::RESULT_JSON)?;
+    let has_result = full_text.is_some() || reader.0.get(field::RESULT).is_some_and(|value| *value != null());
+    let result = json::take(reader.0, field::RESULT, full_text)?;
     let lease = read_lease(reader)?;
     let counts_cleanups = cancelled_at.is_some();
     Ok(TaskState {
-        // Go's "at once": due since it was created, as ours are.
+        // Go's zero time means that the task is due since it was created.
         wait_until: reader.instant(field::WAIT_UNTIL)?.unwrap_or(created_at),
         attempts,
         cleanup_attempts: reader
@@ -289,8 +292,8 @@ fn read_state(reader: &mut Reader<'_>, created_at: DateTime<Utc>) -> Result<Task
     })
 }
 
-/// When and how the task ended, and after how many attempts. What we keep of it is believed if it was we who
-/// ended the task, which the spelling of the instant tells.
+/// Reads the end of the task and the number of its attempts. Our own fields count only if this library ended the task,
+/// which the spelling of the instant shows.
 fn read_done(
     reader: &mut Reader<'_>,
     is_cancelled: bool,
@@ -319,8 +322,8 @@ fn read_done(
     Ok((done, made.filter(|_| ours.is_some()).unwrap_or(attempts)))
 }
 
-/// Who holds the task. Go takes an expired lease of ours by a later end and leaves the rest as it was: the
-/// token is believed only while it is the end that we wrote.
+/// Reads the lease. When Go takes over an expired lease of ours, it only writes a later end: our token counts only if
+/// the end is the one that we wrote.
 fn read_lease(reader: &mut Reader<'_>) -> Result<Option<Lease>, Undecodable> {
     let written = reader.text(field::LEASED_UNTIL)?.unwrap_or_default();
     let until = super::instant::parse(field::LEASED_UNTIL, &written)?;
@@ -351,7 +354,9 @@ fn read_token(reader: &mut Reader<'_>, name: &str) -> Result<Option<LeaseToken>,
     };
     match u64::from_str_radix(&token, 16) {
         Ok(bits) => Ok(Some(LeaseToken::from_bits(bits))),
-        Err(_) => Err(Undecodable(format!("`{name}` is `{token}`, which is no token"))),
+        Err(_) => Err(Undecodable(format!(
+            "`{name}` is `{token}`, which is not a token"
+        ))),
     }
 }
 

@@ -1,9 +1,9 @@
-//! A task's errors in its document: Go's `{at, error}`, and what we add.
+//! A task's errors in its document: Go's `{at, error}` with fields of our own.
 
-use super::super::proto::{Fields, ValueType, array, boolean, integer, map, null, pb, text};
 use super::Undecodable;
 use super::instant::exact;
 use super::reader::Reader;
+use crate::store::firestore::proto::{Fields, ValueType, array, boolean, integer, map, null, pb, text};
 use crate::task::AttemptError;
 
 pub(super) fn to_value(errors: &[AttemptError]) -> pb::Value {
@@ -31,7 +31,7 @@ pub(super) fn from_values(values: Vec<pb::Value>) -> Result<Vec<AttemptError>, U
 
 fn read(value: pb::Value) -> Result<AttemptError, Undecodable> {
     let Some(ValueType::MapValue(mut map)) = value.value_type else {
-        return Err(Undecodable("`errors` holds something that is not a map".into()));
+        return Err(Undecodable("`errors` contains a value that is not a map".into()));
     };
     let mut entry = Reader(&mut map.fields);
     Ok(AttemptError {

@@ -1,11 +1,13 @@
-//! Documents that the Go library wrote, read; and what we write, as Go would read it.
+//! Tests with documents that the Go library wrote, and with our documents as Go would read them.
 
 use serde_json::Value;
 
-use super::super::proto::{Fields, ValueType, array, boolean, double, integer, map, null, pb, text};
 use super::instant::second;
 use super::{Marks, Stored, changes, decode, encode};
 use crate::schedule::Recurrence;
+use crate::store::firestore::proto::{
+    Fields, ValueType, array, boolean, double, integer, map, null, pb, text,
+};
 use crate::task::transition::{self, Verdict};
 use crate::task::{Ending, Lease, LeaseToken, Status, Task};
 
@@ -19,7 +21,7 @@ macro_rules! go_wrote {
     };
 }
 
-/// The documents of a file, in the order of the file.
+/// Returns the documents in a file, in the order of the file.
 fn documents(json: &str) -> Vec<Fields> {
     let documents: Vec<Value> = serde_json::from_str(json).expect("JSON");
     documents
@@ -33,7 +35,7 @@ fn fields(json: &Value) -> Fields {
     members.map(|(name, json)| (name.clone(), value(json))).collect()
 }
 
-/// A value in the REST form of a document.
+/// Returns a value from the REST form of a document.
 fn value(json: &Value) -> pb::Value {
     let (kind, json) = json.as_object().and_then(|of| of.iter().next()).expect("a value");
     match (kind.as_str(), json) {
@@ -44,7 +46,7 @@ fn value(json: &Value) -> pb::Value {
         ("booleanValue", Value::Bool(of)) => boolean(*of),
         ("mapValue", of) => map(fields(&of["fields"])),
         ("arrayValue", of) => array(of["values"].as_array().into_iter().flatten().map(value).collect()),
-        other => panic!("not known: {other:?}"),
+        other => panic!("unknown value: {other:?}"),
     }
 }
 
@@ -62,7 +64,7 @@ fn at(text: &str) -> chrono::DateTime<chrono::Utc> {
 }
 
 #[test]
-fn what_go_created_is_pending() {
+fn a_task_that_go_created_is_pending() {
     for document in go_wrote!("created.json") {
         let Stored { task, env, .. } = read(&document);
         assert_eq!(env, "DEFAULT");
@@ -77,13 +79,13 @@ fn what_go_created_is_pending() {
 }
 
 #[test]
-fn a_whole_double_of_go_is_an_integer() {
+fn a_whole_double_of_go_is_read_as_an_integer() {
     let generator = read(&go_wrote!("generator.json")[0]);
     assert_eq!(generator.task.spec.payload.value()["createdNs"].to_string(), "0");
 }
 
 #[test]
-fn the_key_and_the_schedule_are_read() {
+fn the_resource_key_and_the_due_time_are_read() {
     for document in go_wrote!("keyed.json") {
         let key = read(&document).task.spec.resource_key;
         assert_eq!(key.expect("a key").as_str(), "keyed-rk-0");
@@ -94,7 +96,7 @@ fn the_key_and_the_schedule_are_read() {
 }
 
 #[test]
-fn a_lease_of_go_is_held_and_can_be_taken_over_when_it_ends() {
+fn a_lease_of_go_holds_until_it_ends() {
     let mut task = read(&go_wrote!("leased.json")[0]).task;
     assert_eq!(task.status(at("2026-11-23T16:12:30.999Z")), Status::Leased);
     let now = at("2026-11-23T16:12:31Z");
@@ -107,13 +109,13 @@ fn a_lease_of_go_is_held_and_can_be_taken_over_when_it_ends() {
     };
     assert!(
         transition::claim(&mut task, lease, now),
-        "the attempt fell silent"
+        "the attempt is orphaned"
     );
     assert_eq!((task.attempts(), task.errors().len()), (2, 1));
 }
 
 #[test]
-fn the_ends_that_go_wrote_are_read() {
+fn the_end_of_a_task_that_go_wrote_is_read() {
     let completed = read(&go_wrote!("completed.json")[0]).task;
     assert_eq!(completed.state.done.map(|done| done.how), Some(Ending::Completed));
     assert_eq!(
@@ -129,7 +131,7 @@ fn the_ends_that_go_wrote_are_read() {
 }
 
 #[test]
-fn what_go_left_in_between_is_read() {
+fn unfinished_tasks_of_go_are_read() {
     let now = at("2026-11-23T16:12:00Z");
     let retry = read(&go_wrote!("waiting-for-retry.json")[0]).task;
     assert_eq!((retry.status(now), retry.attempts()), (Status::Waiting, 1));
@@ -163,9 +165,9 @@ fn a_generator_of_go_and_its_occurrence_are_read() {
     );
 }
 
-/// What Go wrote, with whatever the change is on our side, keeps each of Go's fields in Go's type.
+/// Checks that a document of Go that we write again keeps each of Go's fields in Go's type.
 #[test]
-fn what_we_write_has_every_field_of_go_in_its_type() {
+fn our_documents_have_every_field_of_go_in_its_type() {
     let files = [
         go_wrote!("created.json"),
         go_wrote!("keyed.json"),
@@ -189,14 +191,18 @@ fn what_we_write_has_every_field_of_go_in_its_type() {
                 .unwrap_or_else(|| panic!("`{name}` is not written"));
             assert_same_type(name, value, written);
         }
-        assert_eq!(read(&ours).task, task, "and it reads back");
+        assert_eq!(
+            read(&ours).task,
+            task,
+            "the task changed when it was written and read"
+        );
     }
 }
 
 fn assert_same_type(name: &str, go: &pb::Value, ours: &pb::Value) {
     use ValueType::{ArrayValue, NullValue, StringValue};
     match (go.value_type.as_ref(), ours.value_type.as_ref()) {
-        // Go writes no errors as null, and after a reset as an empty array.
+        // Without errors Go writes null, and after a reset an empty array.
         (Some(ArrayValue(_)), Some(NullValue(_))) if name == "errors" => {}
         (Some(StringValue(go)), Some(StringValue(ours))) if go.ends_with('Z') && name != "id" => {
             let whole = |text: &str| second(at(text));
@@ -212,7 +218,7 @@ fn assert_same_type(name: &str, go: &pb::Value, ours: &pb::Value) {
     }
 }
 
-fn held(until: &str) -> (Task, LeaseToken) {
+fn claimed(until: &str) -> (Task, LeaseToken) {
     let mut task = read(&go_wrote!("created.json")[0]).task;
     let token = LeaseToken::random();
     let lease = Lease {
@@ -226,8 +232,8 @@ fn held(until: &str) -> (Task, LeaseToken) {
 }
 
 #[test]
-fn go_sees_our_lease_end_no_earlier_than_it_does() {
-    let (task, token) = held("2026-11-23T16:21:00.250Z");
+fn go_never_sees_our_lease_end_early() {
+    let (task, token) = claimed("2026-11-23T16:21:00.250Z");
     let fields = encode(&task, "DEFAULT", &Marks::default());
     assert_eq!(fields["leasedUntil"], text("2026-11-23T16:21:01Z"));
     let lease = read(&fields).task.state.lease.expect("a lease");
@@ -238,10 +244,10 @@ fn go_sees_our_lease_end_no_earlier_than_it_does() {
 }
 
 #[test]
-fn a_lease_that_go_took_over_is_not_ours_any_more() {
-    let (task, token) = held("2026-11-23T16:21:00.250Z");
+fn a_lease_that_go_took_over_is_lost() {
+    let (task, token) = claimed("2026-11-23T16:21:00.250Z");
     let mut fields = encode(&task, "DEFAULT", &Marks::default());
-    // Go updates what it knows, and leaves our token where it is.
+    // Go updates the fields that it knows, and leaves our token.
     fields.insert("leasedUntil".into(), text("2026-11-23T16:31:30Z"));
     fields.insert("attempts".into(), integer(2));
     let mut taken = read(&fields).task;
@@ -249,7 +255,7 @@ fn a_lease_that_go_took_over_is_not_ours_any_more() {
     let now = at("2026-11-23T16:22:00Z");
     let refused = transition::finish(&mut taken.state, token, Verdict::Complete(None), false, now);
     assert!(refused.is_err());
-    // Go completes it.
+    // Go completes the task.
     fields.insert("leasedUntil".into(), text(""));
     fields.insert("doneAt".into(), text("2026-11-23T16:22:05Z"));
     let done = read(&fields).task.state;
@@ -257,10 +263,10 @@ fn a_lease_that_go_took_over_is_not_ours_any_more() {
 }
 
 #[test]
-fn go_tells_the_status_that_we_gave() {
+fn go_derives_the_status_that_we_stored() {
     let now = at("2026-11-23T16:20:30.123Z");
     let fail = |errors: usize| {
-        let (mut task, token) = held("2026-11-23T16:21:00Z");
+        let (mut task, token) = claimed("2026-11-23T16:21:00Z");
         task.state.attempts = 150;
         let error = || "no".to_owned();
         transition::finish(
@@ -270,29 +276,29 @@ fn go_tells_the_status_that_we_gave() {
             false,
             now,
         )
-        .expect("held");
+        .expect("the lease is valid");
         let entry = task.state.errors[0].clone();
         task.state.errors = vec![entry; errors];
         task
     };
-    // More attempts failed than errors are kept of.
+    // More attempts failed than errors are kept.
     let failed = fail(100);
     let fields = encode(&failed, "DEFAULT", &Marks::default());
-    assert_eq!(for_go(&fields), "failed");
+    assert_eq!(status_for_go(&fields), "failed");
     assert_eq!(read(&fields).task, failed);
-    // A generator that came to its end made no attempt.
+    // A generator that ended has made no attempt.
     let mut ended = read(&go_wrote!("created.json")[0]).task;
     ended.state.done = Some(crate::task::Done {
         at: now,
         how: Ending::Completed,
     });
     let fields = encode(&ended, "DEFAULT", &Marks::default());
-    assert_eq!(for_go(&fields), "completed");
+    assert_eq!(status_for_go(&fields), "completed");
     assert_eq!(read(&fields).task, ended);
 }
 
-/// How the Go library derives the status of a task that is done.
-fn for_go(fields: &Fields) -> &'static str {
+/// Derives the status of a task that is done, as the Go library does.
+fn status_for_go(fields: &Fields) -> &'static str {
     let attempts = match &fields["attempts"].value_type {
         Some(ValueType::IntegerValue(of)) => *of,
         other => panic!("attempts are {other:?}"),
@@ -309,11 +315,12 @@ fn for_go(fields: &Fields) -> &'static str {
 }
 
 #[test]
-fn what_go_reset_is_pending_whatever_we_had_left_in_it() {
-    let (mut task, token) = held("2026-11-23T16:21:00Z");
+fn a_task_that_go_reset_is_pending_despite_our_fields() {
+    let (mut task, token) = claimed("2026-11-23T16:21:00Z");
     let now = at("2026-11-23T16:20:30.123Z");
     let error = "no".to_owned();
-    transition::finish(&mut task.state, token, Verdict::Fail { error }, false, now).expect("held");
+    transition::finish(&mut task.state, token, Verdict::Fail { error }, false, now)
+        .expect("the lease is valid");
     let mut fields = encode(&task, "DEFAULT", &Marks::default());
     for (name, value) in &go_wrote!("reset.json")[0] {
         if !["id", "type", "data", "createdAt"].contains(&name.as_str()) {
@@ -322,7 +329,7 @@ fn what_go_reset_is_pending_whatever_we_had_left_in_it() {
     }
     let task = read(&fields).task;
     assert_eq!(task.status(now), Status::Pending);
-    // And when Go then completes it, that counts, not what we had once said of its end.
+    // If Go then completes it, Go's end counts, not our older outcome.
     fields.insert("doneAt".into(), text("2026-11-23T16:25:00Z"));
     fields.insert("attempts".into(), integer(1));
     let done = read(&fields).task.state.done;
@@ -330,10 +337,10 @@ fn what_go_reset_is_pending_whatever_we_had_left_in_it() {
 }
 
 #[test]
-fn only_what_changed_is_written() {
+fn only_changed_fields_are_written() {
     let go = &go_wrote!("created.json")[0];
     let stored = read(go);
-    let (task, _) = held("2026-11-23T16:21:00Z");
+    let (task, _) = claimed("2026-11-23T16:21:00Z");
     let before = encode(&stored.task, &stored.env, &stored.marks);
     let (_, mask) = changes(&before, encode(&task, &stored.env, &stored.marks));
     let expected = [
@@ -348,7 +355,7 @@ fn only_what_changed_is_written() {
 }
 
 #[test]
-fn what_is_no_task_says_why() {
+fn a_document_that_cannot_be_decoded_says_why() {
     let go = &go_wrote!("created.json")[0];
     let bytes = pb::Value {
         value_type: Some(ValueType::BytesValue(vec![1])),
@@ -357,17 +364,17 @@ fn what_is_no_task_says_why() {
         (
             "waitUntil",
             text("soon"),
-            "`waitUntil` is `soon`, which is no instant",
+            "`waitUntil` is `soon`, which is not an instant",
         ),
         ("waitUntil", integer(5), "`waitUntil` is an integer, not a string"),
-        ("type", null(), "it has no `type`"),
-        ("attempts", integer(-1), "`attempts` is -1, which is no count"),
-        ("data", bytes, "it holds bytes, which JSON has no form for"),
+        ("type", null(), "the field `type` is missing"),
+        ("attempts", integer(-1), "`attempts` is -1, which is not a count"),
+        ("data", bytes, "it contains bytes, which JSON cannot represent"),
         ("errors", text("none"), "`errors` is a string, not an array"),
         (
             "leaseToken",
             text("xyz"),
-            "`leaseToken` is `xyz`, which is no token",
+            "`leaseToken` is `xyz`, which is not a token",
         ),
         (
             "recurrence",
@@ -381,7 +388,7 @@ fn what_is_no_task_says_why() {
             fields,
             ..pb::Document::default()
         };
-        let why = decode(document).expect_err("no task").0;
+        let why = decode(document).expect_err("an invalid document").0;
         assert!(why.contains(expected), "{why}");
     }
     assert!(Recurrence::new("FREQ=OFTEN").is_err());

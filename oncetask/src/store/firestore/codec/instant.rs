@@ -1,30 +1,30 @@
-//! Instants as strings, which is how the Go library keeps and compares them.
+//! Instants as strings: the Go library stores and compares them in this form.
 //!
-//! Go writes whole seconds, `…:05Z`. We write milliseconds of fixed width, `…:05.250Z`, so that our strings
-//! sort as the instants do. Between the two `.` sorts before `Z`: within a second all of ours come before
-//! Go's, though Go's is the second's first instant. So a bound that must not miss either spelling is the
-//! whole [`second`] from above and the [`exact`] instant from below, and the rest is judged after parsing.
+//! Go writes whole seconds, `…:05Z`. We write milliseconds of fixed width, `…:05.250Z`, so that our strings sort as
+//! the instants do. `.` sorts before `Z`: within a second all our instants sort before Go's, although Go's is the first
+//! instant of the second. Therefore a bound that covers both spellings is the whole [`second`] from above and the
+//! [`exact`] instant from below; the exact comparison follows after parsing.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::Undecodable;
 use crate::task::whole_millis;
 
-/// Go's "at once".
+/// The beginning of Go's zero time, which means "at once".
 const GO_ZERO_YEAR: &str = "0001-01-01T00:00:00";
 
-/// The instant in milliseconds.
-pub(in super::super) fn exact(at: DateTime<Utc>) -> String {
+/// Returns the instant with milliseconds.
+pub(in crate::store::firestore) fn exact(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The second that an instant lies in: not below any spelling of an instant up to this one.
-pub(in super::super) fn second(at: DateTime<Utc>) -> String {
+/// Returns the second that contains the instant. Every spelling of this or an earlier instant sorts at or below it.
+pub(in crate::store::firestore) fn second(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// The first whole second that is not before the instant: a lease that Go reads must not end early.
-pub(in super::super) fn second_up(at: DateTime<Utc>) -> String {
+/// Returns the instant rounded up to a whole second. Go must not see a lease end early.
+pub(in crate::store::firestore) fn second_up(at: DateTime<Utc>) -> String {
     let up = if at.timestamp_subsec_nanos() == 0 {
         at
     } else {
@@ -33,7 +33,7 @@ pub(in super::super) fn second_up(at: DateTime<Utc>) -> String {
     second(up)
 }
 
-/// An instant, or none where the string is empty or Go's zero.
+/// Parses an instant. Returns `None` if the string is empty or Go's zero time.
 pub(super) fn parse(field: &str, text: &str) -> Result<Option<DateTime<Utc>>, Undecodable> {
     if text.is_empty() || text.starts_with(GO_ZERO_YEAR) {
         return Ok(None);
@@ -41,12 +41,12 @@ pub(super) fn parse(field: &str, text: &str) -> Result<Option<DateTime<Utc>>, Un
     match DateTime::parse_from_rfc3339(text) {
         Ok(at) => Ok(Some(whole_millis(at.to_utc()))),
         Err(error) => Err(Undecodable(format!(
-            "`{field}` is `{text}`, which is no instant: {error}"
+            "`{field}` is `{text}`, which is not an instant: {error}"
         ))),
     }
 }
 
-/// Whether the string was written by us: Go writes no fractions.
+/// Returns whether this library wrote the string: Go writes no fractions.
 pub(super) fn is_ours(text: &str) -> bool {
     text.contains('.')
 }
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_holds_for_both_spellings() {
+    fn a_bound_covers_both_spellings() {
         let now = at("2026-01-02T03:04:05.250Z");
         let (go, ours) = ("2026-01-02T03:04:05Z", exact(now));
         assert!(go <= second(now).as_str() && ours <= second(now));
@@ -70,14 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_rounded_up_and_never_down() {
+    fn the_end_of_a_lease_is_rounded_up() {
         assert_eq!(second_up(at("2026-01-02T03:04:05.001Z")), "2026-01-02T03:04:06Z");
         assert_eq!(second_up(at("2026-01-02T03:04:05Z")), "2026-01-02T03:04:05Z");
         assert_eq!(second_up(at("2026-12-31T23:59:59.999Z")), "2027-01-01T00:00:00Z");
     }
 
     #[test]
-    fn what_go_writes_is_read() {
+    fn instants_that_go_writes_are_parsed() {
         assert_eq!(parse("f", ""), Ok(None));
         assert_eq!(parse("f", "0001-01-01T00:00:00Z"), Ok(None));
         assert_eq!(

@@ -1,8 +1,8 @@
-//! Between tasks and documents: the format that is shared with the Go library of the same name.
+//! Tasks as documents: the format that is shared with the Go library of the same name.
 //!
-//! What Go reads has Go's names, types and spelling. What it does not know is kept in fields of our own,
-//! each of which has a default, and each of which is believed only while what Go wrote since does not
-//! contradict it: Go updates the fields that it knows and leaves ours as they were.
+//! The fields that Go reads have Go's names, types and spelling. All other data is in fields of our own. Each of them
+//! has a default, and each is used only while Go's fields do not contradict it, because Go updates the fields that it
+//! knows and leaves ours unchanged.
 
 mod document;
 mod errors;
@@ -23,7 +23,7 @@ pub(super) use self::instant::{exact, second, second_up};
 pub(super) use self::name::Names;
 pub(super) use self::size::{MAX_DOCUMENT_BYTES, document_bytes};
 
-/// Why a document is no task.
+/// The reason why a document cannot be decoded as a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Undecodable(pub(super) String);
 

@@ -1,32 +1,32 @@
 //! The names of documents.
 //!
-//! A document's name is its task's id, percent-encoded where Firestore forbids it: `a/b` as it is would be
-//! a document of a sub-collection, and lost. In an environment other than the default one it begins with
-//! `ENV~`, so that two environments never meet in one name; for that `~` is encoded too, and `%`, so that
-//! two ids never have one name.
+//! The name of a document is its task's id, percent-encoded where Firestore forbids a character: `a/b` would be a
+//! document of a sub-collection, and lost. In an environment other than the default one the name begins with `ENV~`,
+//! so that two environments never share a name. For the same reason `~` is encoded. `%` is encoded so that two ids never
+//! share a name.
 //!
-//! A name that would be too long is cut, and ends with `~~` and a digest of all of it.
+//! A name that would be too long is truncated, and ends with `~~` and a digest of the whole name.
 //!
-//! With shared ids names are what the Go library gives: the id as it is, in every environment. Then two ids
-//! or two environments may meet, which is found by the document's own `id` and `env` and is an error.
+//! With shared ids the names are those of the Go library: the id without this encoding, in every environment. Then two
+//! ids or two environments may share a name. The document's own `id` and `env` show that, and it is an error.
 
 use sha2::{Digest, Sha256};
 
 use crate::store::DEFAULT_ENV;
 use crate::task::TaskId;
 
-/// How long a name may be, in bytes.
+/// The maximum length of a name in bytes.
 const MAX_BYTES: usize = 1500;
 
-/// How tasks are named in one environment.
+/// The names of the documents of one environment.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Names {
+pub(in crate::store::firestore) struct Names {
     prefix: String,
     encoded: &'static [char],
 }
 
 impl Names {
-    pub(in super::super) fn new(env: &str, shared_ids: bool) -> Self {
+    pub(in crate::store::firestore) fn new(env: &str, shared_ids: bool) -> Self {
         const OURS: &[char] = &['%', '/', '~'];
         const SHARED: &[char] = &['/'];
         if shared_ids {
@@ -46,12 +46,12 @@ impl Names {
         }
     }
 
-    /// The last part of the name of a task's document.
+    /// Returns the last part of the name of a task's document.
     ///
     /// # Errors
     ///
-    /// Why the id cannot be part of a name.
-    pub(in super::super) fn of(&self, id: &TaskId) -> Result<String, String> {
+    /// Returns the reason if the id cannot be part of a name.
+    pub(in crate::store::firestore) fn of(&self, id: &TaskId) -> Result<String, String> {
         let name = format!("{}{}", self.prefix, encode(id.as_str(), self.encoded));
         let name = match name.as_str() {
             "" => return Err("its id is empty".to_owned()),
@@ -62,11 +62,15 @@ impl Names {
             }
             _ => name,
         };
-        Ok(if name.len() > MAX_BYTES { cut(&name) } else { name })
+        Ok(if name.len() > MAX_BYTES {
+            truncate(&name)
+        } else {
+            name
+        })
     }
 }
 
-fn cut(name: &str) -> String {
+fn truncate(name: &str) -> String {
     let hash = Sha256::digest(name);
     let (high, _) = hash.split_at(16);
     let digest = format!(
@@ -101,14 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_firestore_allows_is_the_name_in_the_default_environment() {
+    fn a_valid_id_is_the_name_in_the_default_environment() {
         assert_eq!(name("DEFAULT", false, "email:ünï 1"), "email:ünï 1");
         assert_eq!(name("STAGING", false, "email:1"), "STAGING~email:1");
         assert_eq!(name("STAGING", true, "email:1"), "email:1");
     }
 
     #[test]
-    fn what_firestore_forbids_is_encoded() {
+    fn forbidden_characters_are_encoded() {
         for (id, expected) in [
             ("a/b/c", "a%2Fb%2Fc"),
             (".", "%2E"),
@@ -125,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_too_long_is_cut_and_stays_one_of_a_kind() {
+    fn a_name_that_is_too_long_is_truncated_and_stays_unique() {
         let long = |last: &str| name("STAGING", false, &("ü/".repeat(498) + last));
         let (a, b) = (long("a"), long("b"));
         assert!(a.len() <= MAX_BYTES && b.len() <= MAX_BYTES);

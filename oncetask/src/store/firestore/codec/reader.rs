@@ -1,16 +1,16 @@
-//! Taking fields out of a document: each has a type and a default, and an error names it.
+//! Taking fields out of a document. Each field has a type and a default, and an error names the field.
 
 use chrono::{DateTime, Utc};
 
-use super::super::proto::{Fields, ValueType, pb};
 use super::value::name_of;
 use super::{Undecodable, instant};
+use crate::store::firestore::proto::{Fields, ValueType, pb};
 
 /// The fields of a document or of a map in it.
 pub(super) struct Reader<'a>(pub(super) &'a mut Fields);
 
 impl Reader<'_> {
-    /// The field, unless it is not there or null.
+    /// Takes a field. Returns `None` if it is missing or null.
     fn take(&mut self, name: &str) -> Option<ValueType> {
         let value = self.0.remove(name)?.value_type?;
         (!matches!(value, ValueType::NullValue(_))).then_some(value)
@@ -20,18 +20,18 @@ impl Reader<'_> {
         match self.take(name) {
             None => Ok(None),
             Some(ValueType::StringValue(text)) => Ok(Some(text)),
-            Some(other) => Err(wrong(name, &other, "a string")),
+            Some(other) => Err(wrong_type(name, &other, "a string")),
         }
     }
 
-    /// A string that is not empty.
-    pub(super) fn filled(&mut self, name: &str) -> Result<Option<String>, Undecodable> {
+    /// Takes a string. Returns `None` if it is missing or empty.
+    pub(super) fn non_empty(&mut self, name: &str) -> Result<Option<String>, Undecodable> {
         Ok(self.text(name)?.filter(|text| !text.is_empty()))
     }
 
     pub(super) fn required(&mut self, name: &str) -> Result<String, Undecodable> {
-        self.filled(name)?
-            .ok_or_else(|| Undecodable(format!("it has no `{name}`")))
+        self.non_empty(name)?
+            .ok_or_else(|| Undecodable(format!("the field `{name}` is missing")))
     }
 
     pub(super) fn instant(&mut self, name: &str) -> Result<Option<DateTime<Utc>>, Undecodable> {
@@ -42,7 +42,7 @@ impl Reader<'_> {
         match self.take(name) {
             None => Ok(false),
             Some(ValueType::BooleanValue(flag)) => Ok(flag),
-            Some(other) => Err(wrong(name, &other, "a boolean")),
+            Some(other) => Err(wrong_type(name, &other, "a boolean")),
         }
     }
 
@@ -51,9 +51,9 @@ impl Reader<'_> {
             None => Ok(None),
             Some(ValueType::IntegerValue(of)) => match u32::try_from(of) {
                 Ok(of) => Ok(Some(of)),
-                Err(_) => Err(Undecodable(format!("`{name}` is {of}, which is no count"))),
+                Err(_) => Err(Undecodable(format!("`{name}` is {of}, which is not a count"))),
             },
-            Some(other) => Err(wrong(name, &other, "an integer")),
+            Some(other) => Err(wrong_type(name, &other, "an integer")),
         }
     }
 
@@ -61,7 +61,7 @@ impl Reader<'_> {
         match self.take(name) {
             Some(ValueType::DoubleValue(of)) => Ok(of),
             Some(ValueType::IntegerValue(of)) => Ok(f64::from(i32::try_from(of).unwrap_or_default())),
-            Some(other) => Err(wrong(name, &other, "a number")),
+            Some(other) => Err(wrong_type(name, &other, "a number")),
             None => Ok(0.0),
         }
     }
@@ -70,7 +70,7 @@ impl Reader<'_> {
         match self.take(name) {
             None => Ok(None),
             Some(ValueType::MapValue(map)) => Ok(Some(map.fields)),
-            Some(other) => Err(wrong(name, &other, "a map")),
+            Some(other) => Err(wrong_type(name, &other, "a map")),
         }
     }
 
@@ -78,11 +78,11 @@ impl Reader<'_> {
         match self.take(name) {
             None => Ok(Vec::new()),
             Some(ValueType::ArrayValue(array)) => Ok(array.values),
-            Some(other) => Err(wrong(name, &other, "an array")),
+            Some(other) => Err(wrong_type(name, &other, "an array")),
         }
     }
 }
 
-fn wrong(name: &str, found: &ValueType, expected: &str) -> Undecodable {
+fn wrong_type(name: &str, found: &ValueType, expected: &str) -> Undecodable {
     Undecodable(format!("`{name}` is {}, not {expected}", name_of(found)))
 }

@@ -1,13 +1,13 @@
-//! A generator's rule in its document: Go's `{rrule, dtstart, exdates}`, whose times are instants, and beside
-//! it the whole rule where those do not give it back: another zone than UTC, dates added, policies.
+//! A generator's rule in its document: Go's `{rrule, dtstart, exdates}`, whose times are instants, and in addition the
+//! whole rule if those cannot represent it: in a time zone other than UTC, with added dates, or with policies.
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Utc};
 
-use super::super::proto::{Fields, ValueType, array, map, null, pb, text};
 use super::Undecodable;
 use super::instant::{parse, second};
 use super::reader::Reader;
-use crate::schedule::{Moment, Recurrence, Tz};
+use crate::schedule::{Moment, Recurrence, Zone};
+use crate::store::firestore::proto::{Fields, ValueType, array, map, null, pb, text};
 
 const RULE: &str = "rrule";
 const START: &str = "dtstart";
@@ -17,13 +17,13 @@ const DEFINITION: &str = "definition";
 pub(super) fn to_value(rule: &Recurrence) -> pb::Value {
     let mut fields = for_go(rule);
     if from_go(fields.clone()).as_ref() != Ok(rule) {
-        let definition = serde_json::to_string(rule).expect("a rule is made of texts");
+        let definition = serde_json::to_string(rule).expect("a rule consists of texts");
         fields.insert(DEFINITION.to_owned(), text(definition));
     }
     map(fields)
 }
 
-/// The rule in a map. The definition is believed while the rest is what we would write beside it.
+/// Returns the rule in a map. The definition counts only if the other fields are those that we write with it.
 pub(super) fn from_map(mut fields: Fields) -> Result<Recurrence, Undecodable> {
     let definition = Reader(&mut fields).text(DEFINITION)?;
     let rule = definition.and_then(|definition| serde_json::from_str(&definition).ok());
@@ -57,8 +57,9 @@ fn for_go(rule: &Recurrence) -> Fields {
     ])
 }
 
-/// The first instant at which the clocks of a zone show this; where they skip it, as if they did not.
-fn instant_of(local: NaiveDateTime, tz: Tz) -> DateTime<Utc> {
+/// Returns the first instant at which the clocks of a time zone show this local time. If they skip it, returns the
+/// instant one day after the same local time of the previous day.
+fn instant_of(local: NaiveDateTime, tz: Zone) -> DateTime<Utc> {
     const DAY: TimeDelta = TimeDelta::days(1);
     let at = |local: NaiveDateTime| tz.from_local_datetime(&local).earliest();
     match at(local).or_else(|| Some(at(local - DAY)? + DAY)) {
@@ -71,7 +72,7 @@ fn from_go(mut fields: Fields) -> Result<Recurrence, Undecodable> {
     let mut reader = Reader(&mut fields);
     let text = reader.required(RULE)?;
     let rule = Recurrence::new(&text)
-        .map_err(|error| Undecodable(format!("its rule `{text}` cannot be read: {error}")))?;
+        .map_err(|error| Undecodable(format!("its rule `{text}` is invalid: {error}")))?;
     let rule = match reader.instant(START)? {
         Some(start) => rule.starting_at(start.naive_utc()),
         None => rule,
@@ -85,7 +86,7 @@ fn excluded(value: pb::Value) -> Result<DateTime<Utc>, Undecodable> {
         Some(ValueType::StringValue(text)) => parse(EXCLUDED, &text)?,
         _ => None,
     };
-    at.ok_or_else(|| Undecodable(format!("`{EXCLUDED}` holds something that is no instant")))
+    at.ok_or_else(|| Undecodable(format!("`{EXCLUDED}` contains a value that is not an instant")))
 }
 
 #[cfg(test)]
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_go_expresses_is_stored_as_go_does() {
+    fn a_rule_that_go_can_express_is_stored_as_go_stores_it() {
         let start = "2026-01-05T09:30:00".parse().expect("a local time");
         let skipped: DateTime<Utc> = "2026-01-06T09:30:00Z".parse().expect("an instant");
         let daily = Recurrence::new("FREQ=DAILY").expect("a rule").starting_at(start);
@@ -115,9 +116,9 @@ mod tests {
     }
 
     #[test]
-    fn what_go_cannot_express_is_kept_beside_it() {
+    fn a_rule_that_go_cannot_express_is_stored_in_addition() {
         let daily = Recurrence::new("FREQ=DAILY").expect("a rule");
-        let berlin = crate::schedule::parse_tz("Europe/Berlin").expect("a zone");
+        let berlin = "Europe/Berlin".parse().expect("a zone");
         let local: NaiveDateTime = "2026-03-29T02:30:00".parse().expect("a local time");
         let zoned = daily.tz(berlin).starting_at(local);
         assert!(round_trip(&zoned));
@@ -126,8 +127,8 @@ mod tests {
     }
 
     #[test]
-    fn a_definition_that_go_has_overruled_is_not_believed() {
-        let berlin = crate::schedule::parse_tz("Europe/Berlin").expect("a zone");
+    fn a_definition_that_does_not_match_the_fields_of_go_is_ignored() {
+        let berlin = "Europe/Berlin".parse().expect("a zone");
         let start = "2026-01-05T09:30:00".parse().expect("a local time");
         let rule = Recurrence::new("FREQ=DAILY")
             .expect("a rule")

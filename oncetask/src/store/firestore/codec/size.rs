@@ -1,15 +1,15 @@
-//! How large Firestore says a document is.
+//! The size of a document, as Firestore measures it.
 
-use super::super::proto::{Fields, ValueType, pb};
+use crate::store::firestore::proto::{Fields, ValueType, pb};
 
-/// How large a document may be, its name included.
-pub(in super::super) const MAX_DOCUMENT_BYTES: usize = 1_048_576;
+/// The maximum size of a document in bytes, including its name.
+pub(in crate::store::firestore) const MAX_DOCUMENT_BYTES: usize = 1_048_576;
 
 const DOCUMENT_OVERHEAD: usize = 32;
 const NAME_OVERHEAD: usize = 16;
 
-/// The size of a document, by the rules of Firestore's documentation.
-pub(in super::super) fn document_bytes(name: &str, fields: &Fields) -> usize {
+/// Returns the size of a document in bytes, by the rules of Firestore's documentation.
+pub(in crate::store::firestore) fn document_bytes(name: &str, fields: &Fields) -> usize {
     let collections = name.split('/').skip(5);
     let name: usize = collections.map(|part| part.len() + 1).sum();
     name + NAME_OVERHEAD + DOCUMENT_OVERHEAD + fields_bytes(fields)

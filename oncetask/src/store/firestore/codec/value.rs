@@ -1,20 +1,22 @@
-//! Between JSON and Firestore's values.
+//! The conversion between JSON and Firestore's values.
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::super::proto::{Fields, ValueType, array, boolean, double, integer, map, null, pb, text};
 use super::Undecodable;
+use crate::store::firestore::proto::{
+    Fields, ValueType, array, boolean, double, integer, map, null, pb, text,
+};
 
-/// How deep maps and arrays may lie in each other, the field itself included.
+/// The maximum depth of nested maps and arrays, including the field itself.
 const MAX_DEPTH: usize = 20;
-/// How long the name of a field may be, in bytes.
+/// The maximum length of a field name in bytes.
 const MAX_NAME_BYTES: usize = 1500;
-/// Up to here a double holds every integer, so that one without a fraction was an integer for whoever wrote
-/// it: the Go library stores every number as a double.
+/// The largest number up to which a double represents every integer. A double without a fraction up to this number is
+/// read as an integer, because the Go library stores every number as a double.
 const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
-/// What of a JSON value Firestore holds. The rest leaves a gap: `null` for a list in a list, the nearest
-/// double for a number, nothing for a field whose name is forbidden. [`json`](super::json) keeps it whole.
+/// Returns the part of a JSON value that Firestore can represent. A list in a list becomes `null`, a number the nearest
+/// double, and a field with a forbidden name is left out. The module [`json`](super::json) stores the whole value.
 pub(super) fn to_value(json: &Json) -> pb::Value {
     at_depth(json, 1)
 }
@@ -59,7 +61,7 @@ fn number(of: &Number) -> pb::Value {
     }
 }
 
-/// The JSON of a value.
+/// Returns a Firestore value as JSON.
 pub(super) fn to_json(value: pb::Value) -> Result<Json, Undecodable> {
     match value.value_type {
         None | Some(ValueType::NullValue(_)) => Ok(Json::Null),
@@ -70,14 +72,14 @@ pub(super) fn to_json(value: pb::Value) -> Result<Json, Undecodable> {
         Some(ValueType::ArrayValue(of)) => of.values.into_iter().map(to_json).collect(),
         Some(ValueType::MapValue(of)) => members(of.fields),
         Some(other) => Err(Undecodable(format!(
-            "it holds {}, which JSON has no form for",
+            "it contains {}, which JSON cannot represent",
             name_of(&other)
         ))),
     }
 }
 
 fn members(fields: Fields) -> Result<Json, Undecodable> {
-    // A document's maps have no order; ours is the same each time.
+    // The maps of a document have no order. Sorted, the JSON is the same each time.
     let mut fields: Vec<_> = fields.into_iter().collect();
     fields.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     fields
@@ -91,12 +93,14 @@ fn from_double(of: f64) -> Result<Json, Undecodable> {
     if of.fract() == 0.0 && of.abs() <= MAX_EXACT_INTEGER {
         return Ok((of as i64).into());
     }
-    Number::from_f64(of)
-        .map(Json::Number)
-        .ok_or_else(|| Undecodable(format!("it holds the number {of}, which JSON has no form for")))
+    Number::from_f64(of).map(Json::Number).ok_or_else(|| {
+        Undecodable(format!(
+            "it contains the number {of}, which JSON cannot represent"
+        ))
+    })
 }
 
-/// What kind of value it is, for people.
+/// Returns the name of a value's type, for error messages.
 pub(super) fn name_of(value: &ValueType) -> &'static str {
     match value {
         ValueType::NullValue(_) => "null",
@@ -114,8 +118,8 @@ pub(super) fn name_of(value: &ValueType) -> &'static str {
     }
 }
 
-/// Whether a number's text comes back from the value that is stored for it.
-pub(super) fn number_comes_back(token: &str) -> bool {
+/// Returns whether the stored value of a number gives back its text.
+pub(super) fn number_is_lossless(token: &str) -> bool {
     if let Ok(whole) = token.parse::<i64>() {
         return whole.to_string() == token;
     }

@@ -1,48 +1,65 @@
-//! Hearing of cancellations, for the handlers of this process that run.
+//! Cancellations of the tasks whose handlers run in this process.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::stream::{Heard, Target, listen};
+use super::Listener;
+use super::stream::{ListenEvent, Target, listen};
 use crate::store::firestore::codec::Stored;
-use crate::store::firestore::inner::Inner;
 use crate::store::firestore::queries;
 
-/// For how long a claim is held until somebody listens for its cancellation: short tasks end before.
-pub(super) const LONG: Duration = Duration::from_millis(300);
+/// The age from which on a claim is worth a stream of cancellations. Short handlers end before.
+pub(super) const LONG_CLAIM: Duration = Duration::from_millis(300);
 
-/// How often to ask for cancellations while a backlog is worked off: a stream would be told of every step.
-pub(super) const ASK: Duration = Duration::from_millis(500);
+/// The interval between two queries for cancellations while a backlog is worked off. A stream would report every
+/// step.
+pub(super) const QUERY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Listens for tasks whose cancellation was accepted and that have not ended.
-pub(super) async fn follow(inner: Weak<Inner>) {
-    let Some(query) = inner.upgrade().map(|inner| queries::cancelled(&inner.env)) else {
+pub(super) async fn follow(listener: Weak<Listener>) {
+    let Some(query) = listener
+        .upgrade()
+        .map(|listener| queries::cancelled(&listener.documents.env))
+    else {
         return;
     };
-    let hear = |inner: &Inner, heard: Heard| {
-        let Heard::Is(document) = heard else { return };
-        if let Some(stored) = inner.readable(*document) {
-            tell(inner, &stored);
+    let on_event = |listener: &Listener, event: ListenEvent| {
+        let ListenEvent::Changed(document) = event else {
+            return;
+        };
+        if let Some(stored) = listener.documents.decode_or_warn(*document) {
+            listener.notify_cancelled(&stored);
         }
     };
-    listen(inner, "cancellations", Target::Query(Box::new(query)), hear).await;
+    listen(
+        listener,
+        "cancellations",
+        Target::Query(Box::new(query)),
+        on_event,
+    )
+    .await;
 }
 
-/// Asks for them once.
-pub(super) async fn ask(inner: Arc<Inner>) {
-    // What fails now is asked again soon.
-    if let Ok((found, _)) = inner.find(&queries::cancelled(&inner.env)).await {
+/// Queries such tasks once.
+pub(super) async fn query(listener: Arc<Listener>) {
+    let documents = &listener.documents;
+    // An error is ignored, because the query is repeated soon.
+    if let Ok((found, _)) = documents.query_tasks(&queries::cancelled(&documents.env)).await {
         for stored in &found {
-            tell(&inner, stored);
+            listener.notify_cancelled(stored);
         }
     }
 }
 
-/// Tells the handler, once.
-fn tell(inner: &Inner, stored: &Stored) {
-    if inner.held.holds(&stored.name) && inner.ears.state().told.insert(stored.name.clone()) {
-        inner
-            .notifier
-            .notify_stopped(std::slice::from_ref(stored.task.id()));
+impl Listener {
+    /// Notifies the worker of this process that runs the task, once.
+    fn notify_cancelled(&self, stored: &Stored) {
+        let documents = &self.documents;
+        let is_claimed = documents.claim_cache.contains_document(&stored.name);
+        if is_claimed && self.state().notified_cancellations.insert(stored.name.clone()) {
+            documents
+                .notifier
+                .notify_stopped(std::slice::from_ref(stored.task.id()));
+        }
     }
 }

@@ -1,25 +1,30 @@
-//! Who opens and closes the streams of an environment, and polls.
+//! The keeper of an environment's streams: it opens and closes them, and polls.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::{WORKING, cancellations, head, poll};
-use crate::store::firestore::find::MAX_IN;
-use crate::store::firestore::inner::Inner;
+use super::state::WORKING_ALONE;
+use super::{Listener, cancellations, poll, queue_head};
+use crate::store::firestore::query::MAX_IN;
 
-/// How often to look whether streams are to be opened or closed: while handlers run, and while nothing does.
-const LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
-/// How long the stream of cancellations stays open when no handler runs for long any more.
+/// The interval between two checks while a stream is about to be opened or closed.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// The interval between two checks while nothing is about to change.
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The minimum interval between two openings of queue streams. In this time claims show whether there is a backlog.
+const MIN_OPEN_INTERVAL: Duration = WORKING_ALONE;
+/// The duration for which the stream of cancellations stays open after the last long claim.
 const LINGER: Duration = Duration::from_secs(30);
 
-/// A stream that is closed when this is dropped.
-struct Open(JoinHandle<()>);
+/// A running stream. It is closed when this is dropped.
+struct RunningStream(JoinHandle<()>);
 
-impl Drop for Open {
+impl Drop for RunningStream {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -27,103 +32,127 @@ impl Drop for Open {
 
 #[derive(Default)]
 struct Streams {
-    heads: HashMap<Vec<String>, Open>,
-    opened: Option<Instant>,
-    cancellations: Option<Open>,
-    /// When a claim was last held for long.
-    long: Option<Instant>,
-    /// When cancellations were last asked for.
-    asked: Option<Instant>,
+    /// By their kinds.
+    queues: HashMap<Vec<String>, RunningStream>,
+    /// The instant at which the last of them was opened.
+    queue_opened: Option<Instant>,
+    cancellations: Option<RunningStream>,
+    /// The last instant at which a claim was long.
+    long_claim_seen: Option<Instant>,
+    /// The instant of the last query for cancellations.
+    cancellations_queried: Option<Instant>,
     polled: Option<Instant>,
-    next_poll: Duration,
+    /// The interval from the last poll to the next.
+    poll_interval: Duration,
 }
 
-/// Keeps the streams as they should be, until nobody waits for kinds any more.
-pub(super) async fn keep(inner: Weak<Inner>) {
+/// Keeps the streams as they should be while there are subscribers to kinds.
+pub(super) async fn keep(listener: Weak<Listener>) {
     let mut streams = Streams::default();
     loop {
-        let Some(strong) = inner.upgrade() else { return };
-        let kinds = strong.notifier.kinds();
-        if kinds.is_empty() && leaves(&strong) {
+        let Some(listener) = listener.upgrade() else {
+            return;
+        };
+        let kinds = listener.documents.notifier.kinds();
+        if kinds.is_empty() && stops(&listener) {
             return;
         }
-        streams.poll(&strong, &kinds);
-        if strong.settings.listen {
-            let works = strong.ears.is_working(strong.writer.is_busy());
-            streams.listen_for_heads(&strong, if works { Vec::new() } else { kinds });
-            streams.listen_for_cancellations(&strong, works);
+        streams.poll(&listener, &kinds);
+        if listener.documents.settings.listen {
+            let is_writing = listener.documents.writer.is_busy();
+            let has_backlog = listener.state().has_backlog(is_writing);
+            streams.listen_to_queues(&listener, if has_backlog { Vec::new() } else { kinds });
+            streams.listen_for_cancellations(&listener, has_backlog);
         }
-        let (busy, idle) = LOOK;
-        let pause = if streams.is_settled(&strong) { idle } else { busy };
-        let changed = strong.ears.changed.notified();
-        // Either way it is time to look.
-        let _ = timeout(pause, changed).await;
+        let interval = if streams.is_settled(&listener) {
+            IDLE_CHECK_INTERVAL
+        } else {
+            CHECK_INTERVAL
+        };
+        // The check is due after a change or after the interval, whichever comes first.
+        let _ = timeout(interval, listener.changed.notified()).await;
     }
 }
 
-/// Ends the keeper, unless somebody has come meanwhile.
-fn leaves(inner: &Inner) -> bool {
-    let mut state = inner.ears.state();
-    let nobody = inner.notifier.kinds().is_empty();
-    state.has_keeper = !nobody;
-    nobody
+/// Ends the keeper, unless a subscriber was added in the meantime. Returns whether the keeper ends.
+fn stops(listener: &Listener) -> bool {
+    let mut state = listener.state();
+    let has_subscribers = !listener.documents.notifier.kinds().is_empty();
+    state.has_keeper = has_subscribers;
+    !has_subscribers
 }
 
 impl Streams {
-    fn poll(&mut self, inner: &Arc<Inner>, kinds: &[String]) {
+    fn poll(&mut self, listener: &Arc<Listener>, kinds: &[String]) {
         let now = Instant::now();
         match self.polled {
-            Some(last) if last + self.next_poll > now => return,
+            Some(last) if last + self.poll_interval > now => return,
             Some(_) => {
-                tokio::spawn(poll::poll(inner.clone(), kinds.to_vec()));
+                let documents = listener.documents.clone();
+                tokio::spawn(poll::poll(documents, kinds.to_vec()));
             }
             None => {}
         }
         self.polled = Some(now);
-        self.next_poll = inner.settings.poll_every.mul_f64(0.9 + fastrand::f64() / 5.0);
+        let poll_every = listener.documents.settings.poll_every;
+        self.poll_interval = poll_every.mul_f64(0.9 + fastrand::f64() / 5.0);
     }
 
-    fn listen_for_heads(&mut self, inner: &Arc<Inner>, kinds: Vec<String>) {
-        let wanted: Vec<Vec<String>> = inner
-            .ears
-            .worth_hearing(kinds)
-            .chunks(MAX_IN)
-            .map(<[String]>::to_vec)
-            .collect();
-        self.heads.retain(|kinds, _| wanted.contains(kinds));
-        let too_soon = self.opened.is_some_and(|last| last.elapsed() < WORKING.0) || !inner.ears.may_open();
+    fn listen_to_queues(&mut self, listener: &Arc<Listener>, kinds: Vec<String>) {
+        let (kinds, is_claiming) = {
+            let state = listener.state();
+            (state.kinds_without_backlog(kinds), state.claims_in_progress > 0)
+        };
+        let wanted: Vec<Vec<String>> = kinds.chunks(MAX_IN).map(<[String]>::to_vec).collect();
+        self.queues.retain(|kinds, _| wanted.contains(kinds));
+        let is_too_soon = self
+            .queue_opened
+            .is_some_and(|last| last.elapsed() < MIN_OPEN_INTERVAL);
+        if is_too_soon || is_claiming {
+            return;
+        }
         for kinds in wanted {
-            if !self.heads.contains_key(&kinds) && !too_soon {
-                let stream = tokio::spawn(head::follow(Arc::downgrade(inner), kinds.clone()));
-                self.heads.insert(kinds, Open(stream));
-                self.opened = Some(Instant::now());
+            if let Entry::Vacant(vacant) = self.queues.entry(kinds) {
+                let stream = queue_head::follow(Arc::downgrade(listener), vacant.key().clone());
+                vacant.insert(RunningStream(tokio::spawn(stream)));
+                self.queue_opened = Some(Instant::now());
             }
         }
     }
 
-    fn listen_for_cancellations(&mut self, inner: &Arc<Inner>, works: bool) {
-        inner.ears.state().told.retain(|name| inner.held.holds(name));
-        let is_long = inner.held.oldest().is_some_and(|age| age >= cancellations::LONG);
-        if is_long {
-            self.long = Some(Instant::now());
+    fn listen_for_cancellations(&mut self, listener: &Arc<Listener>, has_backlog: bool) {
+        let claim_cache = &listener.documents.claim_cache;
+        listener
+            .state()
+            .notified_cancellations
+            .retain(|name| claim_cache.contains_document(name));
+        let has_long_claim = claim_cache
+            .oldest_age()
+            .is_some_and(|age| age >= cancellations::LONG_CLAIM);
+        if has_long_claim {
+            self.long_claim_seen = Some(Instant::now());
         }
-        let lingers = self.long.is_some_and(|last| last.elapsed() <= LINGER);
-        if !lingers || works {
+        let lingers = self.long_claim_seen.is_some_and(|last| last.elapsed() <= LINGER);
+        if !lingers || has_backlog {
             self.cancellations = None;
-            if is_long && self.asked.is_none_or(|last| last.elapsed() >= cancellations::ASK) {
-                self.asked = Some(Instant::now());
-                tokio::spawn(cancellations::ask(inner.clone()));
+            let is_query_due = self
+                .cancellations_queried
+                .is_none_or(|last| last.elapsed() >= cancellations::QUERY_INTERVAL);
+            if has_long_claim && is_query_due {
+                self.cancellations_queried = Some(Instant::now());
+                tokio::spawn(cancellations::query(listener.clone()));
             }
         } else if self.cancellations.is_none() {
-            let stream = tokio::spawn(cancellations::follow(Arc::downgrade(inner)));
-            self.cancellations = Some(Open(stream));
+            let stream = tokio::spawn(cancellations::follow(Arc::downgrade(listener)));
+            self.cancellations = Some(RunningStream(stream));
         }
     }
 
-    /// Whether nothing is about to be opened or closed.
-    fn is_settled(&self, inner: &Inner) -> bool {
-        let waits = inner.held.oldest().is_some() && self.cancellations.is_none();
-        let polls_soon = self.next_poll < Duration::from_secs(1);
-        !waits && !polls_soon && !self.heads.is_empty()
+    /// Returns whether no stream is about to be opened or closed, and no poll is due soon.
+    fn is_settled(&self, listener: &Listener) -> bool {
+        let has_claims = listener.documents.claim_cache.oldest_age().is_some();
+        let waits_for_stream = has_claims && self.cancellations.is_none();
+        let polls_soon = self.poll_interval < Duration::from_secs(1);
+        !waits_for_stream && !polls_soon && !self.queues.is_empty()
     }
 }

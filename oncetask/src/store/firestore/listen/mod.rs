@@ -1,206 +1,146 @@
-//! Hearing of what other processes do.
+//! Learning what other processes do with the tasks of an environment.
 //!
-//! A stream tells of one thing only: of the head of the queue of the kinds that somebody waits for, of
-//! cancellations while handlers run for longer, or of one task that somebody waits for. While a backlog is
-//! worked off nobody listens: each claim looks at the queue anyhow, and a listener would be told of every
-//! step. Should a stream die silently, a slow poll finds what it missed, and a watchdog opens it again.
+//! Each stream of Firestore has one target: the head of the queue of the kinds that have subscribers; the
+//! cancelled tasks, while handlers run for longer than a moment; or one task whose end has subscribers. No queue
+//! is listened to while a backlog is worked off, because each claim reads the queue anyway, and a stream would
+//! report every step. A slow poll finds the changes that a dead stream did not report.
 
 mod cancellations;
-mod head;
 mod keeper;
 mod poll;
+mod queue_head;
+mod state;
 mod stream;
-mod task;
+mod task_end;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
-use self::head::Head;
-use super::claim::Next;
+use self::state::{ListenerState, WORKING_ALONE, WORKING_CONTENDED};
 use super::codec::Stored;
-use super::inner::Inner;
-use super::link::Link;
+use super::documents::Documents;
+use super::runtime_thread::RuntimeThread;
 use crate::store::{Demand, Subscription, Topic};
 
-/// How long after a claim that left something due the backlog is taken to be worked off still: alone, and when
-/// others take part, of whose writes we do not know.
-const WORKING: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
-
-/// What is heard, and what is worth listening for.
-#[derive(Debug, Default)]
-pub(super) struct Ears {
-    state: Mutex<State>,
-    /// Something has changed that the keeper should know.
+/// The listener of one environment.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) documents: Arc<Documents>,
+    state: Mutex<ListenerState>,
+    /// Wakes the keeper after a change of the state.
     changed: Notify,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    has_keeper: bool,
-    /// The kinds whose last claim left something due.
-    backlogged: HashSet<String>,
-    /// When it was last seen that a backlog is being worked off, and for how long that holds.
-    working: Option<(Instant, Duration)>,
-    /// Whether that is only assumed, as nobody has looked yet.
-    assumed: bool,
-    /// How many claims are being made, of which nobody knows yet what they find.
-    looking: usize,
-    /// The documents of claims that were told of their cancellation.
-    told: HashSet<String>,
-    /// For each stream that is up to date: what it says of the queue of its kinds.
-    heads: HashMap<Vec<String>, Option<Head>>,
-    /// What streams told of and nobody has tried to claim since: for each kind the last.
-    heard: HashMap<String, Stored>,
+/// The due time of the next task or the end of the next lease, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Next {
+    At(DateTime<Utc>),
+    Never,
+    Unknown,
 }
 
-/// A look at the queue that is under way.
-pub(super) struct Looking<'a>(&'a Ears);
+impl Next {
+    pub(super) fn known(at: Option<DateTime<Utc>>) -> Self {
+        at.map_or(Self::Never, Self::At)
+    }
+}
 
-impl Drop for Looking<'_> {
+/// A claim in progress. No stream is opened until it is dropped.
+pub(super) struct ClaimInProgress<'a>(&'a Listener);
+
+impl Drop for ClaimInProgress<'_> {
     fn drop(&mut self) {
-        self.0.state().looking -= 1;
+        self.0.state().claims_in_progress -= 1;
         self.0.changed.notify_one();
     }
 }
 
-impl State {
-    /// A backlog is worked off now, and for so long.
-    fn work(&mut self, lasts: Duration) {
-        let known = self.working.map_or(lasts, |(_, known)| known.max(lasts));
-        self.working = Some((Instant::now(), known));
-        self.assumed = false;
+impl Listener {
+    pub(super) fn new(documents: Arc<Documents>) -> Self {
+        Self {
+            documents,
+            state: Mutex::default(),
+            changed: Notify::new(),
+        }
     }
-}
 
-impl Ears {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ListenerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what claims left of the queues.
-    pub(super) fn claimed(&self, demands: &[Demand], drained: &[bool], contended: bool) {
-        let mut state = self.state();
-        let (alone, others) = WORKING;
-        let lasts = if contended { others } else { alone };
-        let queued = demands
-            .iter()
-            .zip(drained)
-            .filter(|(demand, _)| !demand.generators_only);
-        for (demand, drained) in queued {
-            for kind in &demand.kinds {
-                if *drained {
-                    state.backlogged.remove(kind);
-                } else {
-                    state.backlogged.insert(kind.clone());
+    /// Subscribes to a topic, and listens on the subscriber's behalf.
+    pub(super) fn subscribe(self: &Arc<Self>, thread: &RuntimeThread, topic: Topic) -> Subscription {
+        let subscription = self.documents.notifier.subscribe(topic.clone());
+        let listener = Arc::downgrade(self);
+        match topic {
+            Topic::Kinds(_) => {
+                let had_keeper = self.state().add_subscriber();
+                if !had_keeper {
+                    thread.runtime().spawn(keeper::keep(listener));
                 }
+                self.changed.notify_one();
+            }
+            Topic::Task(id) => {
+                let is_awaited = subscription.is_alive();
+                thread
+                    .runtime()
+                    .spawn(task_end::listen_for_end(listener, id, is_awaited));
             }
         }
-        if drained.contains(&false) {
-            state.work(lasts);
-        } else if std::mem::take(&mut state.assumed) {
-            // What is created from now on shall be heard of at once.
-            state.working = None;
-        } else if let Some((_, known)) = &mut state.working {
-            *known = lasts.max(*known);
-        }
-        drop(state);
-        self.changed.notify_one();
+        subscription
     }
 
-    /// A stream tells of a task that may be claimed.
-    fn hear(&self, stored: &Stored) {
-        let kind = stored.task.kind().to_owned();
-        self.state().heard.insert(kind, stored.clone());
-    }
-
-    /// What streams told of, for one attempt to claim it.
-    pub(super) fn take_heard(&self) -> Vec<Stored> {
-        self.state().heard.drain().map(|(_, stored)| stored).collect()
-    }
-
-    /// Whether a stream tells of the queue.
-    pub(super) fn are_open(&self) -> bool {
+    /// Returns whether a stream reports the head of a queue.
+    pub(super) fn is_listening(&self) -> bool {
         !self.state().heads.is_empty()
     }
 
-    /// When the first task of these kinds that waits is due, if a stream tells that.
-    pub(super) fn head(&self, inner: &Inner, kinds: &[String], now: DateTime<Utc>) -> Next {
+    /// Notes that a claim begins. While claims read the queue it is not known whether there is a backlog, and a
+    /// stream that is opened too early slows down the claims that find one.
+    pub(super) fn begin_claim(&self) -> ClaimInProgress<'_> {
+        self.state().claims_in_progress += 1;
+        ClaimInProgress(self)
+    }
+
+    /// Notes that a claim found a backlog: from now on claims read the queue, and no stream is needed.
+    pub(super) fn backlog_found(&self) {
+        self.state().extend_backlog(WORKING_ALONE);
+        self.changed.notify_one();
+    }
+
+    /// Records for each demand of a claim whether its queue was drained, and whether other processes contend for
+    /// the tasks.
+    pub(super) fn record_claim(&self, demands: &[Demand], drained: &[bool], contended: bool) {
+        let lasts = if contended {
+            WORKING_CONTENDED
+        } else {
+            WORKING_ALONE
+        };
+        self.state().record_claim(demands, drained, lasts);
+        self.changed.notify_one();
+    }
+
+    /// Takes the tasks that streams reported as due, for one attempt to claim them.
+    pub(super) fn take_reported(&self) -> Vec<Stored> {
+        self.state().reported.drain().map(|(_, stored)| stored).collect()
+    }
+
+    /// Returns the due time of the first waiting task of these kinds, if a stream reports it.
+    pub(super) fn next_due(&self, kinds: &[String], now: DateTime<Utc>) -> Next {
         let state = self.state();
         let covers = |of: &[String]| kinds.iter().all(|kind| of.contains(kind));
         match state.heads.iter().find(|(of, _)| covers(of)) {
             None => Next::Unknown,
             Some((_, None)) => Next::Never,
-            // One that is due, or that we have claimed since: the stream is about to tell of another.
-            Some((_, Some(head))) if head.due <= now || inner.held.holds(&head.name) => Next::Unknown,
+            // The head is due, or this process has claimed it since: the stream is about to report another.
+            Some((_, Some(head)))
+                if head.due <= now || self.documents.claim_cache.contains_document(&head.name) =>
+            {
+                Next::Unknown
+            }
             Some((_, Some(head))) => Next::At(head.due),
         }
     }
-
-    /// A backlog was found: from now on the queue is looked at by claims.
-    pub(super) fn work_begins(&self) {
-        self.state().work(WORKING.0);
-        self.changed.notify_one();
-    }
-
-    /// Notes that the queue is being looked at, until what is returned is dropped.
-    pub(super) fn look(&self) -> Looking<'_> {
-        self.state().looking += 1;
-        Looking(self)
-    }
-
-    /// Whether it is known that nothing is due. Opened before, a listener would slow down the very claims that
-    /// find a backlog.
-    fn may_open(&self) -> bool {
-        self.state().looking == 0
-    }
-
-    /// Whether a backlog is being worked off. It is for as long as what was begun is being written: a listener
-    /// slows the emulator's writes so much that it would seem to be over.
-    fn is_working(&self, writes: bool) -> bool {
-        let mut state = self.state();
-        if let Some((since, _)) = state.working.as_mut().filter(|_| writes) {
-            *since = Instant::now();
-        }
-        state.working = state.working.filter(|(since, lasts)| since.elapsed() < *lasts);
-        state.working.is_some()
-    }
-
-    /// The kinds to listen for now.
-    fn worth_hearing(&self, mut kinds: Vec<String>) -> Vec<String> {
-        let state = self.state();
-        kinds.retain(|kind| !state.backlogged.contains(kind));
-        kinds.sort_unstable();
-        kinds
-    }
-}
-
-/// Adds somebody who waits, and listens on their behalf.
-pub(super) fn watch(inner: &Arc<Inner>, link: &Link, topic: Topic) -> Subscription {
-    let watch = inner.notifier.subscribe(topic.clone());
-    let weak: Weak<Inner> = Arc::downgrade(inner);
-    match topic {
-        Topic::Kinds(_) => {
-            let mut state = inner.ears.state();
-            // Who begins to watch is about to claim, and may meet a backlog.
-            if state.working.is_none() {
-                state.work(WORKING.0);
-                state.assumed = true;
-            }
-            let had_keeper = std::mem::replace(&mut state.has_keeper, true);
-            drop(state);
-            if !had_keeper {
-                link.runtime().spawn(keeper::keep(weak));
-            }
-            inner.ears.changed.notify_one();
-        }
-        Topic::Task(id) => {
-            let waits = watch.is_alive();
-            link.runtime().spawn(task::attend(weak, id, waits));
-        }
-    }
-    watch
 }

@@ -1,36 +1,41 @@
-//! Looking now and then, should a stream have died silently.
+//! The poll of the queue, which finds the changes that a dead stream did not report.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::store::firestore::find::MAX_IN;
-use crate::store::firestore::inner::Inner;
+use crate::store::firestore::documents::Documents;
 use crate::store::firestore::queries;
+use crate::store::firestore::query::MAX_IN;
 use crate::store::firestore::retry::Failure;
 
-/// Wakes everybody if a task of these kinds may be due before the next look. Where none is, one read tells.
-pub(super) async fn poll(inner: Arc<Inner>, kinds: Vec<String>) {
-    // Twice the pause: it is a little longer than is asked for, now and then.
-    let next = TimeDelta::from_std(inner.settings.poll_every * 2).ok();
-    let soon = next.and_then(|next| Utc::now().checked_add_signed(next));
+/// Notifies all subscribers if a task of these kinds may be due before the next poll. One read for each 30 kinds
+/// shows that no task is.
+pub(super) async fn poll(documents: Arc<Documents>, kinds: Vec<String>) {
+    // Twice the interval, because a poll may be late.
+    let horizon = TimeDelta::from_std(documents.settings.poll_every * 2).ok();
+    let horizon = horizon.and_then(|horizon| Utc::now().checked_add_signed(horizon));
     for kinds in kinds.chunks(MAX_IN) {
-        // Whoever claims meets what went wrong here, and reports it.
-        let is_due = match soon {
-            Some(soon) => is_due_before(&inner, kinds, soon).await.unwrap_or(true),
+        // An error is left to the next claim, which meets it too and reports it.
+        let is_due = match horizon {
+            Some(horizon) => is_due_before(&documents, kinds, horizon).await.unwrap_or(true),
             None => true,
         };
         if is_due {
-            tracing::trace!(store = inner.address, "polling: something is, or will be due");
-            return inner.notifier.notify_all();
+            tracing::trace!(
+                store = documents.address,
+                "the poll found a task that is or will soon be due"
+            );
+            return documents.notifier.notify_all();
         }
     }
 }
 
-/// Whether one of these tasks can be claimed before this instant. A task that is held was due before it was claimed, so that
-/// the first in the order of due times tells, whether the lease of another has ended or not.
-async fn is_due_before(inner: &Inner, kinds: &[String], at: DateTime<Utc>) -> Result<bool, Failure> {
-    let (found, read) = inner.find(&queries::open(&inner.env, kinds).limit(1)).await?;
+/// Returns whether a task of these kinds can be claimed before this instant. The first unfinished task in the
+/// order of due times decides: if it is leased, it was due before it was claimed.
+async fn is_due_before(documents: &Documents, kinds: &[String], at: DateTime<Utc>) -> Result<bool, Failure> {
+    let query = queries::unfinished_by_due(&documents.env, kinds).limit(1);
+    let (found, read) = documents.query_tasks(&query).await?;
     Ok(match &found[..] {
         [] => read > 0,
         [first, ..] => first.task.state.wait_until <= at,

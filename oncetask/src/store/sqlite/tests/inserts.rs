@@ -1,7 +1,7 @@
-//! What is answered to those who create many tasks at once, some of which are there.
+//! Creating many tasks in one call.
 
 use super::{create, store, task};
-use crate::store::sqlite::inserts::ROWS;
+use crate::store::sqlite::inserts::ROWS_PER_INSERT;
 use crate::store::{Insert, Store};
 use crate::task::Task;
 
@@ -11,30 +11,30 @@ fn numbered(number: usize) -> Task {
 }
 
 #[tokio::test]
-async fn of_many_tasks_those_that_were_there_are_answered_so() {
+async fn creating_many_tasks_reports_those_that_exist() {
     let (_directory, store) = store().await;
-    let there = [3, ROWS - 1, ROWS + 3];
-    create(&store, there.map(numbered)).await;
-    let mut tasks: Vec<_> = (0..3 * ROWS + 4).map(numbered).collect();
-    // The same once more in one call.
+    let existing_numbers = [3, ROWS_PER_INSERT - 1, ROWS_PER_INSERT + 3];
+    create(&store, existing_numbers.map(numbered)).await;
+    let mut tasks: Vec<_> = (0..3 * ROWS_PER_INSERT + 4).map(numbered).collect();
+    // The same task twice in one call.
     tasks[7] = numbered(6);
-    for (place, insert) in store
+    for (index, insert) in store
         .create(tasks.clone())
         .await
-        .expect("it is answered")
+        .expect("the creation succeeds")
         .iter()
         .enumerate()
     {
-        let known = place == 7 || there.contains(&place);
+        let known = index == 7 || existing_numbers.contains(&index);
         let expected = if known {
-            existing(&tasks[place])
+            existing(&tasks[index])
         } else {
             Insert::New
         };
-        assert_eq!(*insert, expected, "{place}");
+        assert_eq!(*insert, expected, "{index}");
     }
     let ids = tasks.iter().map(|task| task.id().clone()).collect();
-    let stored = store.get(ids).await.expect("they are read");
+    let stored = store.get(ids).await.expect("the tasks are read");
     assert!(
         stored
             .iter()
@@ -44,11 +44,11 @@ async fn of_many_tasks_those_that_were_there_are_answered_so() {
 }
 
 #[tokio::test]
-async fn what_is_created_once_more_is_left_alone() {
+async fn creating_existing_tasks_again_leaves_them_unchanged() {
     let (_directory, store) = store().await;
-    let tasks: Vec<_> = (0..2 * ROWS).map(numbered).collect();
+    let tasks: Vec<_> = (0..2 * ROWS_PER_INSERT).map(numbered).collect();
     for expected in [|_: &Task| Insert::New, existing] {
-        let inserts = store.create(tasks.clone()).await.expect("it is answered");
+        let inserts = store.create(tasks.clone()).await.expect("the creation succeeds");
         assert!(
             inserts
                 .iter()

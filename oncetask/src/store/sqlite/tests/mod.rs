@@ -1,9 +1,9 @@
-mod agreement;
 mod claims;
+mod equivalence;
+mod errors;
 mod files;
 mod inserts;
 mod queue;
-mod trouble;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
@@ -13,9 +13,9 @@ use crate::store::{ClaimRequest, ClaimResponse, Demand, Finish, Store};
 use crate::task::transition::Verdict;
 use crate::task::{Json, ResourceKey, Task, TaskId, TaskSpec};
 
-/// A directory with a file in it, and the store in that.
+/// Returns a store in a new file, and the temporary directory of the file.
 async fn store() -> (TempDir, SqliteStore) {
-    let directory = tempfile::tempdir().expect("a directory for the test");
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let store = SqliteStore::open(directory.path().join("tasks.db"), "TEST").await;
     (directory, store.expect("a new file is opened"))
 }
@@ -37,13 +37,13 @@ fn task(id: &str, kind: &str, key: Option<&str>) -> Task {
     Task::new(spec, at(0))
 }
 
-fn request(kinds: &[&str], claims: usize, now: DateTime<Utc>) -> ClaimRequest {
+fn request(kinds: &[&str], max_claims: usize, now: DateTime<Utc>) -> ClaimRequest {
     ClaimRequest {
         owner: "worker".into(),
         now,
         demands: vec![Demand {
             kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
-            max_claims: claims,
+            max_claims,
             max_group: 1,
             lease: TimeDelta::seconds(60),
             generators_only: false,
@@ -51,8 +51,9 @@ fn request(kinds: &[&str], claims: usize, now: DateTime<Utc>) -> ClaimRequest {
     }
 }
 
-fn completions(claimed: &ClaimResponse) -> Vec<Finish> {
-    let tasks = claimed.claims.iter().flat_map(|claim| &claim.tasks);
+/// Returns a completion of every task that was claimed.
+fn completions(response: &ClaimResponse) -> Vec<Finish> {
+    let tasks = response.claims.iter().flat_map(|claim| &claim.tasks);
     tasks
         .map(|claimed| Finish {
             id: claimed.task.id().clone(),
@@ -61,7 +62,7 @@ fn completions(claimed: &ClaimResponse) -> Vec<Finish> {
                 .state
                 .lease
                 .as_ref()
-                .expect("a claim has a lease")
+                .expect("a claimed task has a lease")
                 .token,
             verdict: Verdict::Complete(None),
             cleanup: false,

@@ -1,4 +1,4 @@
-//! What makes claims cheap: every statement of the queue walks along an index.
+//! The indexes of the queue, which make claims cheap.
 
 use rusqlite::Connection;
 
@@ -6,7 +6,7 @@ use super::{at, completions, create, request, store, task};
 use crate::store::Store;
 
 #[tokio::test]
-async fn what_is_done_leaves_no_trace_in_the_queue() {
+async fn done_tasks_are_in_no_index_of_the_queue() {
     let (directory, store) = store().await;
     let keyed = (0..20).map(|n| task(&format!("k{n}"), "Mail", Some(&format!("key-{n}"))));
     let free = (0..20).map(|n| task(&format!("f{n}"), "Mail", None));
@@ -14,13 +14,13 @@ async fn what_is_done_leaves_no_trace_in_the_queue() {
     let claimed = store
         .claim(request(&["Mail"], 100, at(0)))
         .await
-        .expect("they are claimed");
+        .expect("the tasks are claimed");
     assert_eq!(claimed.claims.len(), 40);
     store
         .finish(completions(&claimed), at(1))
         .await
-        .expect("they end");
-    let db = Connection::open(directory.path().join("tasks.db")).expect("it is opened");
+        .expect("the claims end");
+    let db = Connection::open(directory.path().join("tasks.db")).expect("the file is opened");
     for sql in [
         "SELECT count(*) FROM keys",
         "SELECT count(*) FROM tasks INDEXED BY queue WHERE due IS NOT NULL AND held_key IS NULL",
@@ -28,23 +28,25 @@ async fn what_is_done_leaves_no_trace_in_the_queue() {
         "SELECT count(*) FROM tasks INDEXED BY members WHERE ending = 0 AND held_key IS NOT NULL",
         "SELECT count(*) FROM tasks INDEXED BY leased WHERE lease_until IS NOT NULL",
     ] {
-        let rows: i64 = db.query_row(sql, [], |row| row.get(0)).expect("it is counted");
+        let rows: i64 = db
+            .query_row(sql, [], |row| row.get(0))
+            .expect("the rows are counted");
         assert_eq!(rows, 0, "{sql}");
     }
 }
 
 #[tokio::test]
-async fn a_claim_of_another_kind_or_with_no_room_takes_nothing() {
+async fn a_claim_of_another_kind_or_with_max_claims_zero_takes_nothing() {
     let (_directory, store) = store().await;
     create(&store, [task("a", "Mail", None)]).await;
     let other = store
         .claim(request(&["Other"], 5, at(0)))
         .await
-        .expect("it is answered");
+        .expect("the claim succeeds");
     assert_eq!((other.claims.len(), other.next_due), (0, vec![None]));
-    let full = store
+    let none = store
         .claim(request(&["Mail"], 0, at(0)))
         .await
-        .expect("it is answered");
-    assert_eq!((full.claims.len(), full.next_due), (0, vec![Some(at(0))]));
+        .expect("the claim succeeds");
+    assert_eq!((none.claims.len(), none.next_due), (0, vec![Some(at(0))]));
 }

@@ -1,8 +1,0 @@
-#[task(crate = renamed)]
-#[id("{usr}")]
-struct Mistaken<T>
-where
-    T: Clone,
-{
-    user: T,
-}
