@@ -1,9 +1,9 @@
-//! What is fuzzed: plain functions of bytes, which the fuzzer and an ordinary test call.
+//! The fuzzed functions. Each takes bytes, so that the fuzzer and an ordinary test can call it.
 
 #[path = "../../oncetask-macros/src/value/units.rs"]
 mod units;
 
-mod life;
+mod lifecycle;
 
 use std::str;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use oncetask::store::__fuzz::{self, Value};
 use oncetask::store::StoreUrl;
 use oncetask::task::{IdBuilder, Task, TaskId};
 
-/// A row of the embedded store, a column a line.
+/// Reads a row of the SQLite store, one column in each line, and exercises the task.
 pub(crate) fn row(data: &[u8]) {
     if let Ok(task) = task(data) {
-        life::of(&task);
+        lifecycle::exercise(&task);
     }
 }
 
-/// The task in such a row.
+/// Reads the task in a row.
 pub(crate) fn task(data: &[u8]) -> Result<Task, String> {
     __fuzz::row(data.split(|byte| *byte == b'\n').map(column).collect())
 }
@@ -40,14 +40,14 @@ fn column(line: &[u8]) -> Value {
     }
 }
 
-/// A document of Firestore.
+/// Reads a Firestore document in its wire form and exercises the task.
 pub(crate) fn document(data: &[u8]) {
     if let Ok(task) = __fuzz::document(data) {
-        life::of(&task);
+        lifecycle::exercise(&task);
     }
 }
 
-/// A URL that means a store is shown as one that means the same.
+/// Parses a store URL. The text of a valid URL must parse to the same URL.
 pub(crate) fn store_url(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     match text.parse::<StoreUrl>() {
@@ -56,22 +56,23 @@ pub(crate) fn store_url(data: &[u8]) {
     }
 }
 
-/// Two environments, two ids, and two fields of ids.
+/// Builds document names from two environments and two ids, and task ids from two pairs of fields. Different inputs
+/// must give different names and ids.
 pub(crate) fn id(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let mut lines = text.split('\n');
     let mut next = || lines.next().unwrap_or_default();
     let (envs, ids) = ([next(), next()], [next(), next()]);
-    let named = |place: usize| __fuzz::name(envs[place], false, &TaskId::new(ids[place])).ok();
-    let names = [named(0), named(1)];
+    let name = |index: usize| __fuzz::name(envs[index], false, &TaskId::new(ids[index])).ok();
+    let names = [name(0), name(1)];
     for name in names.iter().flatten() {
-        is_name(name);
+        assert_valid_name(name);
     }
     if envs.iter().all(|env| !env.is_empty()) && names[0].is_some() {
         assert_eq!(names[0] == names[1], (envs[0], ids[0]) == (envs[1], ids[1]));
     }
     if let Ok(shared) = __fuzz::name(envs[0], true, &TaskId::new(ids[0])) {
-        is_name(&shared);
+        assert_valid_name(&shared);
     }
     let (first, second) = ([next(), next()], [next(), next()]);
     let id = |[a, b]: [&str; 2]| {
@@ -82,8 +83,8 @@ pub(crate) fn id(data: &[u8]) {
     assert!(!id(first).as_str().contains('/'));
 }
 
-/// What Firestore takes for the name of a document.
-fn is_name(name: &str) {
+/// Checks that Firestore accepts the name of a document.
+fn assert_valid_name(name: &str) {
     let reserved = name.len() >= 4 && name.starts_with("__") && name.ends_with("__");
     assert!(
         !name.is_empty() && name.len() <= 1500 && !name.contains('/'),
@@ -92,12 +93,12 @@ fn is_name(name: &str) {
     assert!(name != "." && name != ".." && !reserved, "{name}");
 }
 
-/// A rule with its zone, its start and its dates, or what a file has of one.
+/// Reads a recurrence rule with its time zone, its start and its dates, one in each line, or a stored rule in JSON.
 pub(crate) fn recurrence(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     if text.starts_with('{') {
         if let Ok(stored) = serde_json::from_str::<Recurrence>(text) {
-            follow(&stored);
+            check_rule(&stored);
         }
         return;
     }
@@ -115,11 +116,11 @@ pub(crate) fn recurrence(data: &[u8]) {
     for date in lines.filter_map(|date| date.parse::<DateTime<Utc>>().ok()) {
         rule = rule.rdate(date).exdate(date);
     }
-    follow(&rule);
+    check_rule(&rule);
 }
 
-/// Its occurrences come after each other, each in its time, and what is stored of it means the same.
-fn follow(rule: &Recurrence) {
+/// Checks that the occurrences of a valid rule are in order, and that the rule is stored and read without a change.
+fn check_rule(rule: &Recurrence) {
     if rule.validate().is_err() {
         return;
     }
@@ -128,17 +129,17 @@ fn follow(rule: &Recurrence) {
         "2026-11-01T05:30:00Z",
         "9999-12-31T23:59:59Z",
     ] {
-        let from = from.parse::<DateTime<Utc>>().expect("an instant");
-        let some: Vec<_> = rule.iter_after(from).take(20).collect();
-        assert!(some.first().is_none_or(|first| *first > from));
-        assert!(some.is_sorted_by(|earlier, later| earlier < later));
+        let from = from.parse::<DateTime<Utc>>().expect("a valid instant");
+        let first: Vec<_> = rule.iter_after(from).take(20).collect();
+        assert!(first.first().is_none_or(|at| *at > from));
+        assert!(first.is_sorted_by(|earlier, later| earlier < later));
     }
-    let stored = serde_json::to_string(&rule.clone().missed(Missed::Skip)).expect("a rule can be stored");
-    let read = serde_json::from_str::<Recurrence>(&stored).expect("a stored rule can be read");
+    let stored = serde_json::to_string(&rule.clone().missed(Missed::Skip)).expect("a rule is serialised");
+    let read = serde_json::from_str::<Recurrence>(&stored).expect("a stored rule is read");
     assert_eq!(read, rule.clone().missed(Missed::Skip));
 }
 
-/// A duration of an attribute, to the millisecond.
+/// Parses a duration of an attribute. The text of a valid duration must parse to the same duration.
 pub(crate) fn duration(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     match units::parse(text) {

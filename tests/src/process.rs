@@ -13,8 +13,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a process and writes its error output to a file. The process's input ends when this process ends, for
-    /// whatever reason.
+    /// Starts a process and writes its error output to a file. The process's input ends when this process ends, even
+    /// if it is killed.
     ///
     /// # Errors
     ///

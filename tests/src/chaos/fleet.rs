@@ -12,7 +12,7 @@ use crate::process::Process;
 
 const WORKERS: usize = 4;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// The time that a worker has to end after SIGTERM. Its store may be frozen meanwhile.
+/// The time that a worker has to end after SIGTERM. Its store may be frozen in the meantime.
 const TERMINATION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The workers of an episode.
@@ -80,7 +80,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Thaws workers whose freeze is over, and restarts workers whose downtime is over.
+    /// Thaws workers at the end of their freeze, and restarts workers at the end of their downtime.
     pub(crate) fn maintain(&mut self, testbed: &TestBed) -> Result {
         for index in 0..self.workers.len() {
             let worker = self.take(index);

@@ -133,7 +133,7 @@ impl Fixture {
         start(builder(&self.client).handler(handler)).await
     }
 
-    /// Waits until the task is done, whatever its ending, and returns it.
+    /// Waits until the task is done with any ending, and returns it.
     ///
     /// # Panics
     ///
