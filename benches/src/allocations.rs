@@ -1,8 +1,9 @@
-//! Counts calls of the allocator, with the feature `count-allocations`.
+//! Counts the calls to the allocator, with the feature `count-allocations`.
 
-/// So far, in this process: calls, and the bytes that they asked for. `None` without the feature.
-pub(crate) fn so_far() -> Option<(usize, usize)> {
-    counted::so_far().into_iter().next()
+/// Returns the number of calls and the number of bytes that they requested, since this process started. Returns
+/// `None` without the feature.
+pub(crate) fn total() -> Option<(usize, usize)> {
+    counted::total().into_iter().next()
 }
 
 #[cfg(feature = "count-allocations")]
@@ -14,7 +15,7 @@ mod counted {
     #[global_allocator]
     static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-    pub(super) fn so_far() -> [(usize, usize); 1] {
+    pub(super) fn total() -> [(usize, usize); 1] {
         let stats = COUNTED.stats();
         [(stats.allocations + stats.reallocations, stats.bytes_allocated)]
     }
@@ -22,7 +23,7 @@ mod counted {
 
 #[cfg(not(feature = "count-allocations"))]
 mod counted {
-    pub(super) fn so_far() -> [(usize, usize); 0] {
+    pub(super) fn total() -> [(usize, usize); 0] {
         []
     }
 }

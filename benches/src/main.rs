@@ -1,10 +1,13 @@
 //! Measurements: `cargo run --release -p benches -- CASE [--store S] [--tasks N] [--concurrency C]`.
 //!
-//! Each prints one JSON line a measurement. Machines differ and are shared: compare figures of one run.
+//! Each measurement prints one line of JSON. Compare only figures of the same run, because machines differ and
+//! other programs may be running.
 
 mod allocations;
 mod cases;
+mod child;
 mod options;
+mod scratch_store;
 mod work;
 
 use bench_report as report;

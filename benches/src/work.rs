@@ -1,4 +1,4 @@
-//! The work that is measured: none.
+//! The task that most cases run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use oncetask::{Client, Handler, HandlerConfig, OnceTask, Worker};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-/// A task of the usual size whose handler does nothing.
+/// A task with a payload of typical size, whose handler does nothing.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("noop:{number}")]
 pub(crate) struct Noop {
@@ -24,33 +24,35 @@ impl Noop {
     }
 }
 
-/// Counts runs, and tells when there were enough.
+/// A counter of handler calls. It notifies one waiting caller when it reaches its target.
 #[derive(Clone, Default)]
-pub(crate) struct Count(Arc<(AtomicUsize, Notify)>);
+pub(crate) struct RunCounter(Arc<(AtomicUsize, Notify)>);
 
-impl Count {
-    fn one_more(&self, enough: usize) {
-        if self.0.0.fetch_add(1, Ordering::Relaxed) + 1 == enough {
-            self.0.1.notify_one();
+impl RunCounter {
+    fn increment(&self, target: usize) {
+        let (runs, reached) = &*self.0;
+        if runs.fetch_add(1, Ordering::Relaxed) + 1 == target {
+            reached.notify_one();
         }
     }
 
-    pub(crate) async fn enough(&self) {
+    /// Waits until the counter reaches its target.
+    pub(crate) async fn reached(&self) {
         self.0.1.notified().await;
     }
 }
 
-/// Starts a worker that runs no-ops, and tells when it has run so many.
-pub(crate) async fn worker(
+/// Starts a worker for [`Noop`] tasks. The returned counter reaches its target after `tasks` handler calls.
+pub(crate) async fn start_worker(
     client: &Client,
     concurrency: usize,
     tasks: usize,
-) -> Result<(Worker, Count), Box<dyn std::error::Error>> {
-    let count = Count::default();
-    let counting = count.clone();
+) -> Result<(Worker, RunCounter), Box<dyn std::error::Error>> {
+    let counter = RunCounter::default();
+    let handler_counter = counter.clone();
     let handler = Handler::new(move |_: Noop| {
-        let count = counting.clone();
-        async move { count.one_more(tasks) }
+        let counter = handler_counter.clone();
+        async move { counter.increment(tasks) }
     });
     let config = HandlerConfig::DEFAULT.concurrency(u32::try_from(concurrency)?);
     let worker = oncetask::builder()
@@ -59,5 +61,5 @@ pub(crate) async fn worker(
         .handler(handler.config(config))
         .start()
         .await?;
-    Ok((worker, count))
+    Ok((worker, counter))
 }

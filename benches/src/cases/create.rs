@@ -1,43 +1,48 @@
-//! How fast tasks are created.
+//! The rate at which tasks are created.
 
 use std::time::{Duration, Instant};
 
 use oncetask::Client;
 
 use super::Result;
-use crate::options::{Options, Place};
-use crate::report::{Line, Usage};
+use crate::options::Options;
+use crate::report::{Line, ProcessUsage};
+use crate::scratch_store::ScratchStore;
 use crate::work::Noop;
 
-/// Each task in a call of its own, from 1 caller and from 100.
+/// The number of tasks that one call of `create_many` creates.
+pub(super) const TASKS_PER_CALL: usize = 1000;
+
+/// Measures one call per task, from 1 caller and from 100 concurrent callers.
 pub(crate) async fn one_by_one(options: &Options) -> Result {
     let callers = options
         .concurrency
         .map_or_else(|| vec![1, 100], |callers| vec![callers]);
     for callers in callers {
-        // One caller waits for the disk each time.
+        // A single caller waits for the disk once per task, so it creates fewer tasks.
         let tasks = if callers == 1 {
             options.tasks / 10
         } else {
             options.tasks
         };
-        let place = Place::new(options)?;
-        let client = place.client().await?;
-        let before = Usage::of_this_process();
+        let store = ScratchStore::new(options)?;
+        let client = store.client().await?;
+        let before = ProcessUsage::of_this_process();
         let began = Instant::now();
-        let times = from_callers(&client, callers, tasks).await?;
+        let times = create_from_callers(&client, callers, tasks).await?;
         let took = began.elapsed();
-        let mut line = Line::of(&options.store, "create", times.len())
+        let mut line = Line::new(&options.store, "create", times.len())
             .rate(times.len(), took)
-            .times(times)
-            .used(before, Usage::of_this_process());
+            .percentiles(times)
+            .process_usage(before, ProcessUsage::of_this_process());
         line.concurrency = Some(callers);
         line.print()?;
     }
     Ok(())
 }
 
-async fn from_callers(client: &Client, callers: usize, tasks: usize) -> Result<Vec<Duration>> {
+/// Creates the tasks from concurrent callers and returns the duration of each call.
+async fn create_from_callers(client: &Client, callers: usize, tasks: usize) -> Result<Vec<Duration>> {
     let calls = (0..callers).map(|caller| {
         let client = client.clone();
         tokio::spawn(async move {
@@ -57,28 +62,28 @@ async fn from_callers(client: &Client, callers: usize, tasks: usize) -> Result<V
     Ok(times)
 }
 
-/// In calls of a thousand.
-pub(crate) async fn all(options: &Options) -> Result {
-    const CALL: usize = 1000;
-    let place = Place::new(options)?;
-    let client = place.client().await?;
-    let before = Usage::of_this_process();
+/// Measures calls that create [`TASKS_PER_CALL`] tasks each.
+pub(crate) async fn in_bulk(options: &Options) -> Result {
+    let store = ScratchStore::new(options)?;
+    let client = store.client().await?;
+    let before = ProcessUsage::of_this_process();
     let began = Instant::now();
-    fill(&client, 0..options.tasks, CALL).await?;
+    create_noops(&client, 0..options.tasks).await?;
     let took = began.elapsed();
-    let line = Line::of(&options.store, "create_many", options.tasks).rate(options.tasks, took);
-    line.used(before, Usage::of_this_process()).print()?;
+    // The case as the caller named it, because it has two names.
+    Line::new(&options.store, &options.case, options.tasks)
+        .rate(options.tasks, took)
+        .process_usage(before, ProcessUsage::of_this_process())
+        .print()?;
     Ok(())
 }
 
-/// Creates no-ops with these numbers.
-pub(crate) async fn fill(client: &Client, numbers: std::ops::Range<usize>, call: usize) -> Result {
+/// Creates [`Noop`] tasks with these numbers.
+pub(crate) async fn create_noops(client: &Client, numbers: std::ops::Range<usize>) -> Result {
     let mut numbers = numbers.peekable();
     while numbers.peek().is_some() {
-        for created in client
-            .create_many(numbers.by_ref().take(call).map(Noop::new))
-            .await?
-        {
+        let tasks = numbers.by_ref().take(TASKS_PER_CALL).map(Noop::new);
+        for created in client.create_many(tasks).await? {
             created?;
         }
     }

@@ -1,7 +1,7 @@
-//! How fast tasks that wait are run.
+//! The rate at which waiting tasks are run.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::Stdio;
+use std::io::Write as _;
+use std::process::{Child, ChildStdin, Stdio};
 use std::time::{Duration, Instant};
 
 use oncetask::{Client, Filter, Handler, HandlerConfig, OnceTask as _, Status};
@@ -9,15 +9,18 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::Result;
-use super::create::fill;
-use crate::options::{Options, Place, open_as_told};
-use crate::report::{Asked, Line, Usage, rounded};
-use crate::work::{Noop, worker};
+use super::create::create_noops;
+use crate::child::{for_each_line, print_line};
+use crate::options::Options;
+use crate::report::{Line, ProcessUsage, ServerUsage, rounded};
+use crate::scratch_store::{ScratchStore, open_parent_store};
+use crate::work::{Noop, start_worker};
 
-/// How often to work a queue off before the first measurement on an emulator. It is a Java program, which runs
-/// everything some ten times more slowly at first than when it has been compiled to machine code.
-const WARM_UP_ROUNDS: usize = 20;
+/// The number of drains before the first measurement on an emulator. The emulator is a Java program, and runs
+/// some ten times more slowly until its code has been compiled to machine code.
+const WARM_UP_DRAINS: usize = 20;
 
+/// Measures the drain of a queue at concurrency 1, 10 and 100.
 pub(crate) async fn drain(options: &Options) -> Result {
     let concurrencies = options
         .concurrency
@@ -31,25 +34,23 @@ pub(crate) async fn drain(options: &Options) -> Result {
 }
 
 async fn measure(options: &Options, concurrency: usize) -> Result<Line> {
-    let place = Place::new(options)?;
-    let opened = place.open().await?;
-    fill(&opened.client, 0..options.tasks, 1000).await?;
-    let mut line = Line::of(&options.store, "drain", options.tasks);
+    let scratch = ScratchStore::new(options)?;
+    let store = scratch.open().await?;
+    create_noops(&store.client, 0..options.tasks).await?;
+    let mut line = Line::new(&options.store, "drain", options.tasks);
     if let Some(processes) = options.processes {
-        let (took, used) = in_processes(&place, options, processes, concurrency).await?;
-        line = line.rate(options.tasks, took).asked(used.asked);
-        line.cpu_s = rounded(used.cpu_s);
+        let (took, usage) = run_in_processes(&scratch, options.tasks, processes, concurrency).await?;
+        line = line.rate(options.tasks, took).server_usage(usage.server);
+        line.cpu_s = rounded(usage.cpu_s);
         line.processes = Some(processes);
     } else {
-        let (before, billed) = (Usage::of_this_process(), opened.usage());
-        let took = work_off(&opened.client, concurrency, options.tasks).await?;
-        let asked = billed
-            .zip(opened.usage())
-            .map(|(before, after)| after.since(before));
-        line = line.rate(options.tasks, took).asked(asked);
-        line = line.used(before, Usage::of_this_process());
+        let (before, server_before) = (ProcessUsage::of_this_process(), store.server_usage());
+        let took = run_waiting(&store.client, concurrency, options.tasks).await?;
+        let server_usage = store.server_usage_since(server_before);
+        line = line.rate(options.tasks, took).server_usage(server_usage);
+        line = line.process_usage(before, ProcessUsage::of_this_process());
     }
-    expect_completed(&opened.client, options.tasks).await?;
+    expect_completed(&store.client, options.tasks).await?;
     line.concurrency = Some(concurrency);
     line.note = note(options);
     Ok(line)
@@ -57,38 +58,40 @@ async fn measure(options: &Options, concurrency: usize) -> Result<Line> {
 
 fn note(options: &Options) -> Option<String> {
     let warm = (options.store == "firestore")
-        .then(|| format!("after a warm-up of {WARM_UP_ROUNDS} drains in other projects"));
+        .then(|| format!("after a warm-up of {WARM_UP_DRAINS} drains in other projects"));
     let cold = options
         .processes
-        .map(|_| "by processes that have just begun: to be compared with `--processes 1`".to_owned());
+        .map(|_| "in processes that have just started: compare with `--processes 1`".to_owned());
     match (warm, cold) {
         (Some(warm), Some(cold)) => Some(format!("{warm}; {cold}")),
         (one, other) => one.or(other),
     }
 }
 
-/// Works queues off in projects of their own.
+/// Drains queues in stores of their own.
 pub(crate) async fn warm_up(options: &Options) -> Result {
-    for _ in 0..WARM_UP_ROUNDS {
-        let client = Place::new(options)?.client().await?;
-        fill(&client, 0..1000, 1000).await?;
-        work_off(&client, 64, 1000).await?;
+    const TASKS: usize = 1000;
+    for _ in 0..WARM_UP_DRAINS {
+        let client = ScratchStore::new(options)?.client().await?;
+        create_noops(&client, 0..TASKS).await?;
+        run_waiting(&client, 64, TASKS).await?;
     }
     Ok(())
 }
 
-/// Runs so many tasks; returns how long it took until the last completion was stored.
-pub(crate) async fn run_all(client: &Client, concurrency: usize, tasks: usize) -> Result<Duration> {
+/// Runs all waiting tasks, of which there are `tasks`, and checks that they have completed.
+pub(crate) async fn run_all(client: &Client, concurrency: usize, tasks: usize) -> Result {
     let done = completed(client).await?;
-    let took = work_off(client, concurrency, tasks).await?;
-    expect_completed(client, done + tasks).await?;
-    Ok(took)
+    run_waiting(client, concurrency, tasks).await?;
+    expect_completed(client, done + tasks).await
 }
 
-async fn work_off(client: &Client, concurrency: usize, tasks: usize) -> Result<Duration> {
+/// Runs waiting tasks in this process. Returns the duration from the start of the worker until the last
+/// completion is stored.
+async fn run_waiting(client: &Client, concurrency: usize, tasks: usize) -> Result<Duration> {
     let began = Instant::now();
-    let (worker, count) = worker(client, concurrency, tasks).await?;
-    count.enough().await;
+    let (worker, counter) = start_worker(client, concurrency, tasks).await?;
+    counter.reached().await;
     worker.shutdown().await;
     Ok(began.elapsed())
 }
@@ -101,119 +104,141 @@ async fn completed(client: &Client) -> Result<usize> {
 async fn expect_completed(client: &Client, tasks: usize) -> Result {
     match completed(client).await? {
         all if all == tasks => Ok(()),
-        some => Err(format!("{some} of {tasks} tasks completed").into()),
+        some => Err(format!("only {some} of {tasks} tasks completed").into()),
     }
 }
 
-/// What a process has used.
+/// Runs waiting tasks in other processes. Returns the duration from the start signal until the last task has
+/// run, and the usage of all processes together.
+async fn run_in_processes(
+    store: &ScratchStore,
+    tasks: usize,
+    processes: usize,
+    concurrency: usize,
+) -> Result<(Duration, WorkerUsage)> {
+    let mut workers = WorkerProcesses::spawn(store, processes, concurrency)?;
+    workers.skip_lines(processes).await?;
+    let began = Instant::now();
+    workers.send_start()?;
+    workers.skip_lines(tasks).await?;
+    let took = began.elapsed();
+    Ok((took, workers.stop().await?))
+}
+
+/// Processes that run [`worker_process`].
+struct WorkerProcesses {
+    children: Vec<Child>,
+    inputs: Vec<ChildStdin>,
+    /// The lines that all processes print.
+    lines: mpsc::UnboundedReceiver<String>,
+}
+
+impl WorkerProcesses {
+    fn spawn(store: &ScratchStore, processes: usize, concurrency: usize) -> Result<Self> {
+        let (sender, lines) = mpsc::unbounded_channel();
+        let (mut children, mut inputs) = (Vec::new(), Vec::new());
+        for _ in 0..processes {
+            let mut command = store.child_command("drain-worker")?;
+            command.args(["--concurrency", &concurrency.to_string()]);
+            let mut child = command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn()?;
+            let sender = sender.clone();
+            let output = child.stdout.take().ok_or("a worker process has no output")?;
+            for_each_line(output, move |line| {
+                // The receiver is dropped when the measurement has failed.
+                let _ = sender.send(line);
+            });
+            inputs.push(child.stdin.take().ok_or("a worker process has no input")?);
+            children.push(child);
+        }
+        Ok(Self {
+            children,
+            inputs,
+            lines,
+        })
+    }
+
+    async fn next_line(&mut self) -> Result<String> {
+        let line = self.lines.recv().await;
+        Ok(line.ok_or("all worker processes have ended")?)
+    }
+
+    async fn skip_lines(&mut self, count: usize) -> Result {
+        for _ in 0..count {
+            self.next_line().await?;
+        }
+        Ok(())
+    }
+
+    fn send_start(&mut self) -> Result {
+        for input in &mut self.inputs {
+            input.write_all(b"go\n")?;
+        }
+        Ok(())
+    }
+
+    /// Closes the inputs, which stops the workers, and adds up the usage that they report.
+    async fn stop(mut self) -> Result<WorkerUsage> {
+        self.inputs.clear();
+        let mut total = WorkerUsage::default();
+        for _ in 0..self.children.len() {
+            let usage = serde_json::from_str(&self.next_line().await?)?;
+            total = total.plus(usage);
+        }
+        for mut child in self.children {
+            child.wait()?;
+        }
+        Ok(total)
+    }
+}
+
+/// The resources that worker processes have used.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
-struct Used {
-    asked: Option<Asked>,
+struct WorkerUsage {
+    server: Option<ServerUsage>,
     cpu_s: f64,
 }
 
-impl Used {
-    fn and(self, other: Self) -> Self {
-        let asked = match (self.asked, other.asked) {
-            (Some(one), Some(other)) => Some(one.and(other)),
+impl WorkerUsage {
+    fn plus(self, other: Self) -> Self {
+        let server = match (self.server, other.server) {
+            (Some(one), Some(other)) => Some(one.plus(other)),
             (one, other) => one.or(other),
         };
         Self {
-            asked,
+            server,
             cpu_s: self.cpu_s + other.cpu_s,
         }
     }
 }
 
-/// Runs the tasks in other processes; returns how long it took from their start until all were done.
-async fn in_processes(
-    place: &Place,
-    options: &Options,
-    processes: usize,
-    concurrency: usize,
-) -> Result<(Duration, Used)> {
-    let (said, mut says) = mpsc::unbounded_channel();
-    let mut children = Vec::new();
-    for _ in 0..processes {
-        let mut command = place.another_process("drain-worker")?;
-        command.args(["--concurrency", &concurrency.to_string()]);
-        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn()?;
-        let (output, said) = (child.stdout.take().ok_or("no output")?, said.clone());
-        std::thread::spawn(move || {
-            BufReader::new(output)
-                .lines()
-                .map_while(std::result::Result::ok)
-                .for_each(|line| {
-                    // Who measures may have seen enough.
-                    let _ = said.send(line);
-                });
-        });
-        children.push(child);
-    }
-    // Each says that it is ready, and is told to begin.
-    for _ in 0..processes {
-        says.recv().await.ok_or("the workers ended")?;
-    }
-    let began = Instant::now();
-    let mut inputs = Vec::new();
-    for child in &mut children {
-        let mut input = child.stdin.take().ok_or("no input")?;
-        input.write_all(b"go\n")?;
-        inputs.push(input);
-    }
-    for _ in 0..options.tasks {
-        says.recv().await.ok_or("the workers ended")?;
-    }
-    let took = began.elapsed();
-    // Told that it is over, each stores what it has done, and says what it has asked.
-    drop(inputs);
-    let mut used = Used::default();
-    for _ in 0..processes {
-        let line = says.recv().await.ok_or("the workers ended")?;
-        let of_one: Used = serde_json::from_str(&line)?;
-        used = used.and(of_one);
-    }
-    for mut child in children {
-        child.wait()?;
-    }
-    Ok((took, used))
-}
-
-/// What another process does for [`drain`]: it prints a line when it is ready, waits for one, prints one
-/// for each task, and when its input ends what it has used.
-pub(crate) async fn drain_worker(options: &Options) -> Result {
-    let opened = open_as_told(options).await?;
-    print("ready");
-    told().await?;
-    let handler = Handler::new(|_: Noop| async { print("ran") });
+/// Runs a worker in a process that [`drain`] started. Prints a line when it is ready, waits for a line of input,
+/// and prints a line for each task. When the input ends, it stores the completions and prints its usage.
+pub(crate) async fn worker_process(options: &Options) -> Result {
+    let store = open_parent_store(options).await?;
+    print_line("ready");
+    read_line().await?;
+    let handler = Handler::new(|_: Noop| async { print_line("ran") });
     let concurrency = u32::try_from(options.concurrency.unwrap_or(1))?;
     let handler = handler.config(HandlerConfig::DEFAULT.concurrency(concurrency));
-    let (before, billed) = (Usage::of_this_process(), opened.usage());
+    let (before, server_before) = (ProcessUsage::of_this_process(), store.server_usage());
     let worker = oncetask::builder()
-        .client(opened.client.clone())
+        .client(store.client.clone())
         .only(&[])
         .handler(handler)
         .start()
         .await?;
-    told().await?;
+    read_line().await?;
     worker.shutdown().await;
-    let used = Used {
-        asked: billed
-            .zip(opened.usage())
-            .map(|(before, after)| after.since(before)),
-        cpu_s: Usage::of_this_process().cpu_s - before.cpu_s,
+    let usage = WorkerUsage {
+        server: store.server_usage_since(server_before),
+        cpu_s: ProcessUsage::of_this_process().cpu_s - before.cpu_s,
     };
-    print(&serde_json::to_string(&used)?);
+    print_line(&serde_json::to_string(&usage)?);
     Ok(())
 }
 
-/// Waits until the one who measures says something, or is silent for good.
-async fn told() -> Result {
+/// Waits for a line of input or for the end of the input.
+async fn read_line() -> Result {
     tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "the other process reads it")]
-fn print(line: &str) {
-    println!("{line}");
 }

@@ -1,5 +1,4 @@
-//! Whether what a store holds slows down what is done in it: finished tasks, waiting ones of other kinds, many
-//! resource keys.
+//! The effect of a store's size on its speed: finished tasks, waiting tasks of another kind, many resource keys.
 
 use std::time::{Duration, Instant};
 
@@ -9,20 +8,23 @@ use oncetask::{Client, Filter, OnceTask};
 use serde::{Deserialize, Serialize};
 
 use super::Result;
-use super::create::fill;
+use super::create::{TASKS_PER_CALL, create_noops};
 use super::drain::run_all;
-use crate::options::{Options, Place};
-use crate::report::{Line, Usage};
+use crate::options::Options;
+use crate::report::{Line, ProcessUsage};
+use crate::scratch_store::ScratchStore;
 
+/// The concurrency of the worker that finishes tasks.
 const CONCURRENCY: usize = 100;
-/// How many tasks are created and claimed in one call, and how many a page has.
-const CALL: usize = 100;
-/// The median of so many calls.
+/// The number of tasks that a measured call creates, claims or lists.
+const PROBES_PER_CALL: usize = 100;
+/// The number of measured calls of each kind, of which the median is printed.
 const RUNS: usize = 401;
-const KEYS: usize = 10_000;
-const WAITING: usize = 100_000;
+const RESOURCE_KEYS: usize = 10_000;
+/// The number of waiting tasks of another kind.
+const OTHER_TASKS: usize = 100_000;
 
-/// What is created and claimed.
+/// The task that the measured calls create and claim.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("probe:{name}")]
 struct Probe {
@@ -33,14 +35,14 @@ struct Probe {
     at: Option<DateTime<Utc>>,
 }
 
-/// A task of another kind that waits, and would be due.
+/// A due task of another kind, for which there is no worker.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("other:{number}")]
 struct Other {
     number: usize,
 }
 
-/// What is measured, in the order of [`Probes::once`].
+/// The names of the measured calls, in the order of [`Probes::run_once`].
 const NAMES: [&str; 5] = ["create", "claim", "create with keys", "claim with keys", "list"];
 
 /// The probes of one store.
@@ -49,113 +51,109 @@ struct Probes<'a> {
     created: usize,
 }
 
-/// What a create, a claim and a page cost with more and more in the store, beside one that has nothing else in it.
+/// Measures creates, claims and pages in a store that grows, alternately with a store that contains only probes.
 pub(crate) async fn grow(options: &Options) -> Result {
-    let place = Place::new(options)?;
-    let client = place.client().await?;
-    let mut probes = Probes {
-        client: &client,
-        created: 0,
-    };
+    let store = ScratchStore::new(options)?;
+    let client = store.client().await?;
+    let mut probes = Probes::new(&client);
     let mut finished = 0;
     for wanted in [100_000, 1_000_000] {
-        fill(&client, finished..wanted, 1000).await?;
+        create_noops(&client, finished..wanted).await?;
         run_all(&client, CONCURRENCY, wanted - finished).await?;
         finished = wanted;
         probes.measure(options, &format!("{wanted} finished")).await?;
     }
-    for first in (0..WAITING).step_by(1000) {
-        let tasks = (first..first + 1000).map(|number| Other { number });
+    for first in (0..OTHER_TASKS).step_by(TASKS_PER_CALL) {
+        let tasks = (first..first + TASKS_PER_CALL).map(|number| Other { number });
         client.create_many(tasks).await?;
     }
-    let note = format!("{finished} finished, {WAITING} of another kind wait");
+    let note = format!("{finished} finished, {OTHER_TASKS} of another kind wait");
     probes.measure(options, &note).await?;
-    probes.hold_keys().await?;
-    let note = format!("the same, {KEYS} keys of which half are held");
+    probes.add_keys().await?;
+    let note = format!("the same, {RESOURCE_KEYS} keys of which half have an active claim");
     probes.measure(options, &note).await
 }
 
-impl Probes<'_> {
-    /// Prints the median of each, beside that of a new store: in turns, so that what else the machine does meets both.
+impl<'a> Probes<'a> {
+    fn new(client: &'a Client) -> Self {
+        Self { client, created: 0 }
+    }
+
+    /// Prints the median of each measured call and its ratio to that of a new store. The calls alternate between
+    /// the two stores, so that other programs on the machine slow both down.
     async fn measure(&mut self, options: &Options, note: &str) -> Result {
-        let place = Place::new(options)?;
-        let client = place.client().await?;
-        let mut empty = Probes {
-            client: &client,
-            created: 0,
-        };
+        let empty_store = ScratchStore::new(options)?;
+        let empty_client = empty_store.client().await?;
+        let mut empty_probes = Probes::new(&empty_client);
         let mut times = NAMES.map(|_| (Vec::new(), Vec::new()));
-        let before = Usage::of_this_process();
+        let before = ProcessUsage::of_this_process();
         for _ in 0..RUNS {
-            let here = self.once().await?;
-            let there = empty.once().await?;
-            for (times, (here, there)) in times.iter_mut().zip(here.into_iter().zip(there)) {
-                times.0.push(here);
-                times.1.push(there);
+            let grown = self.run_once().await?;
+            let empty = empty_probes.run_once().await?;
+            for (times, (grown, empty)) in times.iter_mut().zip(grown.into_iter().zip(empty)) {
+                times.0.push(grown);
+                times.1.push(empty);
             }
         }
-        let after = Usage::of_this_process();
-        for (what, (here, there)) in NAMES.into_iter().zip(times) {
-            let line = Line::of(&options.store, "grow", CALL).times(here);
-            let mut line = line.beside_empty(there).used(before, after);
-            // The processor time is that of all five, in both stores.
-            line.cpu_us_per_task = None;
-            line.note = Some(format!("{what}: {note}"));
+        let after = ProcessUsage::of_this_process();
+        for (name, (grown, empty)) in NAMES.into_iter().zip(times) {
+            // The processor time is the total of all calls in both stores.
+            let mut line = Line::new(&options.store, "grow", PROBES_PER_CALL)
+                .percentiles(grown)
+                .compared_with_empty(empty)
+                .process_usage(before, after);
+            line.note = Some(format!("{name}: {note}"));
             line.print()?;
         }
         Ok(())
     }
 
-    /// One of each.
-    async fn once(&mut self) -> Result<[Duration; NAMES.len()]> {
+    /// Makes each measured call once and returns their durations.
+    async fn run_once(&mut self) -> Result<[Duration; NAMES.len()]> {
         let (create, claim) = self.create_and_claim("plain", false).await?;
         let (create_keys, claim_keys) = self.create_and_claim("keyed", true).await?;
-        let page = self.page().await?;
+        let page = self.list_page().await?;
         Ok([create, claim, create_keys, claim_keys, page])
     }
 
-    /// Creates tasks, each of a key of its own or of none, and claims them.
+    /// Creates probes and claims them. If `keyed`, each has a resource key of its own; otherwise none has a key.
     async fn create_and_claim(&mut self, name: &str, keyed: bool) -> Result<(Duration, Duration)> {
         let first = self.created;
-        self.created += CALL;
-        let probes = (first..first + CALL).map(|number| probe(format!("{name}-{number}"), keyed));
+        self.created += PROBES_PER_CALL;
+        let probes = (first..self.created).map(|number| probe(format!("{name}-{number}"), keyed));
         let began = Instant::now();
         self.client.create_many(probes).await?;
         let create = began.elapsed();
         let began = Instant::now();
-        let claimed = self.client.store().claim(all_probes()).await?;
+        let response = self.client.store().claim(claim_probes()).await?;
         let claim = began.elapsed();
-        match claimed.claims.len() {
-            CALL => Ok((create, claim)),
-            others => Err(format!("{others} of {CALL} tasks were claimed").into()),
+        match response.claims.len() {
+            PROBES_PER_CALL => Ok((create, claim)),
+            other => Err(format!("claimed {other} tasks instead of {PROBES_PER_CALL}").into()),
         }
     }
 
-    async fn page(&self) -> Result<Duration> {
-        let query = Query {
-            filter: Filter::new().newest_first(),
-            after: None,
-            limit: CALL,
-            now: Utc::now(),
-        };
+    async fn list_page(&self) -> Result<Duration> {
+        let query = Query::new(Filter::new().newest_first(), PROBES_PER_CALL, Utc::now());
         let began = Instant::now();
         self.client.store().query(query).await?;
         Ok(began.elapsed())
     }
 
-    /// Holds half of the keys, with another task waiting behind; those of the other half wait for tomorrow.
-    async fn hold_keys(&mut self) -> Result {
+    /// Adds resource keys. Half of them have an active claim and a task that waits for its end. The others have a
+    /// task that is due tomorrow.
+    async fn add_keys(&mut self) -> Result {
         let tomorrow = Utc::now() + TimeDelta::days(1);
-        for round in 0..KEYS / 2 / CALL {
-            let numbers = self.created..self.created + CALL;
-            self.create_and_claim("held", true).await?;
-            let behind = numbers.map(|number| Probe {
-                name: format!("behind-{number}"),
-                key: Some(format!("held-{number}")),
+        for round in 0..RESOURCE_KEYS / 2 / PROBES_PER_CALL {
+            let numbers = self.created..self.created + PROBES_PER_CALL;
+            self.create_and_claim("claimed", true).await?;
+            let blocked = numbers.map(|number| Probe {
+                name: format!("blocked-{number}"),
+                key: Some(format!("claimed-{number}")),
                 at: None,
             });
-            self.client.create_many(behind).await?;
-            let later = (0..CALL).map(|number| Probe {
+            self.client.create_many(blocked).await?;
+            let later = (0..PROBES_PER_CALL).map(|number| Probe {
                 at: Some(tomorrow),
                 ..probe(format!("later-{round}-{number}"), true)
             });
@@ -173,18 +171,10 @@ fn probe(name: String, keyed: bool) -> Probe {
     }
 }
 
-/// A claim of everything that is due, for longer than the measurement lasts.
-fn all_probes() -> ClaimRequest {
-    let demand = Demand {
-        kinds: vec![Probe::KIND.to_owned()],
-        max_claims: CALL,
-        max_group: 1,
-        lease: TimeDelta::days(1),
-        generators_only: false,
-    };
-    ClaimRequest {
-        owner: "bench".into(),
-        now: Utc::now() + TimeDelta::milliseconds(2),
-        demands: vec![demand],
-    }
+/// Returns a request for the due probes. The leases are longer than the measurement.
+fn claim_probes() -> ClaimRequest {
+    let demand = Demand::new([Probe::KIND], TimeDelta::days(1)).max_claims(PROBES_PER_CALL);
+    // Slightly in the future, so that a task that was just created is due.
+    let now = Utc::now() + TimeDelta::milliseconds(2);
+    ClaimRequest::new("bench", now, vec![demand])
 }

@@ -1,4 +1,4 @@
-//! What a worker costs that has nothing to do.
+//! The cost of a worker without tasks.
 
 use std::time::Duration;
 
@@ -6,58 +6,60 @@ use oncetask::{Client, Handler, OnceTask, Worker};
 use serde::{Deserialize, Serialize};
 
 use super::Result;
-use crate::options::{Options, Place, open_as_told};
-use crate::report::{Line, Usage, rounded};
+use crate::options::Options;
+use crate::report::{Line, ProcessUsage, rounded};
+use crate::scratch_store::{ScratchStore, open_parent_store};
 
-const SETTLE: Duration = Duration::from_secs(2);
-const WATCHED: Duration = Duration::from_secs(30);
-/// Firestore is asked once a minute.
-const WATCHED_FOR_READS: Duration = Duration::from_mins(10);
+/// The duration before the measurement, in which the worker starts.
+const STARTUP: Duration = Duration::from_secs(2);
+/// The duration in which processor time is measured.
+const CPU_WINDOW: Duration = Duration::from_secs(30);
+/// The duration in which requests are counted. An idle worker queries Firestore only once a minute.
+const REQUESTS_WINDOW: Duration = Duration::from_mins(10);
 
-/// The processor time of an idle worker of 20 kinds, a minute's worth.
+/// Measures an idle worker of 20 kinds: its processor time per minute, and its requests to Firestore.
 pub(crate) async fn idle(options: &Options) -> Result {
-    let place = Place::new(options)?;
-    let mut child = place.another_process("idle-worker")?.spawn()?;
-    tokio::time::sleep(SETTLE).await;
-    let before = Usage::of(&child.id().to_string());
-    tokio::time::sleep(WATCHED).await;
-    let after = Usage::of(&child.id().to_string());
+    let store = ScratchStore::new(options)?;
+    let mut child = store.child_command("idle-worker")?.spawn()?;
+    tokio::time::sleep(STARTUP).await;
+    let before = ProcessUsage::of(&child.id().to_string());
+    tokio::time::sleep(CPU_WINDOW).await;
+    let after = ProcessUsage::of(&child.id().to_string());
     child.kill()?;
     child.wait()?;
-    let mut line = Line::of(&options.store, "idle", 0).used(before, after);
-    line.cpu_s = rounded(line.cpu_s * 60.0 / WATCHED.as_secs_f64());
+    let mut line = Line::new(&options.store, "idle", 0).process_usage(before, after);
+    line.cpu_s = rounded(line.cpu_s * 60.0 / CPU_WINDOW.as_secs_f64());
     line.note = Some("cpu_s is for a minute".to_owned());
     line.print()?;
     if options.store == "firestore" {
-        reads(&place, options).await?;
+        measure_requests(&store, options).await?;
     }
     Ok(())
 }
 
-/// What Firestore is asked by such a worker in an hour.
-async fn reads(place: &Place, options: &Options) -> Result {
-    let opened = place.open().await?;
-    let _worker = start(&opened.client).await?;
-    tokio::time::sleep(SETTLE).await;
-    let before = opened.usage().ok_or("there is nothing to be billed")?;
-    tokio::time::sleep(WATCHED_FOR_READS).await;
-    let asked = opened
-        .usage()
-        .ok_or("there is nothing to be billed")?
-        .since(before);
-    Line::of(&options.store, "idle", 0)
-        .asked_while_idle(asked, WATCHED_FOR_READS)
+/// Measures the requests to Firestore per hour.
+async fn measure_requests(scratch: &ScratchStore, options: &Options) -> Result {
+    let store = scratch.open().await?;
+    let _worker = start_worker(&store.client).await?;
+    tokio::time::sleep(STARTUP).await;
+    let before = store.server_usage();
+    tokio::time::sleep(REQUESTS_WINDOW).await;
+    let usage = store
+        .server_usage_since(before)
+        .ok_or("the store does not count its requests")?;
+    Line::new(&options.store, "idle", 0)
+        .idle_server_usage(usage, REQUESTS_WINDOW)
         .print()?;
     Ok(())
 }
 
-/// What another process does for [`idle`]: nothing, until it is ended.
-pub(crate) async fn worker(options: &Options) -> Result {
-    let _worker = start(&open_as_told(options).await?.client).await?;
+/// Runs an idle worker in a process that [`idle`] started, until the process is killed.
+pub(crate) async fn worker_process(options: &Options) -> Result {
+    let _worker = start_worker(&open_parent_store(options).await?.client).await?;
     std::future::pending().await
 }
 
-async fn start(client: &Client) -> Result<Worker> {
+async fn start_worker(client: &Client) -> Result<Worker> {
     let mut builder = oncetask::builder().client(client.clone()).only(&[]);
     for handler in handlers() {
         builder = builder.handler(handler);
@@ -65,6 +67,7 @@ async fn start(client: &Client) -> Result<Worker> {
     Ok(builder.start().await?)
 }
 
+/// Declares a task type for each name, and a function that returns a handler for each type.
 macro_rules! kinds {
     ($($kind:ident)*) => {
         $(#[derive(Serialize, Deserialize, OnceTask)]

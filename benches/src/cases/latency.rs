@@ -1,6 +1,5 @@
-//! How long a task waits: from before its creation to its handler.
+//! The duration from just before the creation of a task to its handler.
 
-use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -10,116 +9,120 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::Result;
-use crate::options::{Options, Place, open_as_told};
-use crate::report::{Line, Usage};
+use crate::child::{for_each_line, print_line};
+use crate::options::Options;
+use crate::report::{Line, ProcessUsage};
+use crate::scratch_store::{ScratchStore, open_parent_store};
 
-/// Says when it was created, in nanoseconds by the computer's clock.
+/// A task that contains the time of its creation.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("stamp:{created}")]
 struct Stamp {
+    /// Nanoseconds since the Unix epoch.
     created: i64,
 }
 
-/// Creates a task now and then, run in this process and in another one.
+/// Measures tasks that are created one at a time, first with a worker in this process, then with a worker in
+/// another process.
 pub(crate) async fn latency(options: &Options) -> Result {
-    let (pause, most) = match options.store.as_str() {
-        // Ten tasks a second, and few: a query of its emulator takes longer the more tasks have ended.
+    let (pause, max_tasks) = match options.store.as_str() {
+        // Ten tasks per second, and few of them: the emulator's queries become slower with each finished task.
         "firestore" => (Duration::from_millis(80), 200),
         _ => (Duration::from_millis(5), 1000),
     };
-    let tasks = options.tasks.min(most);
-    let place = Place::new(options)?;
-    let client = place.client().await?;
-    let before = Usage::of_this_process();
-    let (sender, mut waits) = mpsc::unbounded_channel();
-    let worker = start(&client, sender).await?;
-    let times = measure(&client, tasks, pause, &mut waits).await?;
+    let tasks = options.tasks.min(max_tasks);
+    let store = ScratchStore::new(options)?;
+    let client = store.client().await?;
+    let line = Line::new(&options.store, "latency", tasks);
+
+    let before = ProcessUsage::of_this_process();
+    let (sender, mut latencies) = mpsc::unbounded_channel();
+    let worker = start_worker(&client, sender).await?;
+    let times = measure(&client, tasks, pause, &mut latencies).await?;
     worker.shutdown().await;
-    let mut line = Line::of(&options.store, "latency", tasks)
-        .times(times)
-        .used(before, Usage::of_this_process());
-    line.note = Some("same process".to_owned());
-    line.print()?;
+    print_result(line.clone(), times, before, "same process")?;
     if options.store == "memory" {
         return Ok(());
     }
-    let (mut child, mut waits) = spawn(&place)?;
-    let before = Usage::of_this_process();
-    let times = measure(&client, tasks, pause, &mut waits).await;
+
+    let (mut child, mut latencies) = spawn_worker_process(&store)?;
+    let before = ProcessUsage::of_this_process();
+    let times = measure(&client, tasks, pause, &mut latencies).await;
     child.kill()?;
     child.wait()?;
-    let mut line = Line::of(&options.store, "latency", tasks)
-        .times(times?)
-        .used(before, Usage::of_this_process());
-    line.note = Some("another process".to_owned());
-    line.print()?;
-    Ok(())
+    print_result(line, times?, before, "another process")
 }
 
-/// Creates tasks one after the other, each when the one before has begun.
+fn print_result(line: Line, times: Vec<Duration>, before: ProcessUsage, note: &str) -> Result {
+    let mut line = line
+        .percentiles(times)
+        .process_usage(before, ProcessUsage::of_this_process());
+    line.note = Some(note.to_owned());
+    Ok(line.print()?)
+}
+
+/// Creates each task after the handler of the previous one has begun, and returns the latencies.
 async fn measure(
     client: &Client,
     tasks: usize,
     pause: Duration,
-    waits: &mut mpsc::UnboundedReceiver<Duration>,
+    latencies: &mut mpsc::UnboundedReceiver<Duration>,
 ) -> Result<Vec<Duration>> {
     let mut times = Vec::new();
-    // The first one waits for the worker to start.
+    // One task more, because the first one waits for the worker to start.
     for number in 0..=tasks {
-        client.create(Stamp { created: nanos() }).await?;
-        let wait = waits.recv().await.ok_or("the worker ended")?;
+        client
+            .create(Stamp {
+                created: unix_nanos(),
+            })
+            .await?;
+        let latency = latencies.recv().await.ok_or("the worker has ended")?;
         if number > 0 {
-            times.push(wait);
+            times.push(latency);
         }
-        tokio::time::sleep(pause + offbeat(number)).await;
+        tokio::time::sleep(pause + jitter(number)).await;
     }
     Ok(times)
 }
 
-/// Keeps the creations from falling into step with whatever looks at intervals.
-fn offbeat(number: usize) -> Duration {
+/// Returns a varying extra pause, so that the creations do not synchronise with a polling interval.
+fn jitter(number: usize) -> Duration {
     Duration::from_millis((number as u64).wrapping_mul(7919) % 23)
 }
 
-/// What another process does for [`latency`]: it prints how long each task waited, in nanoseconds.
-pub(crate) async fn worker(options: &Options) -> Result {
-    let client = open_as_told(options).await?.client;
-    let (sender, mut waits) = mpsc::unbounded_channel();
-    let _worker = start(&client, sender).await?;
-    while let Some(wait) = waits.recv().await {
-        print(wait);
+/// Starts a process that runs [`worker_process`]. Returns it and the latencies that it prints.
+fn spawn_worker_process(store: &ScratchStore) -> Result<(Child, mpsc::UnboundedReceiver<Duration>)> {
+    let mut child = store
+        .child_command("latency-worker")?
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let (sender, latencies) = mpsc::unbounded_channel();
+    let output = child.stdout.take().ok_or("the worker process has no output")?;
+    for_each_line(output, move |line| {
+        if let Ok(nanos) = line.parse() {
+            // The receiver is dropped at the end of the measurement.
+            let _ = sender.send(Duration::from_nanos(nanos));
+        }
+    });
+    Ok((child, latencies))
+}
+
+/// Runs a worker in a process that [`latency`] started. Prints the latency of each task in nanoseconds.
+pub(crate) async fn worker_process(options: &Options) -> Result {
+    let client = open_parent_store(options).await?.client;
+    let (sender, mut latencies) = mpsc::unbounded_channel();
+    let _worker = start_worker(&client, sender).await?;
+    while let Some(latency) = latencies.recv().await {
+        print_line(&latency.as_nanos().to_string());
     }
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "the other process reads it")]
-fn print(wait: Duration) {
-    println!("{}", wait.as_nanos());
-}
-
-fn spawn(place: &Place) -> Result<(Child, mpsc::UnboundedReceiver<Duration>)> {
-    let mut child = place
-        .another_process("latency-worker")?
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let (sender, waits) = mpsc::unbounded_channel();
-    let output = child.stdout.take().ok_or("no output")?;
-    std::thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(std::result::Result::ok) {
-            let Ok(nanos) = line.parse() else { continue };
-            if sender.send(Duration::from_nanos(nanos)).is_err() {
-                return;
-            }
-        }
-    });
-    Ok((child, waits))
-}
-
-async fn start(client: &Client, sender: mpsc::UnboundedSender<Duration>) -> Result<Worker> {
+async fn start_worker(client: &Client, sender: mpsc::UnboundedSender<Duration>) -> Result<Worker> {
     let handler = Handler::new(move |stamp: Stamp| {
-        let wait = Duration::from_nanos(u64::try_from(nanos() - stamp.created).unwrap_or(0));
-        // Who measures may have seen enough.
-        let _ = sender.send(wait);
+        let nanos = u64::try_from(unix_nanos() - stamp.created).unwrap_or(0);
+        // The receiver is dropped at the end of the measurement.
+        let _ = sender.send(Duration::from_nanos(nanos));
         async {}
     });
     let handler = handler.config(HandlerConfig::DEFAULT.concurrency(10));
@@ -131,6 +134,6 @@ async fn start(client: &Client, sender: mpsc::UnboundedSender<Duration>) -> Resu
         .await?)
 }
 
-fn nanos() -> i64 {
+fn unix_nanos() -> i64 {
     Utc::now().timestamp_nanos_opt().unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! What the derive costs the compiler.
+//! The cost of the derive in compile time.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,63 +10,74 @@ use super::Result;
 use crate::options::Options;
 use crate::report::Line;
 
+/// The number of task types in the measured crate.
 const TYPES: u32 = 100;
-const TIMES: usize = 5;
+/// The number of timed checks of each variant.
+const CHECKS: usize = 5;
 
-/// Checks a crate of 100 task types with and without the derive; `p50_ms` is for the whole crate.
+/// Measures `cargo check` of a crate of [`TYPES`] types, without the derive and with more and more of its
+/// attributes. `p50_ms` is the duration for the whole crate.
 pub(crate) fn macros(options: &Options) -> Result {
-    let folder = crate_folder()?;
-    let mut without = Duration::ZERO;
+    let folder = create_crate()?;
+    let mut baseline = Duration::ZERO;
     for (note, source) in [
         ("serde alone", source(serde_only)),
         ("+ an id", source(with_id)),
         ("+ a handler of two extractors", source(with_handler)),
         ("+ every attribute", source(with_everything)),
     ] {
-        fs::write(folder.join("src/lib.rs"), source)?;
-        fs::write(folder.join("src/changed.rs"), "")?;
-        check(&folder)?;
-        let mut times = Vec::new();
-        for _ in 0..TIMES {
-            // Only this crate is checked again.
-            fs::write(folder.join("src/changed.rs"), format!("// {:?}", Instant::now()))?;
-            let began = Instant::now();
-            check(&folder)?;
-            times.push(began.elapsed());
+        let times = time_checks(&folder, &source)?;
+        let median = times[CHECKS / 2];
+        if baseline.is_zero() {
+            baseline = median;
         }
-        times.sort_unstable();
-        let median = times[TIMES / 2];
-        if without.is_zero() {
-            without = median;
-        }
-        let mut line = Line::of(&options.store, "macros", TYPES as usize).times(times);
-        let each = median.saturating_sub(without).as_secs_f64() * 1000.0 / f64::from(TYPES);
+        let mut line = Line::new(&options.store, "macros", TYPES as usize).percentiles(times);
+        let millis_per_type = median.saturating_sub(baseline).as_secs_f64() * 1000.0 / f64::from(TYPES);
         line.store = String::new();
-        line.note = Some(format!("{note}: {each:.2} ms a type more than serde alone"));
+        line.note = Some(format!(
+            "{note}: {millis_per_type:.2} ms a type more than serde alone"
+        ));
         line.print()?;
     }
     Ok(())
 }
 
-/// A crate beside the build, which uses this workspace's library.
-fn crate_folder() -> Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let folder = here
+/// Checks the crate with this source several times. Returns the durations in ascending order.
+fn time_checks(folder: &Path, source: &str) -> Result<Vec<Duration>> {
+    fs::write(folder.join("src/lib.rs"), source)?;
+    fs::write(folder.join("src/changed.rs"), "")?;
+    check(folder)?;
+    let mut times = Vec::new();
+    for _ in 0..CHECKS {
+        // A change makes cargo check this crate again, but not its dependencies.
+        fs::write(folder.join("src/changed.rs"), format!("// {:?}", Instant::now()))?;
+        let began = Instant::now();
+        check(folder)?;
+        times.push(began.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times)
+}
+
+/// Creates a crate that depends on this workspace's library, in the folder of this program.
+fn create_crate() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let folder = program
         .parent()
         .ok_or("the program has no folder")?
         .join("macros-bench");
     fs::create_dir_all(folder.join("src"))?;
-    let library = Path::new(env!("CARGO_MANIFEST_DIR"))
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .ok_or("no workspace")?;
+        .ok_or("the package is in no workspace")?;
     let manifest = format!(
         "[package]\nname = \"macros-bench\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
          oncetask = {{ path = '{}' }}\nserde = {{ version = \"1\", features = [\"derive\"] }}\n",
-        library.join("oncetask").display()
+        workspace.join("oncetask").display()
     );
     fs::write(folder.join("Cargo.toml"), manifest)?;
-    // The same versions as the workspace has.
-    fs::copy(library.join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    // The dependencies have the same versions as in the workspace.
+    fs::copy(workspace.join("Cargo.lock"), folder.join("Cargo.lock"))?;
     Ok(folder)
 }
 
@@ -84,12 +95,13 @@ fn check(folder: &Path) -> Result {
     }
 }
 
-fn source(one: fn(u32) -> String) -> String {
+/// Returns the source of a crate that contains [`TYPES`] types.
+fn source(type_source: fn(u32) -> String) -> String {
     let mut source = "#![allow(dead_code, unused_imports)]\nmod changed;\nuse oncetask::*;\nuse serde::{Deserialize, Serialize};\n\
          #[derive(Clone)] struct Mailer;\n"
         .to_owned();
     for number in 0..TYPES {
-        let _ = writeln!(source, "{}", one(number));
+        let _ = writeln!(source, "{}", type_source(number));
     }
     source
 }

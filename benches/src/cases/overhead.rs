@@ -1,68 +1,72 @@
-//! What a task costs: processor time, memory, calls of the allocator, bytes of the file.
+//! The cost of a task: processor time, memory, allocations, bytes of the file.
 
 use super::Result;
-use super::create::fill;
+use super::create::create_noops;
 use super::drain::run_all;
 use crate::allocations;
-use crate::options::{Options, Place};
-use crate::report::{Line, Usage, rounded};
+use crate::options::Options;
+use crate::report::{Line, ProcessUsage, rounded};
+use crate::scratch_store::ScratchStore;
 
-/// Creating tasks, and running them.
+/// Measures the creation of tasks, then their run.
 pub(crate) async fn overhead(options: &Options) -> Result {
-    let place = Place::new(options)?;
-    let client = place.client().await?;
+    let store = ScratchStore::new(options)?;
+    let client = store.client().await?;
     let concurrency = options.concurrency.unwrap_or(100);
 
-    let before = Reading::take(&place)?;
-    fill(&client, 0..options.tasks, 1000).await?;
-    let stored = Reading::take(&place)?;
-    stored.line(&before, options, "create_many").print()?;
+    let before = Reading::take(&store)?;
+    create_noops(&client, 0..options.tasks).await?;
+    let created = Reading::take(&store)?;
+    created.line_since(&before, options, "create_all").print()?;
 
     run_all(&client, concurrency, options.tasks).await?;
-    let mut line = Reading::take(&place)?.line(&stored, options, "drain");
+    let mut line = Reading::take(&store)?.line_since(&created, options, "drain");
     line.concurrency = Some(concurrency);
-    // What it holds when it is done is mostly what it held before.
+    // Most of a finished task's memory was allocated at its creation, so the growth says nothing.
     line.memory_bytes_per_task = None;
     line.print()?;
     Ok(())
 }
 
-/// How much was used until now.
+/// The resources that were used until now.
 struct Reading {
-    usage: Usage,
+    process: ProcessUsage,
+    /// The number of calls to the allocator, and of the bytes that they requested.
     allocations: Option<(usize, usize)>,
     file_bytes: Option<u64>,
 }
 
 impl Reading {
-    fn take(place: &Place) -> Result<Self> {
+    fn take(store: &ScratchStore) -> Result<Self> {
         Ok(Self {
-            usage: Usage::of_this_process(),
-            allocations: allocations::so_far(),
-            file_bytes: place.file_bytes()?,
+            process: ProcessUsage::of_this_process(),
+            allocations: allocations::total(),
+            file_bytes: store.file_bytes()?,
         })
     }
 
-    fn line(&self, before: &Self, options: &Options, what: &str) -> Line {
-        let each = |amount: f64| Some(rounded(amount / count(options.tasks)));
-        let mut line = Line::of(&options.store, "overhead", options.tasks).used(before.usage, self.usage);
-        line.note = Some(what.to_owned());
-        line.cpu_us_per_task = each(line.cpu_s * 1e6);
-        line.memory_bytes_per_task = each((self.usage.rss_mb - before.usage.rss_mb) * 1024.0 * 1024.0);
+    /// Returns the usage per task since an earlier reading.
+    fn line_since(&self, before: &Self, options: &Options, note: &str) -> Line {
+        let per_task = |amount: f64| Some(rounded(amount / to_f64(options.tasks)));
+        let mut line =
+            Line::new(&options.store, "overhead", options.tasks).process_usage(before.process, self.process);
+        line.note = Some(note.to_owned());
+        line.cpu_us_per_task = per_task(line.cpu_s * 1e6);
+        let rss_mb = self.process.rss_mb - before.process.rss_mb;
+        line.memory_bytes_per_task = per_task(rss_mb * 1024.0 * 1024.0);
         if let (Some(now), Some(then)) = (self.allocations, before.allocations) {
-            line.allocations_per_task = each(count(now.0 - then.0));
-            line.allocated_bytes_per_task = each(count(now.1 - then.1));
+            line.allocations_per_task = per_task(to_f64(now.0 - then.0));
+            line.allocated_bytes_per_task = per_task(to_f64(now.1 - then.1));
         }
         if let (Some(now), Some(then)) = (self.file_bytes, before.file_bytes) {
-            line.file_bytes_per_task = each(count(
-                usize::try_from(now.saturating_sub(then)).unwrap_or(usize::MAX),
-            ));
+            let growth = usize::try_from(now.saturating_sub(then)).unwrap_or(usize::MAX);
+            line.file_bytes_per_task = per_task(to_f64(growth));
         }
         line
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn count(number: usize) -> f64 {
+fn to_f64(number: usize) -> f64 {
     number as f64
 }

@@ -1,4 +1,4 @@
-//! What the next occurrence of an old rule costs.
+//! The duration of the search for the next occurrence of a rule that began long ago.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use oncetask::Recurrence;
 
 use super::Result;
 use crate::options::Options;
-use crate::report::{Line, Usage};
+use crate::report::{Line, ProcessUsage};
 
 const RULES: &[&str] = &[
     "FREQ=SECONDLY",
@@ -24,9 +24,9 @@ const RULES: &[&str] = &[
     "FREQ=YEARLY;BYWEEKNO=20;BYDAY=MO",
     "FREQ=YEARLY;INTERVAL=7;BYMONTH=2;BYMONTHDAY=29",
 ];
-const CALLS: u32 = 200;
+const CALLS_PER_RULE: u32 = 200;
 
-/// Of rules without COUNT that began ten years ago: the slowest call of each.
+/// Measures rules without `COUNT` that began ten years ago.
 pub(crate) fn recurrence(options: &Options) -> Result {
     let now = Utc::now();
     let start = (now - TimeDelta::days(3653)).naive_utc();
@@ -34,17 +34,17 @@ pub(crate) fn recurrence(options: &Options) -> Result {
         let recurrence = Recurrence::new(rule)?
             .tz("Europe/Paris".parse()?)
             .starting_at(start);
-        let before = Usage::of_this_process();
-        let times: Vec<Duration> = (0..CALLS)
+        let before = ProcessUsage::of_this_process();
+        let times: Vec<Duration> = (0..CALLS_PER_RULE)
             .map(|call| {
                 let began = Instant::now();
                 black_box(recurrence.after(black_box(now + TimeDelta::minutes(i64::from(call)))));
                 began.elapsed()
             })
             .collect();
-        let mut line = Line::of(&options.store, "recurrence", 0)
-            .times(times)
-            .used(before, Usage::of_this_process());
+        let mut line = Line::new(&options.store, "recurrence", 0)
+            .percentiles(times)
+            .process_usage(before, ProcessUsage::of_this_process());
         line.store = String::new();
         line.note = Some((*rule).to_owned());
         line.print()?;
