@@ -46,18 +46,18 @@ fn compare(package: &str) {
         return fs::write(&list, items).expect("a writable list");
     }
     let listed = fs::read_to_string(&list).unwrap_or_default();
-    let only_in = |one: &str, other: &str, mark: char| {
+    let only_in = |one: &str, other: &str, mark: &str| {
         let other: Vec<_> = other.lines().collect();
         let lines = one.lines().filter(|line| !other.contains(line));
-        lines.map(|line| format!("\n  {mark} {line}")).collect::<String>()
+        lines.flat_map(|line| [mark, line]).collect::<String>()
     };
     assert!(
         listed == items,
         "the public items of {package} are not those of {}:{}{}\nrun `{VARIABLE}=update cargo test -p tests --test \
          public_api`, and commit the list together with an entry in CHANGELOG.md",
         list.display(),
-        only_in(&listed, &items, '-'),
-        only_in(&items, &listed, '+'),
+        only_in(&listed, &items, "\n  - "),
+        only_in(&items, &listed, "\n  + "),
     );
 }
 
@@ -119,5 +119,8 @@ fn items(json: &Path) -> Result<String, String> {
         .omit_auto_derived_impls(true)
         .build()
         .map_err(|error| format!("the documentation format of this nightly compiler is unknown: {error}"))?;
-    Ok(api.items().map(|item| format!("{item}\n")).collect())
+    Ok(api
+        .items()
+        .flat_map(|item| [item.to_string(), "\n".to_owned()])
+        .collect())
 }
