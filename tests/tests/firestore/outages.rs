@@ -51,6 +51,11 @@ async fn a_frozen_server_loses_nothing() {
     store.create(tasks(20, "K")).await.expect("the store answers");
     let claimed = claim(&store, "K", 10).await;
     emulator.signal("STOP");
+    // On a loaded machine the threads of the emulator stop slightly later than the signal is sent.
+    until_async("the emulator is frozen", async || {
+        store.get(vec!["late".into()]).await.is_err()
+    })
+    .await;
     // Each request fails within its timeout.
     let error = store
         .create(vec![task("late", "K")])
