@@ -12,7 +12,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 pub use self::draft::Draft;
-pub(crate) use self::draft::MAX_JSON_BYTES;
 pub use self::list::Tasks;
 pub use self::once_task::{OnceTask, Payload};
 use crate::clock::Clock;

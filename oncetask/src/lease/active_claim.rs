@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::claim_state::ClaimState;
+use super::claim_timeline::ClaimTimeline;
 use super::deadlines::Deadlines;
 use super::lock;
 use crate::client::Client;
@@ -31,7 +31,7 @@ pub(crate) struct ActiveClaim {
     drop: Latch,
     /// Whether the handler has ended, so that the store's answers no longer concern it.
     ended: AtomicBool,
-    state: Mutex<ClaimState>,
+    state: Mutex<ClaimTimeline>,
     pub(super) deadlines: Arc<Deadlines>,
 }
 
@@ -63,7 +63,7 @@ impl ActiveClaim {
             stop: Latch::default(),
             drop: Latch::default(),
             ended: AtomicBool::new(false),
-            state: Mutex::new(ClaimState::new(sent, terms)),
+            state: Mutex::new(ClaimTimeline::new(sent, terms)),
             deadlines,
         }
     }

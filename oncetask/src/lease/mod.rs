@@ -29,8 +29,8 @@
 
 mod active_claim;
 mod adaptive;
-mod claim_state;
 mod claim_status;
+mod claim_timeline;
 mod deadlines;
 mod recent_cancellations;
 #[cfg(test)]

@@ -221,7 +221,7 @@ impl Dispatcher {
         for claim in response.claims {
             let demand = &mut request.demands[claim.demand];
             let queue = &mut self.queues[demand.queue];
-            queue.note_generators(&claim);
+            queue.record_generators(&claim);
             demand.claims.push(Assignment {
                 handler: queue.handler.clone(),
                 tasks: claim.tasks,

@@ -149,7 +149,7 @@ impl HandlerQueue {
     }
 
     /// Records that the handler has generators, if the claim contains a generator or an occurrence.
-    pub(super) fn note_generators(&mut self, claim: &Claim) {
+    pub(super) fn record_generators(&mut self, claim: &Claim) {
         let recurs = |claimed: &ClaimedTask| {
             claimed.task.spec.recurrence.is_some() || claimed.task.spec.occurrence.is_some()
         };

@@ -83,11 +83,11 @@ pub(super) struct PrefetchBuffer {
     slots: u32,
     /// Whether the store and the retry policies of the handler allow prefetching.
     may_prefetch: bool,
-    state: Mutex<State>,
+    state: Mutex<BufferState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct BufferState {
     /// The claims, each with the instant at which it arrived in this process. The time that the store took to
     /// answer does not count as waiting.
     waiting: VecDeque<(Instant, Assignment)>,
@@ -98,7 +98,7 @@ struct State {
 }
 
 /// The next claim for a slot.
-struct Next {
+struct NextAssignment {
     assignment: Assignment,
     /// Whether the dispatcher must be told that the buffer is nearly empty.
     report_low: bool,
@@ -113,7 +113,7 @@ impl PrefetchBuffer {
         let allows_retry = |retry: &Retry| {
             panics::catch(|| retry.delay(1, &HandlerError::from(""))).is_ok_and(|delay| delay.is_some())
         };
-        let state = State {
+        let state = BufferState {
             waiting: VecDeque::new(),
             average_call: INITIAL_AVERAGE,
             low_reported: false,
@@ -168,7 +168,7 @@ impl PrefetchBuffer {
     }
 
     /// Returns the next claim for a slot, and records the duration of the slot's last call.
-    fn next(&self, last_call: Option<Duration>) -> Option<Next> {
+    fn next(&self, last_call: Option<Duration>) -> Option<NextAssignment> {
         let mut state = self.lock();
         if let Some(last_call) = last_call {
             let weighted = state.average_call.saturating_mul(AVERAGE_WINDOW - 1);
@@ -182,19 +182,19 @@ impl PrefetchBuffer {
         };
         let report_low = !state.low_reported && self.is_low_in(&state);
         state.low_reported |= report_low;
-        Some(Next {
+        Some(NextAssignment {
             assignment,
             report_low,
             behind,
         })
     }
 
-    fn is_low_in(&self, state: &State) -> bool {
+    fn is_low_in(&self, state: &BufferState) -> bool {
         state.waiting.len() * PARTS < self.capacity(state) * (PARTS - 1)
     }
 
     /// Returns the maximum number of claims in the buffer at the current speed of the handler.
-    fn capacity(&self, state: &State) -> usize {
+    fn capacity(&self, state: &BufferState) -> usize {
         if !self.may_prefetch || state.average_call > MAX_WORK {
             return 0;
         }
@@ -202,12 +202,12 @@ impl PrefetchBuffer {
         usize::try_from(calls).map_or(MAX_CLAIMS, |calls| calls.min(MAX_CLAIMS))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BufferState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl BufferState {
     /// Removes all claims, and stops prefetching until many calls in a row were quick.
     fn clear(&mut self) -> Vec<Assignment> {
         self.average_call = INITIAL_AVERAGE;

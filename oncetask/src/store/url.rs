@@ -178,6 +178,14 @@ impl TryFrom<String> for StoreUrl {
     }
 }
 
+impl TryFrom<&String> for StoreUrl {
+    type Error = Error;
+
+    fn try_from(url: &String) -> Result<Self, Error> {
+        url.parse()
+    }
+}
+
 impl From<&StoreUrl> for StoreUrl {
     fn from(url: &StoreUrl) -> Self {
         url.clone()

@@ -7,9 +7,12 @@ use super::Task;
 /// The position of a task in its queue. Tasks are claimed in this order: the earliest due time first, and of equal
 /// due times the oldest task.
 ///
-/// Every store uses this order. Another order, for example by priority, is a field in front of the others here, a
-/// column in the `queue_order` of the SQLite store and its indexes, and a field in `unfinished_by_due` of the Firestore
-/// store and its indexes.
+/// Every store uses this order. Another order, for example by priority, changes these places:
+///
+/// - this type, which the store in memory and the claims of the Firestore store sort by;
+/// - `store/sqlite/queue_order.rs`: the columns of the SQL and `QueuePosition`; the conditions in `queue.rs` and
+///   `keys.rs`; the indexes in `schema.rs`, with a migration;
+/// - `unfinished_by_due` in `store/firestore/queries.rs`, and the shipped file of indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct QueueOrder {
     /// The due time, in milliseconds since the epoch.

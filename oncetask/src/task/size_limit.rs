@@ -10,7 +10,7 @@ const SHORT_ERROR_BYTES: usize = 200;
 
 /// The end of a claim.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ClaimEnd<'a> {
+pub(crate) struct SizedFinish<'a> {
     pub(crate) token: LeaseToken,
     pub(crate) verdict: &'a Verdict,
     /// Whether the task's type has a cleanup handler.
@@ -33,7 +33,7 @@ pub(crate) struct ClaimEnd<'a> {
 /// Returns [`LeaseLost`] if the task has another lease token or is done.
 pub(crate) fn finish_to_fit(
     task: &Task,
-    end: ClaimEnd<'_>,
+    end: SizedFinish<'_>,
     now: DateTime<Utc>,
     fits: impl Fn(&Task) -> bool,
     too_large: impl FnOnce(&Json) -> String,
@@ -44,7 +44,7 @@ pub(crate) fn finish_to_fit(
     }
     let without_progress = finished(
         task,
-        ClaimEnd {
+        SizedFinish {
             progress: None,
             ..end
         },
@@ -58,7 +58,7 @@ pub(crate) fn finish_to_fit(
             let verdict = Verdict::Fail {
                 error: too_large(result),
             };
-            let end = ClaimEnd {
+            let end = SizedFinish {
                 verdict: &verdict,
                 progress: None,
                 ..end
@@ -71,7 +71,7 @@ pub(crate) fn finish_to_fit(
     Ok(shrunk)
 }
 
-fn finished(task: &Task, end: ClaimEnd<'_>, now: DateTime<Utc>) -> Result<Task, LeaseLost> {
+fn finished(task: &Task, end: SizedFinish<'_>, now: DateTime<Utc>) -> Result<Task, LeaseLost> {
     let mut task = task.clone();
     transition::set_progress(&mut task.state, end.token, end.progress.cloned())?;
     transition::finish(
@@ -134,7 +134,7 @@ mod tests {
     /// Ends the claim with this verdict and a progress of 100 bytes, in a record of at most `limit` bytes.
     fn finish(task: &Task, token: LeaseToken, verdict: &Verdict, limit: usize) -> Task {
         let progress = Progress::new(0.5, "p".repeat(100), NOW);
-        let end = ClaimEnd {
+        let end = SizedFinish {
             token,
             verdict,
             has_cleanup: false,
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_lost_lease_changes_nothing() {
         let (task, _) = claimed(0, 0);
-        let end = ClaimEnd {
+        let end = SizedFinish {
             token: LeaseToken::random(),
             verdict: &Verdict::Complete(None),
             has_cleanup: false,

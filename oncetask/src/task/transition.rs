@@ -36,6 +36,7 @@ pub struct LeaseLost;
 
 /// The handler that a claim is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Phase {
     /// The handler.
     Run,
