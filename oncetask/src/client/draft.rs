@@ -1,4 +1,4 @@
-//! A new task before it is stored, and the checks of it.
+//! A new task before it is stored, and its checks.
 
 use chrono::{DateTime, Utc};
 
@@ -11,7 +11,7 @@ use crate::task::{Json, ResourceKey, Task, TaskId, TaskSpec};
 /// limit is the same in every store.
 pub(crate) const MAX_JSON_BYTES: usize = 1024 * 1024;
 
-/// The suffix that the id of an occurrence adds to the id of its generator.
+/// An example of the suffix that an occurrence adds to the id of its generator. Every suffix has this length.
 const OCCURRENCE: &str = "_occ_2026-01-05T09:00:00Z";
 
 /// The number of characters of an invalid id that an error shows.
