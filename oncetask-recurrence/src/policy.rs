@@ -53,7 +53,7 @@ pub enum Gap {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
-    /// The time has one occurrence, the first time, as RFC 5545 (3.3.5) requires.
+    /// The time has one occurrence, when the clocks show it first, as RFC 5545 (3.3.5) requires.
     #[default]
     First,
     /// The time has two occurrences. `COUNT` counts them as one.

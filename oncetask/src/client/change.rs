@@ -45,8 +45,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Store`] if the store fails. Some of the tasks may be cancelled then; calling this function
-    /// again is safe.
+    /// Returns [`Error::Store`] if the store fails. Some of the tasks may already be cancelled; calling this
+    /// function again is safe.
     ///
     /// # Cancel safety
     ///
@@ -64,8 +64,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Store`] if the store fails. Some of the tasks may be cancelled then; calling this function
-    /// again is safe.
+    /// Returns [`Error::Store`] if the store fails. Some of the tasks may already be cancelled; calling this
+    /// function again is safe.
     ///
     /// # Cancel safety
     ///
@@ -105,7 +105,7 @@ impl Client {
     ///
     /// # Examples
     ///
-    /// Every failed task of a kind gets a second chance:
+    /// This resets every failed task of a kind:
     ///
     /// ```
     /// # use oncetask::{Client, Filter, Status};
@@ -125,7 +125,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Store`] if the store fails. Some of the tasks may be reset then.
+    /// Returns [`Error::Store`] if the store fails. Some of the tasks may already be reset.
     ///
     /// # Cancel safety
     ///
@@ -135,8 +135,11 @@ impl Client {
             .await
     }
 
-    /// Deletes a task of any status. If its handler runs, it is notified through
+    /// Deletes a task of any status. If its handler is running, the handler is notified through
     /// [`Context::cancelled`](crate::Context::cancelled), and its outcome is dropped.
+    ///
+    /// The resource key of the task is free at once. Another task of the key may therefore start before the
+    /// handler has stopped.
     ///
     /// # Errors
     ///
@@ -163,8 +166,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Store`] if the store fails. Some of the tasks may be deleted then; calling this function
-    /// again is safe.
+    /// Returns [`Error::Store`] if the store fails. Some of the tasks may already be deleted; calling this
+    /// function again is safe.
     ///
     /// # Cancel safety
     ///

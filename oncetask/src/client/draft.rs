@@ -1,4 +1,4 @@
-//! A new task before it is stored, and the checks of it.
+//! A new task before it is stored, and its checks.
 
 use chrono::{DateTime, Utc};
 
@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::schedule::{Recurrence, Schedule};
 use crate::task::{Json, ResourceKey, Task, TaskId, TaskSpec};
 
-/// The suffix that the id of an occurrence adds to the id of its generator.
+/// An example of the suffix that an occurrence adds to the id of its generator. Every suffix has this length.
 const OCCURRENCE: &str = "_occ_2026-01-05T09:00:00Z";
 
 /// The number of characters of an invalid id that an error shows.

@@ -61,7 +61,7 @@ impl Client {
         self.list(Filter::new().resource_key(key)).all().await
     }
 
-    /// Lists the tasks that match a filter: a stream that fetches one page after the other.
+    /// Lists the tasks that match a filter: a stream that fetches one page at a time.
     pub fn list(&self, filter: Filter) -> Tasks {
         Tasks::new(self.clone(), filter)
     }
@@ -69,7 +69,7 @@ impl Client {
     /// Counts the tasks that match a filter.
     ///
     /// On Firestore, a count by status reads every task that matches the rest of the filter, and each read is
-    /// billed. A count by kind, resource key or generator alone costs one read for 1,000 tasks.
+    /// billed. A count by kind, resource key or generator alone costs one read per 1,000 tasks.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ const MAX_PAGE: usize = 200;
 
 type Fetch = Pin<Box<dyn Future<Output = Result<Page, StoreError>> + Send>>;
 
-/// A stream of tasks, fetched one page after the other: the result of [`Client::list`].
+/// A stream of tasks, fetched one page at a time: the result of [`Client::list`].
 ///
 /// It is a `Stream` of `Result<Task, Error>`, and ends after an error. [`next`](Self::next) and [`all`](Self::all)
 /// need no crate for streams.

@@ -1,4 +1,4 @@
-//! The functions that programs call: to create tasks, to find them and to change them.
+//! The functions with which programs create, find and change tasks.
 
 mod change;
 mod draft;
@@ -74,7 +74,7 @@ impl Client {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future opens no store, but the file of a SQLite store may have been created.
+    /// If the future is dropped, no store is opened, but the file of a SQLite store may have been created.
     ///
     /// # Examples
     ///
@@ -97,7 +97,7 @@ impl Client {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future opens no store, but the file of a SQLite store may have been created.
+    /// If the future is dropped, no store is opened, but the file of a SQLite store may have been created.
     ///
     /// # Examples
     ///
@@ -122,7 +122,7 @@ impl Client {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future opens no store, but the file of a SQLite store may have been created.
+    /// If the future is dropped, no store is opened, but the file of a SQLite store may have been created.
     ///
     /// # Examples
     ///
@@ -204,7 +204,8 @@ impl Client {
 
     /// Stores a task unless a task with the same id already exists.
     ///
-    /// The task is on disk when this function returns.
+    /// When this function returns, the store has accepted the task durably: it is on disk, or acknowledged by
+    /// Firestore. The memory store and `Durability::Normal` of the SQLite store do not survive a power failure.
     ///
     /// # Errors
     ///
@@ -231,8 +232,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Store`] if the store fails. Some of the tasks may be stored then; calling this function
-    /// again is safe.
+    /// Returns [`Error::Store`] if the store fails. Some of the tasks may already be stored; calling this
+    /// function again is safe.
     ///
     /// # Cancel safety
     ///

@@ -23,7 +23,7 @@ pub(crate) struct ActiveClaim {
     pub(super) number: u64,
     /// The tasks, as they were when they were claimed.
     tasks: Vec<ClaimedTask>,
-    /// The handler that the claim is for.
+    /// The handler that the claim calls.
     phase: Phase,
     /// Set when the handler should stop.
     stop: Latch,
@@ -73,7 +73,7 @@ impl ActiveClaim {
         &self.tasks
     }
 
-    /// Returns the handler that the claim is for.
+    /// Returns the handler that the claim calls.
     pub(crate) fn phase(&self) -> Phase {
         self.phase
     }

@@ -17,7 +17,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// The delay of the first write of progress. A handler that ends sooner has its progress stored with its
 /// verdict.
 const FIRST_PROGRESS_DELAY: Duration = Duration::from_millis(100);
-/// The delay before a failed renewal is repeated.
+/// The maximum delay before a failed renewal is repeated.
 const MAX_RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// The instants at which a claim needs attention, its progress, and the store's answers about it.
@@ -186,7 +186,7 @@ impl ClaimTimeline {
         }
     }
 
-    /// Lets the lease end after one margin from now, without another extension.
+    /// Lets the lease end at most one margin from now, without another extension.
     pub(super) fn end_soon(&mut self) {
         self.lease_end = self.lease_end.min(Instant::now() + self.margin);
         self.extend_at = None;

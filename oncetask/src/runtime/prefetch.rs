@@ -31,16 +31,16 @@ use crate::spawn::TrackGuard;
 pub(super) const PREFETCH_LEASE: Duration = Duration::from_secs(3);
 /// The time that a claim waits in the buffer before it is released.
 pub(super) const MAX_WAIT: Duration = Duration::from_millis(50);
-/// The amount of work that is prefetched. A call that takes longer is not quick.
+/// The duration of the work that is prefetched for each slot. A call that takes longer is not quick.
 const MAX_WORK: Duration = Duration::from_millis(5);
 /// The maximum number of prefetched claims.
 const MAX_CLAIMS: usize = 1500;
-/// The number of requests that fill the buffer: one part runs, one waits and one is being claimed.
+/// The number of parts of the buffer: one part runs, one waits and one is being claimed.
 const PARTS: usize = 3;
 /// The assumed duration of a call before any has ended. It takes about 40 quick calls to bring the average
 /// below [`MAX_WORK`].
 const INITIAL_AVERAGE: Duration = Duration::from_secs(1);
-/// The newest call has a weight of one in this many in the average.
+/// The weight of the newest call in the moving average is one divided by this number.
 const AVERAGE_WINDOW: u32 = 8;
 
 /// A message from a slot to the dispatcher.

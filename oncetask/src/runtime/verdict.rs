@@ -30,7 +30,7 @@ pub(super) enum Outcomes {
 }
 
 impl Outcomes {
-    /// Returns the outcomes of a call with this many tasks. A handler that returned a wrong number of
+    /// Returns the outcomes of a call with this many tasks. A handler that returned the wrong number of
     /// outcomes fails for every task.
     pub(super) fn new(outcome: HandlerOutcome, tasks: usize) -> Self {
         let same = match outcome {

@@ -28,9 +28,10 @@ pub(crate) fn advance(generator: &Task, now: DateTime<Utc>) -> Option<Advance> {
     Some(Advance { occurrences, next })
 }
 
-/// Returns the due instants that run by the rule's policy for missed ones. `first` is the earliest due instant.
+/// Returns the due instants that get an occurrence under the rule's policy for missed occurrences. `first` is the
+/// earliest due instant.
 ///
-/// An instant is missed if the next one is due as well. A worker that is only a little late has missed nothing.
+/// If several instants are due at once, all of them are missed. A single due instant is only late.
 fn due_instants(rule: &Recurrence, first: DateTime<Utc>, now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     match rule.missed_policy() {
         Missed::One => vec![first],

@@ -16,9 +16,9 @@ pub struct Lease {
     pub token: LeaseToken,
     /// The instant at which the claim ends unless it is extended.
     pub until: DateTime<Utc>,
-    /// The worker's host and process, as text for people.
+    /// The worker's name, for display: its host, its process id and a random number.
     pub owner: Arc<str>,
-    /// The handler that the claim is for.
+    /// The handler that the claim calls.
     pub phase: Phase,
 }
 
@@ -145,7 +145,7 @@ impl Done {
     }
 }
 
-/// The kind of the end of a task.
+/// The kind of a task's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

@@ -42,10 +42,10 @@ pub(crate) fn next_step(task: &Task, has_handler: bool) -> NextStep {
 /// Returns the verdict on a claimed task whose previous attempts used up its retry policy; `None` if another
 /// attempt may begin.
 ///
-/// Only an orphaned attempt is judged here, because a worker reported every other attempt and judged it then.
-/// `allows_another` asks the policy, given the number of the orphaned attempt and its error. Attempts of the
-/// handler do not count for the cleanup handler: if no cleanup attempt began before this claim, the orphaned
-/// attempt was one of the handler.
+/// Only an orphaned attempt is checked here, because the worker that reported any other attempt applied the
+/// policy to it. `allows_another` asks the policy, given the number of the orphaned attempt and its error.
+/// Attempts of the handler do not count for the cleanup handler: if no cleanup attempt began before this claim,
+/// the orphaned attempt was one of the handler.
 pub(crate) fn exhausted(
     task: &Task,
     orphaned: bool,

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::Task;
 
-/// The position of a task in its queue. Tasks are claimed in this order: the earliest due time first, and of equal
-/// due times the oldest task.
+/// The position of a task in its queue. Tasks are claimed in this order: the earliest due time first, and the
+/// oldest task first among those with the same due time.
 ///
 /// Every store uses this order. Another order, for example by priority, changes these places:
 ///
@@ -22,7 +22,7 @@ pub(crate) struct QueueOrder {
 }
 
 impl QueueOrder {
-    /// Returns the position of a task if its due time were this instant.
+    /// Returns the position that a task would have if its due time were this instant.
     pub(crate) fn at(due: DateTime<Utc>, task: &Task) -> Self {
         // The instants of tasks have whole milliseconds, so nothing is lost.
         Self {

@@ -1,4 +1,4 @@
-//! Ending a claim in a store whose records have a maximum size.
+//! The end of a claim in a store whose records have a maximum size.
 
 use chrono::{DateTime, Utc};
 
@@ -21,10 +21,10 @@ pub(crate) struct SizedFinish<'a> {
 
 /// Returns the task as it is after the end of the claim, in a record that fits the store.
 ///
-/// If the whole record does not fit, these parts of it are given up, in this order, until it does:
+/// If the whole record does not fit, these parts of it are dropped, in this order, until it does:
 ///
 /// 1. the last progress;
-/// 2. the result: the attempt fails instead, with the error that `too_large` returns for the result;
+/// 2. the result: the task fails instead, with the error that `too_large` returns for the result;
 /// 3. the errors between the first and the last, the oldest first;
 /// 4. the text of each error beyond its first 200 bytes.
 ///
@@ -119,7 +119,7 @@ mod tests {
         (task, token)
     }
 
-    /// The number of bytes of the parts of a task that may be given up.
+    /// Returns the number of bytes of the parts of a task that may be dropped.
     fn bytes(task: &Task) -> usize {
         let result = task
             .state

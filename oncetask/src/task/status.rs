@@ -23,7 +23,7 @@ pub enum Status {
     CancellationPending,
     /// The handler returned `Ok`.
     Completed,
-    /// The last attempt failed. No other one follows.
+    /// The last attempt failed. The task is not retried.
     Failed,
     /// The task was cancelled.
     Cancelled,
