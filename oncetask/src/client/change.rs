@@ -51,6 +51,17 @@ impl Client {
     /// # Cancel safety
     ///
     /// If the future is dropped, each task is either cancelled or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Change, Client};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// let changes = client.cancel_many(["greet:Ada", "greet:Grace"]).await?;
+    /// assert_eq!(changes, [Change::NotFound, Change::NotFound]);
+    /// # Ok(()) }
+    /// ```
     pub async fn cancel_many(
         &self,
         ids: impl IntoIterator<Item: Into<TaskId>>,
@@ -70,6 +81,16 @@ impl Client {
     /// # Cancel safety
     ///
     /// If the future is dropped, each task is either cancelled or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = oncetask::Client::in_memory();
+    /// let cancelled = client.cancel_by_resource_key("SyncUser", "user:7").await?;
+    /// assert!(cancelled.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub async fn cancel_by_resource_key(&self, kind: &str, key: &str) -> Result<Vec<TaskId>, Error> {
         let Some(key) = ResourceKey::new(key) else {
             return Ok(Vec::new());
@@ -130,6 +151,17 @@ impl Client {
     /// # Cancel safety
     ///
     /// If the future is dropped, each task is either reset or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Change, Client};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// let changes = client.reset_many(["greet:Ada", "greet:Grace"]).await?;
+    /// assert_eq!(changes, [Change::NotFound, Change::NotFound]);
+    /// # Ok(()) }
+    /// ```
     pub async fn reset_many(&self, ids: impl IntoIterator<Item: Into<TaskId>>) -> Result<Vec<Change>, Error> {
         self.change(ids.into_iter().map(Into::into).collect(), Action::Reset)
             .await
@@ -172,6 +204,17 @@ impl Client {
     /// # Cancel safety
     ///
     /// If the future is dropped, each task is either deleted or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Change, Client};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// let changes = client.delete_many(["greet:Ada", "greet:Grace"]).await?;
+    /// assert_eq!(changes, [Change::NotFound, Change::NotFound]);
+    /// # Ok(()) }
+    /// ```
     pub async fn delete_many(
         &self,
         ids: impl IntoIterator<Item: Into<TaskId>>,

@@ -65,12 +65,12 @@ impl Enqueued {
 }
 
 impl Client {
-    /// Connects to the store that `ONCETASK_STORE` names, in the environment that `ONCE_TASK_ENV` names, as
+    /// Connects to the store that `ONCETASK_STORE` names, in the environment that `ONCE_TASK_ENV` or `ONCETASK_ENV` names, as
     /// [`run`](crate::run) does.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Config`] if a variable is invalid, and [`Error::Store`] if the store cannot be opened.
+    /// Returns [`Error::Config`] if a variable is invalid or the two names of the environment differ, and [`Error::Store`] if the store cannot be opened.
     ///
     /// # Cancel safety
     ///
@@ -88,12 +88,12 @@ impl Client {
         Self::open(StoreUrl::from_environment()?).await
     }
 
-    /// Connects to the store at a URL, in the environment that `ONCE_TASK_ENV` names. [`StoreUrl`] lists the forms
+    /// Connects to the store at a URL, in the environment that `ONCE_TASK_ENV` or `ONCETASK_ENV` names. [`StoreUrl`] lists the forms
     /// of a URL.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Config`] if the URL is invalid, and [`Error::Store`] if the store cannot be opened.
+    /// Returns [`Error::Config`] if the URL or the environment is invalid, and [`Error::Store`] if the store cannot be opened.
     ///
     /// # Cancel safety
     ///
@@ -216,6 +216,22 @@ impl Client {
     /// # Cancel safety
     ///
     /// If the future is dropped, the task is either stored or not. Creating it again tells which.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Client, OnceTask};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize, OnceTask)]
+    /// # #[id("greet:{name}")]
+    /// # struct Greet { name: String }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// let enqueued = client.create(Greet { name: "Ada".into() }).await?;
+    /// assert!(enqueued.is_new);
+    /// assert_eq!(*enqueued.id(), "greet:Ada");
+    /// # Ok(()) }
+    /// ```
     pub async fn create<T: OnceTask>(&self, task: T) -> Result<Enqueued, Error> {
         let draft = Draft::of(&task)?;
         self.create_draft(draft).await
