@@ -93,7 +93,8 @@ mod policy;
 mod recurrence;
 mod rule;
 mod stored;
-mod suggest;
+#[doc(hidden)]
+pub mod suggest;
 mod zone;
 
 pub use draft::Draft;

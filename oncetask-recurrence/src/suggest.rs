@@ -1,11 +1,11 @@
-//! Suggestions for misspelled names.
+//! Suggestions for misspelled names, which the derive macro uses as well. Not public API.
 
 /// The length in bytes up to which names are compared. No known name is longer, and a comparison takes
 /// quadratic time.
 const MAX_NAME_LENGTH: usize = 64;
 
-/// Returns the most similar of the names, or `None` if none is similar.
-pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// Returns the most similar of the names, unless more than a third of its characters differ.
+pub fn did_you_mean<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if wrong.len() > MAX_NAME_LENGTH {
         return None;
     }
