@@ -123,11 +123,11 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// As [`SqliteOptions::open`].
+    /// Returns a [`StoreError`] in the same cases as [`SqliteOptions::open`].
     ///
     /// # Cancel safety
     ///
-    /// As [`SqliteOptions::open`].
+    /// The same as of [`SqliteOptions::open`].
     pub async fn open(file: impl Into<PathBuf>, env: impl Into<String>) -> Result<Self, StoreError> {
         Self::options(file).open(env).await
     }
