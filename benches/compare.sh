@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs oncetask and its peers in turns and writes RESULTS.md: some 15 minutes after the build; `--quick` is a look of three.
-# --rounds N, --tasks N, --seconds S (a peer's measurement is cut off), --minutes M (no measurement begins later), --out FILE.
+# Runs oncetask and its peers alternately and writes RESULTS.md. Takes about 15 minutes after the build; with `--quick` about three.
+# Options: --rounds N, --tasks N, --seconds S (the time limit of a peer's measurement), --minutes M (no measurement begins
+# later), --out FILE.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-# Builds the programs of a folder, and says where they are.
+# Builds the programs of a folder and prints the folder that contains them.
 build() {
     local folder=$1
     shift

@@ -1,7 +1,7 @@
 //! Shows a batch: many item tasks, and a task that completes after all of them.
 //!
-//! The last task is an ordinary task. Its attempts fail as long as items are missing. Its retry policy reads the number of
-//! finished items from the error, and chooses the delay before the next check.
+//! The last task is an ordinary task. Its attempts fail while items are missing. Its retry policy reads the number
+//! of finished items from the error, and chooses the delay before the next check.
 //!
 //! `cargo run --example batch`
 
@@ -26,7 +26,7 @@ impl Item {
     }
 }
 
-/// Completes when all items are done.
+/// The task that completes when all items are done.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("batch:{batch}")]
 #[handler(retry = CHECK_AGAIN)]

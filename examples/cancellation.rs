@@ -7,7 +7,7 @@ use std::time::Duration;
 use oncetask::{Client, Context, Ending, Error, OnceTask};
 use serde::{Deserialize, Serialize};
 
-/// Copies a file page by page. When it is cancelled, it stops at the next page, and the copied pages are removed.
+/// The copying of a file, page by page. When it is cancelled, it stops at once, and the copied pages are removed.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("copy:{file}")]
 #[handler(on_cancel, on_cancel_retry = exponential(max_attempts = 5, base = "200ms"), lease = "1h")]
@@ -55,7 +55,7 @@ async fn main() -> Result<(), Error> {
     .id()
     .clone();
 
-    // Cancels the task when more than a fifth of the pages is copied.
+    // Cancels the task when more than a fifth of the pages have been copied.
     let mut interval = tokio::time::interval(Duration::from_secs(1));
     loop {
         interval.tick().await;

@@ -7,8 +7,13 @@
 //! FIRESTORE_EMULATOR_HOST=127.0.0.1:8080 cargo run -p examples --example firestore --features firestore
 //! ```
 //!
-//! In a Google Cloud project: `GOOGLE_CLOUD_PROJECT=my-project cargo run -p examples --example firestore --features firestore`, with credentials
-//! from `gcloud auth application-default login` and the indexes of `oncetask/docs/firestore/firestore.indexes.json`.
+//! In a Google Cloud project, with credentials from `gcloud auth application-default login` and the indexes of
+//! `oncetask/docs/firestore/firestore.indexes.json`:
+//!
+//! ```text
+//! GOOGLE_CLOUD_PROJECT=my-project cargo run -p examples --example firestore --features firestore
+//! ```
+//!
 //! Two processes that run at once share the work.
 
 use std::time::Duration;
@@ -20,7 +25,7 @@ use serde::{Deserialize, Serialize};
 /// The number of pages of the site.
 const PAGES: u32 = 40;
 
-/// Fetches a page of a site. Each page is fetched once, however often the task is created.
+/// A page of a site, which the handler fetches. It is fetched once, however often the task is created.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("page:{site}:{number}")]
 #[handler(concurrency = 8)]

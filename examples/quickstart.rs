@@ -11,7 +11,7 @@ use oncetask::store::StoreUrl;
 use oncetask::{Client, Context, Enqueued, OnceTask, ResultExt, State, Status};
 use serde::{Deserialize, Serialize};
 
-/// Fails twice, and succeeds on the third attempt.
+/// An e-mail. The one to Bob fails twice and succeeds on the third attempt; the one without an address fails at once.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("email:{to}")]
 #[handler(retry = exponential(max_attempts = 5, base = "300ms"), concurrency = 3)]
@@ -26,13 +26,13 @@ impl SendEmail {
             return Err("the mail server is busy".into());
         }
         if !self.to.contains('@') {
-            return Err(format!("`{}` is not an address", self.to)).permanent(); // no retry will help
+            return Err(format!("`{}` is not an address", self.to)).permanent(); // a retry would not help
         }
         Ok(format!("delivered to {}", self.to))
     }
 }
 
-/// Runs at an instant.
+/// A reminder, which runs at an instant.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("remind:{about}")]
 #[handler]
@@ -52,7 +52,7 @@ impl Remind {
     }
 }
 
-/// Charges an account. Tasks of one account never run at the same time, although ten charges may.
+/// A charge. Charges of one account never run at the same time, although up to ten charges may.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("charge:{account}:{cents}")]
 #[resource_key("account:{account}")]
@@ -191,7 +191,7 @@ async fn report(client: &Client) -> Result<(), oncetask::Error> {
     Ok(())
 }
 
-/// Prints and counts the runs.
+/// The output of the handlers, which also counts their runs.
 #[derive(Clone)]
 struct Console {
     start: Instant,

@@ -7,7 +7,7 @@ use oncetask::schedule::{RecurrenceError, preview_after};
 use oncetask::{Client, Context, Ending, Error, Filter, OnceTask, Recurrence};
 use serde::{Deserialize, Serialize};
 
-/// Runs every two seconds, three times. With `at_start` the worker creates the generator when it starts.
+/// A task that runs every two seconds, three times. With `at_start` the worker creates the generator when it starts.
 #[derive(Serialize, Deserialize, OnceTask)]
 #[id("heartbeat")]
 #[recurrence("FREQ=SECONDLY;INTERVAL=2;COUNT=3", at_start)]

@@ -1,7 +1,7 @@
 //! Counts the calls to the allocator, with the feature `count-allocations`.
 
-/// Returns the number of calls and the number of bytes that they requested, since this process started. Returns
-/// `None` without the feature.
+/// Returns the number of calls and the number of bytes that they requested, since this process started.
+/// Returns `None` without the feature.
 pub(crate) fn total() -> Option<(usize, usize)> {
     counted::total().into_iter().next()
 }

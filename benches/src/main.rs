@@ -1,7 +1,7 @@
 //! Measurements: `cargo run --release -p benches -- CASE [--store S] [--tasks N] [--concurrency C]`.
 //!
-//! Each measurement prints one line of JSON. Compare only figures of the same run, because machines differ and
-//! other programs may be running.
+//! Each measurement prints one line of JSON. Compare only figures of the same run, because machines differ
+//! and other programs may be running.
 
 mod allocations;
 mod cases;

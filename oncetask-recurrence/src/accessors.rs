@@ -104,7 +104,7 @@ impl fmt::Debug for Recurrence {
     }
 }
 
-/// Formats the rule, the zone and the dates for people, such as
+/// Formats the rule, the zone and the dates as readable text, such as
 /// `FREQ=DAILY in Europe/Paris from 2026-01-05T09:00:00 without 2026-12-25T09:00:00`.
 impl fmt::Display for Recurrence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

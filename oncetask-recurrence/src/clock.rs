@@ -2,7 +2,7 @@
 //!
 //! An instant is represented by the local time in UTC, in seconds. The line of instants is divided into
 //! segments of constant offset. Within a segment, local times and instants differ by that offset. The
-//! policies decide about the local times that are skipped or repeated where two segments meet.
+//! policies map the local times that are skipped or repeated where two segments meet.
 //!
 //! In every zone of the database, two segments begin more than two days apart. Within [`REACH`] of an instant
 //! there is therefore at most one clock change on either side.
@@ -75,8 +75,8 @@ impl WallClock {
         Some(local(earliest)? - segment.offset)
     }
 
-    /// Returns the first instant of the segment to which a local time is shifted that was skipped at its
-    /// start.
+    /// Returns the first instant of the segment to which a local time that was skipped at the segment's start is
+    /// shifted.
     fn first_shifted(
         self,
         segment: &Segment,
@@ -109,7 +109,7 @@ impl WallClock {
         matches!(self.local_offsets(local), MappedLocalTime::None)
     }
 
-    /// Returns the offsets at which the clock shows this local time, in the order of time.
+    /// Returns the offsets at which the clock shows this local time, in chronological order.
     fn local_offsets(self, local: Second) -> MappedLocalTime<Second> {
         let offsets = self
             .tz

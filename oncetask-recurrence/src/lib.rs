@@ -24,7 +24,7 @@
 //! |---|---|---|
 //! | once | one occurrence | |
 //! | never ([`Gap`]) | no occurrence, and `COUNT` does not count the time | `shift`: one occurrence, later by as much as the clocks are put forward |
-//! | twice ([`Overlap`]) | one occurrence, the first time | `both`: two occurrences, which `COUNT` counts as one |
+//! | twice ([`Overlap`]) | one occurrence, when the clocks show it first | `both`: two occurrences, which `COUNT` counts as one |
 //!
 //! `FREQ=HOURLY` therefore follows the hours of the wall clock. When the clocks are put forward, the skipped
 //! hour has no occurrence, because it does not exist. When they are put back, the repeated hour has one

@@ -1,6 +1,6 @@
 //! The limits and defaults that the library and its derive macro share. Not public API.
 //!
-//! They are in this crate because both of the others depend on it.
+//! They are in this crate because both the library and the macro depend on it.
 
 use std::time::Duration;
 

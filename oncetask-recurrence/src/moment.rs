@@ -23,6 +23,8 @@ use crate::local::civil::{Second, UNIX_EPOCH};
 /// assert_eq!(instant.to_string(), "2026-12-25T08:00:00Z");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// This enum is closed, so that programs can match it exhaustively. A further variant would be a breaking change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Moment {
     /// A local time of the recurrence's zone. It stands for none, one or two instants.

@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(nightly.gap(Gap::Shift).after(first.unwrap()), Some("2026-03-29T01:30:00Z".parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// This enum is closed, so that programs can match it exhaustively. A further variant would be a breaking change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gap {
@@ -46,10 +48,12 @@ pub enum Gap {
 /// assert_eq!(nightly.overlap(Overlap::Both).after(first.unwrap()), Some("2026-10-25T01:30:00Z".parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// This enum is closed, so that programs can match it exhaustively. A further variant would be a breaking change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
-    /// The time has one occurrence, the first time, as RFC 5545 (3.3.5) requires.
+    /// The time has one occurrence, when the clocks show it first, as RFC 5545 (3.3.5) requires.
     #[default]
     First,
     /// The time has two occurrences. `COUNT` counts them as one.
@@ -70,6 +74,8 @@ pub enum Overlap {
 /// assert_eq!(hourly.missed_policy(), Missed::All { max: 24 });
 /// # Ok::<(), oncetask_recurrence::RecurrenceError>(())
 /// ```
+///
+/// This enum is closed, so that programs can match it exhaustively. A further variant would be a breaking change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missed {

@@ -15,8 +15,8 @@ use crate::zone::Zone;
 /// A recurrence: a rule of RFC 5545, evaluated in a time zone.
 ///
 /// The rule is expanded to local times, and each local time is then mapped to an instant. [`Gap`] and
-/// [`Overlap`] decide about local times that the clocks skip or show twice, in the same way for every
-/// frequency. An hourly rule therefore follows the hours of the wall clock, and two of its occurrences may be
+/// [`Overlap`] are the policies for local times that the clocks skip or show twice. They apply in the same way
+/// to every frequency. An hourly rule therefore follows the hours of the wall clock, and two of its occurrences may be
 /// up to an hour further apart or closer together when the clocks change. For a constant interval in real
 /// time, leave the zone at UTC.
 ///

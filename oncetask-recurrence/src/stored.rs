@@ -38,7 +38,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Serializes the recurrence as a map of `rule`, `tz`, `dtstart`, `exdates`, `rdates`, `gap`, `overlap` and
+/// Serialises the recurrence as a map of `rule`, `tz`, `dtstart`, `exdates`, `rdates`, `gap`, `overlap` and
 /// `missed`.
 impl Serialize for Recurrence {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -71,7 +71,7 @@ fn format_local(local: &NaiveDateTime) -> String {
     local.format(LOCAL_FORMAT).to_string()
 }
 
-/// Deserializes a recurrence from the map that it is serialized as, or from the text of a rule.
+/// Deserialises a recurrence from the map that it is serialised as, or from the text of a rule.
 ///
 /// The rule must have an occurrence in local time. A local time that the clocks skip is accepted, because a
 /// zone may have changed its rules after the recurrence was stored.

@@ -50,7 +50,7 @@ pub enum Error {
     Unsuccessful {
         /// The task.
         id: TaskId,
-        /// How it ended.
+        /// The kind of its end.
         how: Ending,
         /// The errors of its attempts: the first one and the last 99.
         errors: Vec<AttemptError>,
@@ -75,7 +75,7 @@ pub struct StoreError {
     pub kind: StoreErrorKind,
     /// The file or the address of the store.
     pub store: String,
-    /// What happened, and how to correct it.
+    /// A description of the error, and a way to correct it.
     pub message: String,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
@@ -176,7 +176,7 @@ fn unsuccessful(
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            // Their texts are the text of this error.
+            // `Display` already shows the text of these errors, so the source is the error behind them.
             Self::Store(error) => error.source(),
             Self::Start(error) => error.source(),
             _ => None,

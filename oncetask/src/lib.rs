@@ -30,8 +30,8 @@
 //!
 //! # The promise
 //!
-//! Each id is *created* once. Its handler runs *at least once*. At most one completion is *accepted*. Tasks with
-//! one resource key never run at the same time. This holds on every store.
+//! Each id is *created* once. Its handler runs *at least once*. At most one completion is *accepted*. Tasks of
+//! one kind and resource key never run at the same time. This holds on every store.
 //!
 //! # Where to go next
 //!

@@ -1,4 +1,4 @@
-//! Catches the panics of user code: a panic is the error of one task and of nothing else.
+//! The catching of panics in user code: a panic is the error of one task and of nothing else.
 
 use std::any::Any;
 use std::backtrace::Backtrace;

@@ -1,4 +1,4 @@
-//! Spawns the futures of a worker, and counts those that still run.
+//! The spawner of a worker's futures, and the tracker of those that still run.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use tokio::task::{JoinHandle, JoinSet};
 /// A boxed future of a worker.
 pub(crate) type WorkerFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Spawns a worker's futures. A simulation wraps each of them in order to freeze or kill the worker at any
-/// await point.
+/// The spawner of a worker's futures. A simulation wraps each of them in order to freeze or kill the worker at
+/// any await point.
 #[derive(Clone, Default)]
 pub(crate) struct Spawner {
     wrap: Option<Arc<dyn Fn(WorkerFuture) -> WorkerFuture + Send + Sync>>,
@@ -39,7 +39,7 @@ impl Spawner {
         set.spawn(self.boxed(future));
     }
 
-    /// Boxes a future. Spawning moves a future nine times, and the future of a handler can have kilobytes.
+    /// Boxes a future. Spawning moves a future nine times, and the future of a handler can take kilobytes.
     fn boxed(&self, future: impl Future<Output = ()> + Send + 'static) -> WorkerFuture {
         let future: WorkerFuture = Box::pin(future);
         match &self.wrap {
@@ -49,11 +49,11 @@ impl Spawner {
     }
 }
 
-/// Counts running futures, so that a shutdown can wait for their end.
+/// A count of running futures. A shutdown waits until it is zero.
 #[derive(Debug)]
 pub(crate) struct TaskTracker(watch::Sender<()>);
 
-/// Keeps a [`TaskTracker`] waiting until it is dropped.
+/// A guard that keeps a [`TaskTracker`] waiting until it is dropped.
 #[derive(Debug)]
 pub(crate) struct TrackGuard {
     /// The tracker counts its receivers. No value is ever sent.

@@ -16,6 +16,7 @@ const ROOT: &str = "mod";
 type Layer = (&'static str, &'static [&'static str]);
 
 /// The top modules of `oncetask/src`. `lib.rs` and the chapters of `guide` use no module in code.
+#[rustfmt::skip]
 const TOP: &[Layer] = &[
     ("schedule", &[]),
     ("panics", &[]),
@@ -29,17 +30,12 @@ const TOP: &[Layer] = &[
     ("lease", &["client", "latch", "spawn", "store", "task"]),
     ("handler", &["client", "lease", "panics", "store", "task"]),
     ("registry", &["client", "error", "handler"]),
-    (
-        "runtime",
-        &[
-            "client", "error", "handler", "latch", "lease", "panics", "registry", "schedule", "spawn",
-            "store", "task",
-        ],
-    ),
+    ("runtime", &["client", "error", "handler", "latch", "lease", "panics", "registry", "schedule", "spawn", "store", "task"]),
     ("guide", &[]),
 ];
 
 /// The modules of `oncetask/src/store/sqlite`.
+#[rustfmt::skip]
 const SQLITE: &[Layer] = &[
     ("error", &[]),
     ("schema", &[]),
@@ -58,66 +54,22 @@ const SQLITE: &[Layer] = &[
     ("keys", &["error", "queue_order"]),
     ("claim_cache", &["rows"]),
     ("tx", &["claim_cache", "error", "interner", "keys", "statements"]),
-    (
-        "changes",
-        &["batch_sql", "codec", "error", "inserts", "rows", "tx"],
-    ),
-    (
-        "claims",
-        &["batch_sql", "codec", "error", "interner", "queue", "rows", "tx"],
-    ),
+    ("changes", &["batch_sql", "codec", "error", "inserts", "rows", "tx"]),
+    ("claims", &["batch_sql", "codec", "error", "interner", "queue", "rows", "tx"]),
     ("file", &["error", "schema"]),
     ("checkpoint", &["file"]),
     ("options", &["checkpoint"]),
     ("readers", &["error", "file"]),
     ("write_op", &["error", "tx"]),
     ("sync", &["error", "file", "write_op"]),
-    (
-        "watcher",
-        &[
-            "error",
-            "interner",
-            "notifiers",
-            "queue",
-            "queue_order",
-            "rows",
-            "statements",
-        ],
-    ),
-    (
-        "writer",
-        &[
-            "checkpoint",
-            "claim_cache",
-            "error",
-            "file",
-            "interner",
-            "notifiers",
-            "sync",
-            "tx",
-            "write_op",
-        ],
-    ),
-    (
-        "threads",
-        &[
-            "checkpoint",
-            "claim_cache",
-            "error",
-            "file",
-            "interner",
-            "notifiers",
-            "options",
-            "sync",
-            "watcher",
-            "write_op",
-            "writer",
-        ],
-    ),
+    ("watcher", &["error", "interner", "notifiers", "queue", "queue_order", "rows", "statements"]),
+    ("writer", &["checkpoint", "claim_cache", "error", "file", "interner", "notifiers", "sync", "tx", "write_op"]),
+    ("threads", &["checkpoint", "claim_cache", "error", "file", "interner", "notifiers", "options", "sync", "watcher", "write_op", "writer"]),
     ("fuzz", &["codec"]),
 ];
 
 /// The modules of `oncetask/src/store/firestore`.
+#[rustfmt::skip]
 const FIRESTORE: &[Layer] = &[
     ("proto", &[]),
     ("codec", &["proto"]),
@@ -129,104 +81,22 @@ const FIRESTORE: &[Layer] = &[
     ("rpc", &["connection", "proto", "retry", "usage"]),
     ("settings", &[]),
     ("writer", &["proto", "retry", "rpc"]),
-    (
-        "documents",
-        &[
-            "claim_cache",
-            "codec",
-            "proto",
-            "query",
-            "retry",
-            "rpc",
-            "settings",
-            "writer",
-        ],
-    ),
+    ("documents", &["claim_cache", "codec", "proto", "query", "retry", "rpc", "settings", "writer"]),
     ("join_all", &[]),
     ("queries", &["codec", "proto", "query"]),
     ("runtime_thread", &[]),
-    (
-        "listen",
-        &[
-            "codec",
-            "documents",
-            "proto",
-            "queries",
-            "query",
-            "retry",
-            "runtime_thread",
-        ],
-    ),
-    (
-        "claim",
-        &[
-            "claim_cache",
-            "codec",
-            "documents",
-            "join_all",
-            "listen",
-            "proto",
-            "queries",
-            "query",
-            "retry",
-            "settings",
-            "writer",
-        ],
-    ),
+    ("listen", &["codec", "documents", "proto", "queries", "query", "retry", "runtime_thread"]),
+    ("claim", &["claim_cache", "codec", "documents", "join_all", "listen", "proto", "queries", "query", "retry", "settings", "writer"]),
     ("operations", &["claim", "documents", "listen"]),
-    (
-        "change",
-        &[
-            "codec",
-            "documents",
-            "join_all",
-            "operations",
-            "proto",
-            "queries",
-            "query",
-            "retry",
-            "writer",
-        ],
-    ),
+    ("change", &["codec", "documents", "join_all", "operations", "proto", "queries", "query", "retry", "writer"]),
     ("create", &["codec", "operations", "proto", "retry", "writer"]),
-    (
-        "occurrences",
-        &["codec", "operations", "proto", "retry", "writer"],
-    ),
-    (
-        "finish",
-        &[
-            "codec",
-            "documents",
-            "join_all",
-            "operations",
-            "proto",
-            "retry",
-            "writer",
-        ],
-    ),
-    (
-        "read",
-        &["codec", "operations", "proto", "queries", "query", "retry"],
-    ),
-    (
-        "renew",
-        &["codec", "documents", "join_all", "operations", "retry", "writer"],
-    ),
+    ("occurrences", &["codec", "operations", "proto", "retry", "writer"]),
+    ("finish", &["codec", "documents", "join_all", "operations", "proto", "retry", "writer"]),
+    ("read", &["codec", "operations", "proto", "queries", "query", "retry"]),
+    ("renew", &["codec", "documents", "join_all", "operations", "retry", "writer"]),
     ("error", &["proto", "retry", "runtime_thread"]),
     ("options", &["retry", "settings"]),
-    (
-        "connect",
-        &[
-            "documents",
-            "error",
-            "options",
-            "proto",
-            "rpc",
-            "runtime_thread",
-            "writer",
-        ],
-    ),
+    ("connect", &["documents", "error", "options", "proto", "rpc", "runtime_thread", "writer"]),
     ("indexes", &["codec", "queries", "query"]),
     ("fuzz", &["codec", "proto"]),
 ];

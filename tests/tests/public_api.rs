@@ -45,7 +45,12 @@ fn compare(package: &str) {
     if update {
         return fs::write(&list, items).expect("a writable list");
     }
-    let listed = fs::read_to_string(&list).unwrap_or_default();
+    let listed = fs::read_to_string(&list).unwrap_or_else(|error| {
+        panic!(
+            "{} cannot be read: {error}; run with {VARIABLE}=update to write it",
+            list.display()
+        )
+    });
     let only_in = |one: &str, other: &str, mark: &str| {
         let other: Vec<_> = other.lines().collect();
         let lines = one.lines().filter(|line| !other.contains(line));

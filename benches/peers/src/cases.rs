@@ -1,12 +1,17 @@
-//! The cases, as our own benches have them; each may be cut off after a time, for those that would need hours.
+//! The same cases as in oncetask's benches. A measurement is cut off at a time limit, because some peers
+//! would need hours.
 
 use std::time::{Duration, Instant};
 
-use bench_report::{Line, Usage};
+use bench_report::{Line, ProcessUsage};
 
-use crate::work::{Job, enough, expect, waits};
-use crate::{Options, Peer, Result};
+use crate::work::{Job, all_ran, expect_runs, record_latencies};
+use crate::{CUT_OFF_NOTE, Options, Peer, Result};
 
+/// The number of tasks that one bulk call creates.
+const TASKS_PER_CALL: usize = 1000;
+
+/// Runs the case that the options name.
 pub(crate) async fn run<P: Peer>(options: &Options) -> Result {
     match options.case.as_str() {
         "create" => create::<P>(options).await,
@@ -14,33 +19,35 @@ pub(crate) async fn run<P: Peer>(options: &Options) -> Result {
         "drain" => drain::<P>(options).await,
         "latency" => latency::<P>(options).await,
         other => {
-            Err(format!("there is no case `{other}`; there are create, create_all, drain, latency").into())
+            Err(format!("unknown case `{other}`; the cases are create, create_all, drain and latency").into())
         }
     }
 }
 
-/// Each task in a call of its own.
+/// Measures one call per task, from 1 caller and from 100 concurrent callers.
 async fn create<P: Peer>(options: &Options) -> Result {
     for callers in options.concurrency.map_or_else(|| vec![1, 100], |one| vec![one]) {
-        // One caller waits for the disk each time.
+        // A single caller waits for the disk once per task, so it creates fewer tasks.
         let tasks = if callers == 1 {
             options.tasks / 10
         } else {
             options.tasks
         };
         let peer = P::open(options).await?;
-        let (before, began) = (Usage::of_this_process(), Instant::now());
-        let times = from_callers(&peer, callers, tasks, options.limit).await?;
+        let (before, began) = (ProcessUsage::of_this_process(), Instant::now());
+        let times = create_from_callers(&peer, callers, tasks, options.limit).await?;
         let took = began.elapsed();
         let mut line = line::<P>(options, tasks).rate(times.len(), took);
-        line = cut_off(line, times.len(), tasks).times(times);
+        line = note_cut_off(line, times.len(), tasks).percentiles(times);
         line.concurrency = Some(callers);
-        line.used(before, Usage::of_this_process()).print()?;
+        line.process_usage(before, ProcessUsage::of_this_process())
+            .print()?;
     }
     Ok(())
 }
 
-async fn from_callers<P: Peer>(
+/// Creates the tasks from concurrent callers until the time limit. Returns the duration of each call.
+async fn create_from_callers<P: Peer>(
     peer: &P,
     callers: usize,
     tasks: usize,
@@ -69,27 +76,27 @@ async fn from_callers<P: Peer>(
     Ok(times)
 }
 
-/// In calls of a thousand.
+/// Measures calls that create [`TASKS_PER_CALL`] tasks each.
 async fn create_all<P: Peer>(options: &Options) -> Result {
     let peer = P::open(options).await?;
-    let (before, began) = (Usage::of_this_process(), Instant::now());
-    fill(&peer, options.tasks).await?;
+    let (before, began) = (ProcessUsage::of_this_process(), Instant::now());
+    create_jobs(&peer, options.tasks).await?;
     let took = began.elapsed();
     let line = line::<P>(options, options.tasks).rate(options.tasks, took);
-    line.used(before, Usage::of_this_process()).print()?;
+    line.process_usage(before, ProcessUsage::of_this_process())
+        .print()?;
     Ok(())
 }
 
-async fn fill<P: Peer>(peer: &P, tasks: usize) -> Result {
-    const CALL: usize = 1000;
-    for first in (0..tasks).step_by(CALL) {
-        let jobs = (first..tasks.min(first + CALL)).map(Job::new).collect();
+async fn create_jobs<P: Peer>(peer: &P, tasks: usize) -> Result {
+    for first in (0..tasks).step_by(TASKS_PER_CALL) {
+        let jobs = (first..tasks.min(first + TASKS_PER_CALL)).map(Job::new).collect();
         peer.create_all(jobs).await?;
     }
     Ok(())
 }
 
-/// Tasks that wait are run: from the start of the worker until the last completion is stored.
+/// Measures the run of waiting tasks, from the start of the worker until the last completion is stored.
 async fn drain<P: Peer>(options: &Options) -> Result {
     let tasks = options.tasks;
     for concurrency in options
@@ -97,12 +104,12 @@ async fn drain<P: Peer>(options: &Options) -> Result {
         .map_or_else(|| vec![1, 10, 100], |one| vec![one])
     {
         let peer = P::open(options).await?;
-        fill(&peer, tasks).await?;
-        expect(tasks);
-        let (before, began) = (Usage::of_this_process(), Instant::now());
+        create_jobs(&peer, tasks).await?;
+        expect_runs(tasks);
+        let (before, began) = (ProcessUsage::of_this_process(), Instant::now());
         let worker = peer.start(concurrency).await?;
-        // That they all ran or not is counted below.
-        let _ = tokio::time::timeout(options.limit, enough()).await;
+        // After a timeout, the unfinished tasks are counted below.
+        let _ = tokio::time::timeout(options.limit, all_ran()).await;
         let mut took = began.elapsed();
         let mut left = peer.unfinished().await?;
         while left > 0 && began.elapsed() < options.limit {
@@ -112,8 +119,8 @@ async fn drain<P: Peer>(options: &Options) -> Result {
         }
         let line = line::<P>(options, tasks)
             .rate(tasks - left, took)
-            .used(before, Usage::of_this_process());
-        let mut line = cut_off(line, tasks - left, tasks);
+            .process_usage(before, ProcessUsage::of_this_process());
+        let mut line = note_cut_off(line, tasks - left, tasks);
         line.concurrency = Some(concurrency);
         line.print()?;
         peer.stop(worker).await?;
@@ -121,44 +128,46 @@ async fn drain<P: Peer>(options: &Options) -> Result {
     Ok(())
 }
 
-/// How long a task waits from before its creation to its handler; each is created when the one before has begun.
+/// Measures the duration from just before the creation of a task to its handler. Each task is created after
+/// the handler of the previous one has begun.
 async fn latency<P: Peer>(options: &Options) -> Result {
     let tasks = options.tasks.min(1000);
     let peer = P::open(options).await?;
-    let (before, began) = (Usage::of_this_process(), Instant::now());
-    let mut waits = waits();
-    expect(usize::MAX);
+    let (before, began) = (ProcessUsage::of_this_process(), Instant::now());
+    let mut latencies = record_latencies();
+    expect_runs(usize::MAX);
     let worker = peer.start(10).await?;
     let mut times = Vec::new();
-    // The first one waits for the worker to start.
+    // One task more, because the first one waits for the worker to start.
     for number in 0..=tasks {
         peer.create(Job::stamped(number)).await?;
         let left = options.limit.saturating_sub(began.elapsed());
-        let Ok(wait) = tokio::time::timeout(left, waits.recv()).await else {
+        let Ok(latency) = tokio::time::timeout(left, latencies.recv()).await else {
             break;
         };
-        let wait = wait.ok_or("the worker ended")?;
+        let latency = latency.ok_or("the worker has ended")?;
         if number > 0 {
-            times.push(wait);
+            times.push(latency);
         }
-        // Out of step with whatever looks at intervals.
-        let offbeat = (number as u64).wrapping_mul(7919) % 23;
-        tokio::time::sleep(Duration::from_millis(5 + offbeat)).await;
+        // The pauses vary, so that the creations do not synchronise with a polling interval.
+        let jitter = (number as u64).wrapping_mul(7919) % 23;
+        tokio::time::sleep(Duration::from_millis(5 + jitter)).await;
     }
-    let line = line::<P>(options, tasks).used(before, Usage::of_this_process());
-    let mut line = cut_off(line, times.len(), tasks).times(times);
+    let line = line::<P>(options, tasks).process_usage(before, ProcessUsage::of_this_process());
+    let mut line = note_cut_off(line, times.len(), tasks).percentiles(times);
     line.note = line.note.or_else(|| Some("same process".to_owned()));
     line.print()?;
     peer.stop(worker).await
 }
 
 fn line<P: Peer>(options: &Options, tasks: usize) -> Line {
-    Line::of(&format!("{}/{}", P::NAME, options.variant), &options.case, tasks)
+    Line::new(&format!("{}/{}", P::NAME, options.variant), &options.case, tasks)
 }
 
-fn cut_off(mut line: Line, done: usize, tasks: usize) -> Line {
+/// Adds a note if the measurement reached its time limit.
+fn note_cut_off(mut line: Line, done: usize, tasks: usize) -> Line {
     if done < tasks {
-        line.note = Some(format!("{done} in the time that there was"));
+        line.note = Some(format!("{done} tasks {CUT_OFF_NOTE}"));
     }
     line
 }

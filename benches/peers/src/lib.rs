@@ -1,4 +1,4 @@
-//! What the programs that measure the peers share: the command line, the cases and the work.
+//! The code that the peers' programs share: the command line, the cases and the work.
 
 mod cases;
 mod options;
@@ -8,51 +8,54 @@ mod work;
 
 use std::future::Future;
 
-pub use options::{Options, folder};
-pub use work::{Job, ran};
+pub use options::{Options, scratch_folder};
+pub use work::{Job, record_run};
 
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T = ()> = std::result::Result<T, Error>;
 
-/// A queue to measure. A clone is a handle of the same one.
+/// The end of the note of a measurement that reached its time limit.
+pub const CUT_OFF_NOTE: &str = "before the time limit";
+
+/// A queue to measure. A clone is a handle to the same queue.
 pub trait Peer: Clone + Send + Sync + 'static {
-    /// What runs tasks.
+    /// A running worker.
     type Worker: Send;
 
-    /// What it is called.
+    /// The name of the peer.
     const NAME: &str;
-    /// The ways it can be set up, the defaults first.
+    /// The ways to set the peer up; the first one is the default.
     const VARIANTS: &[&str];
 
-    /// A new, empty queue.
+    /// Creates an empty queue.
     fn open(options: &Options) -> impl Future<Output = Result<Self>> + Send;
 
-    /// Stores one task: it must have been acknowledged when this returns.
+    /// Creates one task, and returns when the peer has acknowledged it.
     fn create(&self, job: Job) -> impl Future<Output = Result> + Send;
 
-    /// Stores several in the way that the library has for that.
+    /// Creates several tasks with the peer's bulk operation.
     fn create_all(&self, jobs: Vec<Job>) -> impl Future<Output = Result> + Send;
 
-    /// Runs tasks, each of which calls [`ran`] and nothing else.
+    /// Starts a worker whose handler calls [`record_run`] and does nothing else.
     fn start(&self, concurrency: usize) -> impl Future<Output = Result<Self::Worker>> + Send;
 
-    /// How many tasks are not completed.
+    /// Counts the tasks that are not completed.
     fn unfinished(&self) -> impl Future<Output = Result<usize>> + Send;
 
-    /// Ends the worker, however far it came.
+    /// Stops the worker, even if tasks are waiting.
     fn stop(&self, worker: Self::Worker) -> impl Future<Output = Result> + Send;
 }
 
-/// The whole program.
+/// Runs the case that the command line names.
 ///
 /// # Errors
 ///
-/// What the command line lacks, and what the queue says.
+/// Returns an error if the command line is invalid, or if the peer reports one.
 pub fn main<P: Peer>() -> Result {
     let options = Options::from_arguments::<P>(std::env::args().skip(1))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(cases::run::<P>(&options));
-    // Some do not end their threads.
+    // Some peers never end their blocking threads, so do not wait for them.
     runtime.shutdown_background();
     result
 }

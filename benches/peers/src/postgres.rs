@@ -1,4 +1,4 @@
-//! A database of PostgreSQL for one measurement.
+//! A PostgreSQL database for one measurement.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,16 +7,17 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{Options, Result};
 
-/// Makes a database on the server and connects to it. It stays: the server is there for the measurements.
+/// Creates a database on the server and connects to it. The database is not deleted, because the server
+/// itself is temporary.
 ///
 /// # Errors
 ///
-/// When no server is named, or it refuses.
+/// Returns an error if the options name no server, or if the server reports one.
 pub async fn database(options: &Options, connections: u32) -> Result<PgPool> {
     let server = options
-        .place
+        .server
         .as_deref()
-        .ok_or("which server? --place postgres://USER@HOST:PORT")?;
+        .ok_or("missing option `--place postgres://USER@HOST:PORT`")?;
     let admin = PgPoolOptions::new()
         .max_connections(1)
         .connect(&format!("{server}/postgres"))
@@ -31,7 +32,7 @@ pub async fn database(options: &Options, connections: u32) -> Result<PgPool> {
         .max_connections(connections)
         .connect(&format!("{server}/{name}"))
         .await?;
-    // To connect is no part of what is measured.
+    // Open all connections now, because connecting is not part of the measurement.
     let mut open = Vec::new();
     for _ in 0..connections {
         open.push(pool.acquire().await?);
@@ -40,11 +41,11 @@ pub async fn database(options: &Options, connections: u32) -> Result<PgPool> {
     Ok(pool)
 }
 
-/// The first column of the only row.
+/// Returns the first column of the only row of a query.
 ///
 /// # Errors
 ///
-/// When the server refuses.
+/// Returns an error if the server reports one.
 pub async fn count(pool: &PgPool, query: &'static str) -> Result<usize> {
     let rows: i64 = sqlx::query_scalar(query).fetch_one(pool).await?;
     Ok(usize::try_from(rows)?)

@@ -211,8 +211,9 @@ impl WorkerUsage {
     }
 }
 
-/// Runs a worker in a process that [`drain`] started. Prints a line when it is ready, waits for a line of input,
-/// and prints a line for each task. When the input ends, it stores the completions and prints its usage.
+/// Runs a worker in a process that [`drain`] started. Prints a line when it is ready, waits for a line of
+/// input, and prints a line for each task. When the input ends, it stores the completions and prints its
+/// usage.
 pub(crate) async fn worker_process(options: &Options) -> Result {
     let store = open_parent_store(options).await?;
     print_line("ready");

@@ -1,4 +1,5 @@
-//! The effect of a store's size on its speed: finished tasks, waiting tasks of another kind, many resource keys.
+//! The effect of a store's size on its speed: finished tasks, waiting tasks of another kind, many resource
+//! keys.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,8 @@ struct Probes<'a> {
     created: usize,
 }
 
-/// Measures creates, claims and pages in a store that grows, alternately with a store that contains only probes.
+/// Measures creates, claims and pages in a store that grows, alternately with a store that contains only
+/// probes.
 pub(crate) async fn grow(options: &Options) -> Result {
     let store = ScratchStore::new(options)?;
     let client = store.client().await?;
@@ -79,8 +81,8 @@ impl<'a> Probes<'a> {
         Self { client, created: 0 }
     }
 
-    /// Prints the median of each measured call and its ratio to that of a new store. The calls alternate between
-    /// the two stores, so that other programs on the machine slow both down.
+    /// Prints the median of each measured call and its ratio to that of a new store. The calls alternate
+    /// between the two stores, so that other programs on the machine slow both down.
     async fn measure(&mut self, options: &Options, note: &str) -> Result {
         let empty_store = ScratchStore::new(options)?;
         let empty_client = empty_store.client().await?;
@@ -116,7 +118,8 @@ impl<'a> Probes<'a> {
         Ok([create, claim, create_keys, claim_keys, page])
     }
 
-    /// Creates probes and claims them. If `keyed`, each has a resource key of its own; otherwise none has a key.
+    /// Creates probes and claims them. If `keyed`, each has a resource key of its own; otherwise none has a
+    /// key.
     async fn create_and_claim(&mut self, name: &str, keyed: bool) -> Result<(Duration, Duration)> {
         let first = self.created;
         self.created += PROBES_PER_CALL;
@@ -140,8 +143,8 @@ impl<'a> Probes<'a> {
         Ok(began.elapsed())
     }
 
-    /// Adds resource keys. Half of them have an active claim and a task that waits for its end. The others have a
-    /// task that is due tomorrow.
+    /// Adds resource keys. Half of them have an active claim and a task that waits for its end. The others
+    /// have a task that is due tomorrow.
     async fn add_keys(&mut self) -> Result {
         let tomorrow = Utc::now() + TimeDelta::days(1);
         for round in 0..RESOURCE_KEYS / 2 / PROBES_PER_CALL {

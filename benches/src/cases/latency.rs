@@ -26,7 +26,8 @@ struct Stamp {
 /// another process.
 pub(crate) async fn latency(options: &Options) -> Result {
     let (pause, max_tasks) = match options.store.as_str() {
-        // Ten tasks per second, and few of them: the emulator's queries become slower with each finished task.
+        // Ten tasks per second, and few of them: the emulator's queries become slower with each finished
+        // task.
         "firestore" => (Duration::from_millis(80), 200),
         _ => (Duration::from_millis(5), 1000),
     };

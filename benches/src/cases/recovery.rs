@@ -113,7 +113,8 @@ impl Drop for WorkerProcess {
     }
 }
 
-/// Runs a worker in a process that [`recovery`] started. Prints that it is ready, and the number of each attempt.
+/// Runs a worker in a process that [`recovery`] started. Prints that it is ready, and the number of each
+/// attempt.
 pub(crate) async fn worker_process(options: &Options) -> Result {
     let client = open_parent_store(options).await?.client;
     let heartbeat = options.heartbeat.ok_or("missing option `--heartbeat`")?;

@@ -48,7 +48,7 @@ pub(super) fn check(input: &Struct<'_>) -> Result<Names> {
     errors.finish(Some(Names { kind, aliases }))
 }
 
-/// Checks the characters and the length of a name. The error is a message that calls the name a `noun`.
+/// Checks the characters and the length of a name. The error is a message, in which `noun` stands for the name.
 fn check_name(name: &str, noun: &str) -> std::result::Result<(), String> {
     let mut chars = name.chars();
     let invalid = chars.find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.'));

@@ -67,7 +67,7 @@ fn imports(krate: &Path, handler: &Handler) -> TokenStream {
     quote!(#run #on_cancel)
 }
 
-/// Returns an expression for whether the handler takes a group of tasks.
+/// Returns an expression that tells whether the handler takes a group of tasks.
 fn is_grouped(krate: &Path, Function { path, span, .. }: &Function) -> TokenStream {
     let private = private(krate, *span);
     quote_spanned!(*span=> #private::is_grouped::<Self, _, _>(&#path))

@@ -45,8 +45,8 @@ fn a_mistake_in_one_attribute_does_not_hide_those_in_others() {
         "`Debug` output",
         "must begin with text",
         "the template is empty",
-        "not a recurrence rule",
-        "no time zone `Mars`",
+        "invalid RFC 5545 recurrence rule",
+        "unknown time zone `Mars`",
         "local date and time",
         "cannot be combined",
     ];

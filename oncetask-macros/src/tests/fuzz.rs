@@ -1,7 +1,7 @@
-//! Fuzz test with mutated token streams. The derive never panics or hangs, and an expansion without an error is
+//! A fuzz test with mutated token streams. The derive never panics or hangs, and an expansion without an error is
 //! valid Rust.
 //!
-//! `FUZZ_INPUTS=1000000 cargo test --release -p oncetask-macros fuzz` runs more inputs, `FUZZ_SEED=2` runs others.
+//! `FUZZ_INPUTS=1000000 cargo test --release -p oncetask-macros fuzz` runs more inputs, and `FUZZ_SEED=2` runs others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr as _;

@@ -1,12 +1,12 @@
 //! Days and seconds of the proleptic Gregorian calendar as numbers.
 
-/// Days since 0001-01-01, a Monday.
+/// A number of days since 0001-01-01, a Monday.
 pub(crate) type Day = i32;
 
-/// Seconds since 0001-01-01T00:00:00, of a local time or of an instant.
+/// A number of seconds since 0001-01-01T00:00:00, of a local time or of an instant.
 pub(crate) type Second = i64;
 
-/// The seconds of a day.
+/// The number of seconds in a day.
 pub(crate) const DAY: Second = 86_400;
 
 /// The number of years after which the calendar repeats, including weekdays.

@@ -3,9 +3,9 @@
 //! Times are not enumerated from the start. A lookup begins at the period that contains the given time, and
 //! continues with the next period that has an occurrence:
 //!
-//! - [`multiday`] has the rules by year, month and week, whose periods are sets of days;
-//! - [`intraday`] has the rules by day, hour, minute and second, whose periods have equal lengths;
-//! - [`calendar`] has the days that the filters of a rule admit, for both.
+//! - [`multiday`] contains the rules by year, month and week, whose periods are sets of days;
+//! - [`intraday`] contains the rules by day, hour, minute and second, whose periods have equal lengths;
+//! - [`calendar`] contains the days that the filters of a rule admit, for both.
 
 mod bits;
 mod calendar;
@@ -98,7 +98,7 @@ pub(crate) fn day_of(time: Second) -> Day {
 /// The times of day of a rule, and their division into the beginning of a period and the times within it.
 struct RuleTimes<'a> {
     rule: &'a Rule,
-    /// Supplies the values that the rule does not specify.
+    /// The start, which supplies the values that the rule does not specify.
     start: Second,
 }
 

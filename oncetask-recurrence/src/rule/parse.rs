@@ -1,4 +1,4 @@
-//! The parser of rules. It reports every mistake in the text.
+//! The parser of rules. It reports all mistakes in the text, up to a maximum number.
 
 use crate::error::RecurrenceError;
 use crate::rule::token::{Mistake, Part, Token};

@@ -3,7 +3,7 @@
 use crate::rule::token::{Mistake, Part};
 use crate::rule::{Frequency, Rule, WEEKDAYS};
 
-/// Returns the mistake of a rule, if it has one.
+/// A function that returns the mistake of a rule, if it has one.
 type Check = fn(&Rule) -> Option<String>;
 
 /// Returns a mistake for each part that the rest of the rule forbids.
@@ -23,18 +23,19 @@ pub(crate) fn mistakes(rule: &Rule, parts: &[Part<'_>]) -> Vec<Mistake> {
         .collect()
 }
 
+/// Rejects `UNTIL` together with `COUNT`.
 fn count_and_until(rule: &Rule) -> Option<String> {
     rule.count
         .map(|_| "a rule can have `COUNT` or `UNTIL`, but not both".to_owned())
 }
 
-/// Weeks are numbered within a year.
+/// Rejects `BYWEEKNO` if the period is not a year, because weeks are numbered within a year.
 fn week_numbers(rule: &Rule) -> Option<String> {
     let wrong = rule.frequency != Frequency::Yearly;
     wrong.then(|| not_allowed("BYWEEKNO", rule.frequency, "`FREQ=YEARLY`"))
 }
 
-/// The days of a month, week or day are not numbered within the year.
+/// Rejects `BYYEARDAY` if the period is a month, a week or a day, because its days are not numbered within the year.
 fn year_days(rule: &Rule) -> Option<String> {
     let wrong = matches!(
         rule.frequency,
@@ -44,7 +45,7 @@ fn year_days(rule: &Rule) -> Option<String> {
     wrong.then(|| not_allowed("BYYEARDAY", rule.frequency, right))
 }
 
-/// The days of a week are not numbered within the month.
+/// Rejects `BYMONTHDAY` if the period is a week, because its days are not numbered within the month.
 fn month_days(rule: &Rule) -> Option<String> {
     let wrong = rule.frequency == Frequency::Weekly;
     wrong.then(|| {
@@ -56,7 +57,8 @@ fn month_days(rule: &Rule) -> Option<String> {
     })
 }
 
-/// Weekdays are numbered within a month or a year.
+/// Rejects numbered weekdays if the period is shorter than a month, because weekdays are numbered within a month or a
+/// year.
 fn numbered_weekdays(rule: &Rule) -> Option<String> {
     let numbered = rule.weekdays.iter().find(|day| day.nth.is_some())?;
     let name = WEEKDAYS[numbered.weekday.unsigned_abs() as usize];
@@ -75,7 +77,7 @@ fn numbered_weekdays(rule: &Rule) -> Option<String> {
     }
 }
 
-/// `BYSETPOS` selects from the set that other parts list.
+/// Rejects `BYSETPOS` alone, because it selects from the set that other parts list.
 fn positions(rule: &Rule) -> Option<String> {
     let has_set = rule.names_days()
         || [&rule.months, &rule.hours, &rule.minutes, &rule.seconds]

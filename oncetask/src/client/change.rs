@@ -45,12 +45,23 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Store`] if the store fails. Some of the tasks may be cancelled then; calling this function
-    /// again is safe.
+    /// Returns [`Error::Store`] if the store fails. Some of the tasks may already be cancelled; calling this
+    /// function again is safe.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, each task is either cancelled or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Change, Client};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// let changes = client.cancel_many(["greet:Ada", "greet:Grace"]).await?;
+    /// assert_eq!(changes, [Change::NotFound, Change::NotFound]);
+    /// # Ok(()) }
+    /// ```
     pub async fn cancel_many(
         &self,
         ids: impl IntoIterator<Item: Into<TaskId>>,
@@ -64,12 +75,22 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Store`] if the store fails. Some of the tasks may be cancelled then; calling this function
-    /// again is safe.
+    /// Returns [`Error::Store`] if the store fails. Some of the tasks may already be cancelled; calling this
+    /// function again is safe.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, each task is either cancelled or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = oncetask::Client::in_memory();
+    /// let cancelled = client.cancel_by_resource_key("SyncUser", "user:7").await?;
+    /// assert!(cancelled.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub async fn cancel_by_resource_key(&self, kind: &str, key: &str) -> Result<Vec<TaskId>, Error> {
         let Some(key) = ResourceKey::new(key) else {
             return Ok(Vec::new());
@@ -105,7 +126,7 @@ impl Client {
     ///
     /// # Examples
     ///
-    /// Every failed task of a kind gets a second chance:
+    /// This resets every failed task of a kind:
     ///
     /// ```
     /// # use oncetask::{Client, Filter, Status};
@@ -125,18 +146,32 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Store`] if the store fails. Some of the tasks may be reset then.
+    /// Returns [`Error::Store`] if the store fails. Some of the tasks may already be reset.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, each task is either reset or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Change, Client};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// let changes = client.reset_many(["greet:Ada", "greet:Grace"]).await?;
+    /// assert_eq!(changes, [Change::NotFound, Change::NotFound]);
+    /// # Ok(()) }
+    /// ```
     pub async fn reset_many(&self, ids: impl IntoIterator<Item: Into<TaskId>>) -> Result<Vec<Change>, Error> {
         self.change(ids.into_iter().map(Into::into).collect(), Action::Reset)
             .await
     }
 
-    /// Deletes a task of any status. If its handler runs, it is notified through
+    /// Deletes a task of any status. If its handler is running, the handler is notified through
     /// [`Context::cancelled`](crate::Context::cancelled), and its outcome is dropped.
+    ///
+    /// The resource key of the task is free at once. Another task of the key may therefore start before the
+    /// handler has stopped.
     ///
     /// # Errors
     ///
@@ -163,12 +198,23 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Store`] if the store fails. Some of the tasks may be deleted then; calling this function
-    /// again is safe.
+    /// Returns [`Error::Store`] if the store fails. Some of the tasks may already be deleted; calling this
+    /// function again is safe.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped, each task is either deleted or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Change, Client};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// let changes = client.delete_many(["greet:Ada", "greet:Grace"]).await?;
+    /// assert_eq!(changes, [Change::NotFound, Change::NotFound]);
+    /// # Ok(()) }
+    /// ```
     pub async fn delete_many(
         &self,
         ids: impl IntoIterator<Item: Into<TaskId>>,

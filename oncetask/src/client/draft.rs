@@ -1,4 +1,4 @@
-//! A new task before it is stored, and the checks of it.
+//! A new task before it is stored, and its checks.
 
 use chrono::{DateTime, Utc};
 
@@ -7,11 +7,7 @@ use crate::error::Error;
 use crate::schedule::{Recurrence, Schedule};
 use crate::task::{Json, ResourceKey, Task, TaskId, TaskSpec};
 
-/// The maximum size of a payload or a result, in bytes of JSON. A Firestore document holds about 1 MiB, and the
-/// limit is the same in every store.
-pub(crate) const MAX_JSON_BYTES: usize = 1024 * 1024;
-
-/// The suffix that the id of an occurrence adds to the id of its generator.
+/// An example of the suffix that an occurrence adds to the id of its generator. Every suffix has this length.
 const OCCURRENCE: &str = "_occ_2026-01-05T09:00:00Z";
 
 /// The number of characters of an invalid id that an error shows.
@@ -41,11 +37,11 @@ impl Draft {
             reason: format!("the payload cannot be written as JSON: {error}"),
         })?;
         let (id, schedule) = (task.id(), task.schedule());
-        let room = match schedule {
+        let max_bytes = match schedule {
             Schedule::Recurring(_) => TaskId::MAX_BYTES - OCCURRENCE.len(),
             Schedule::Now | Schedule::At(_) => TaskId::MAX_BYTES,
         };
-        check_id(&id, room)?;
+        check_id(&id, max_bytes)?;
         let refuse = |reason: String| Error::InvalidTask {
             id: id.clone(),
             reason,
@@ -55,10 +51,10 @@ impl Draft {
                 "the payload is not a JSON object; give the struct named fields".into(),
             ));
         }
-        let bytes = payload.as_str().len();
-        if bytes > MAX_JSON_BYTES {
+        let (bytes, limit) = (payload.as_str().len(), Json::MAX_BYTES);
+        if bytes > limit {
             return Err(refuse(format!(
-                "the payload has {bytes} bytes and the limit is {MAX_JSON_BYTES}; store the data elsewhere and its address in the task"
+                "the payload has {bytes} bytes and the limit is {limit}; store the data elsewhere and its address in the task"
             )));
         }
         let resource_key = task.resource_key();

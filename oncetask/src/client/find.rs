@@ -37,6 +37,17 @@ impl Client {
     /// # Cancel safety
     ///
     /// Dropping the future has no effect.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Client, Filter};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// let tasks = client.get_many(["greet:Ada", "greet:Grace"]).await?;
+    /// assert_eq!(tasks, [None, None]);
+    /// # Ok(()) }
+    /// ```
     pub async fn get_many(
         &self,
         ids: impl IntoIterator<Item: Into<TaskId>>,
@@ -54,6 +65,18 @@ impl Client {
     /// # Cancel safety
     ///
     /// Dropping the future has no effect.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Client, Filter};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// for task in client.by_resource_key("user:7").await? {
+    ///     println!("{}", task.id());
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn by_resource_key(&self, key: &str) -> Result<Vec<Task>, Error> {
         if key.is_empty() {
             return Ok(Vec::new());
@@ -61,7 +84,18 @@ impl Client {
         self.list(Filter::new().resource_key(key)).all().await
     }
 
-    /// Lists the tasks that match a filter: a stream that fetches one page after the other.
+    /// Lists the tasks that match a filter: a stream that fetches one page at a time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Client, Filter};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// let newest = client.list(Filter::new().kind("SendEmail").newest_first()).limit(10).all().await?;
+    /// assert!(newest.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub fn list(&self, filter: Filter) -> Tasks {
         Tasks::new(self.clone(), filter)
     }
@@ -69,7 +103,7 @@ impl Client {
     /// Counts the tasks that match a filter.
     ///
     /// On Firestore, a count by status reads every task that matches the rest of the filter, and each read is
-    /// billed. A count by kind, resource key or generator alone costs one read for 1,000 tasks.
+    /// billed. A count by kind, resource key or generator alone costs one read per 1,000 tasks.
     ///
     /// # Errors
     ///
@@ -104,6 +138,16 @@ impl Client {
     /// # Cancel safety
     ///
     /// Dropping the future has no effect.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Client, Filter};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// assert_eq!(client.pending_count("SendEmail").await?, 0);
+    /// # Ok(()) }
+    /// ```
     pub async fn pending_count(&self, kind: &str) -> Result<u64, Error> {
         self.count(Filter::new().kind(kind).status(Status::Pending)).await
     }
@@ -117,6 +161,16 @@ impl Client {
     /// # Cancel safety
     ///
     /// Dropping the future has no effect.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Client, Filter};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// assert!(client.kinds().await?.is_empty());
+    /// # Ok(()) }
+    /// ```
     pub async fn kinds(&self) -> Result<Vec<String>, Error> {
         Ok(self.store.kinds().await?)
     }

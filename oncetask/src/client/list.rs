@@ -18,7 +18,7 @@ const MAX_PAGE: usize = 200;
 
 type Fetch = Pin<Box<dyn Future<Output = Result<Page, StoreError>> + Send>>;
 
-/// A stream of tasks, fetched one page after the other: the result of [`Client::list`].
+/// A stream of tasks, fetched one page at a time: the result of [`Client::list`].
 ///
 /// It is a `Stream` of `Result<Task, Error>`, and ends after an error. [`next`](Self::next) and [`all`](Self::all)
 /// need no crate for streams.
@@ -175,5 +175,90 @@ impl fmt::Debug for Tasks {
         f.debug_struct("Tasks")
             .field("query", &self.query)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+
+    use super::*;
+    use crate::store::{MemoryStore, Store as _};
+    use crate::task::{Json, TaskSpec};
+
+    async fn client() -> Client {
+        let store = MemoryStore::new("TEST");
+        let tasks = (0..5).map(|n| {
+            let created_at = DateTime::UNIX_EPOCH + TimeDelta::seconds(n);
+            let spec = TaskSpec::new(
+                format!("task:{n}").into(),
+                "Kind",
+                Json::trusted("{}"),
+                created_at,
+            );
+            Task::new(spec, created_at)
+        });
+        store.create(tasks.collect()).await.expect("the store answers");
+        Client::new(store)
+    }
+
+    fn ids(tasks: &[Task]) -> Vec<&str> {
+        tasks.iter().map(|task| task.id().as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_limit_and_a_cursor_split_a_listing_into_pages() {
+        let client = client().await;
+        let (mut cursor, mut pages) = (None, Vec::new());
+        loop {
+            let mut page = client.list(Filter::new()).limit(2).after(cursor);
+            let mut tasks = Vec::new();
+            while let Some(task) = page.next().await {
+                tasks.push(task.expect("the store answers"));
+            }
+            cursor = page.cursor();
+            if tasks.is_empty() {
+                break;
+            }
+            pages.push(tasks);
+        }
+        let pages: Vec<_> = pages.iter().map(|tasks| ids(tasks)).collect();
+        assert_eq!(
+            pages,
+            [vec!["task:0", "task:1"], vec!["task:2", "task:3"], vec!["task:4"]]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_listing_continues_after_a_cursor_that_was_text() {
+        let client = client().await;
+        let mut page = client.list(Filter::new().newest_first()).limit(3);
+        while page.next().await.is_some() {}
+        let text = page.cursor().expect("three tasks were returned").to_string();
+        let cursor = text.parse().expect("the text of a cursor");
+        let rest = client.list(Filter::new().newest_first()).after(Some(cursor));
+        assert_eq!(
+            ids(&rest.all().await.expect("the store answers")),
+            ["task:1", "task:0"]
+        );
+        let error = "tomorrow".parse::<Cursor>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "invalid cursor `tomorrow`: expected the text form of a `Cursor`"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_limit_of_zero_returns_nothing() {
+        let client = client().await;
+        assert!(
+            client
+                .list(Filter::new())
+                .limit(0)
+                .all()
+                .await
+                .expect("nothing is read")
+                .is_empty()
+        );
     }
 }

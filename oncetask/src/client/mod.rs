@@ -1,4 +1,4 @@
-//! The functions that programs call: to create tasks, to find them and to change them.
+//! The functions with which programs create, find and change tasks.
 
 mod change;
 mod draft;
@@ -12,7 +12,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 pub use self::draft::Draft;
-pub(crate) use self::draft::MAX_JSON_BYTES;
 pub use self::list::Tasks;
 pub use self::once_task::{OnceTask, Payload};
 use crate::clock::Clock;
@@ -66,16 +65,16 @@ impl Enqueued {
 }
 
 impl Client {
-    /// Connects to the store that `ONCETASK_STORE` names, in the environment that `ONCE_TASK_ENV` names, as
+    /// Connects to the store that `ONCETASK_STORE` names, in the environment that `ONCE_TASK_ENV` or `ONCETASK_ENV` names, as
     /// [`run`](crate::run) does.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Config`] if a variable is invalid, and [`Error::Store`] if the store cannot be opened.
+    /// Returns [`Error::Config`] if a variable is invalid or the two names of the environment differ, and [`Error::Store`] if the store cannot be opened.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future opens no store, but the file of a SQLite store may have been created.
+    /// If the future is dropped, no store is opened, but the file of a SQLite store may have been created.
     ///
     /// # Examples
     ///
@@ -89,16 +88,16 @@ impl Client {
         Self::open(StoreUrl::from_environment()?).await
     }
 
-    /// Connects to the store at a URL, in the environment that `ONCE_TASK_ENV` names. [`StoreUrl`] lists the forms
+    /// Connects to the store at a URL, in the environment that `ONCE_TASK_ENV` or `ONCETASK_ENV` names. [`StoreUrl`] lists the forms
     /// of a URL.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Config`] if the URL is invalid, and [`Error::Store`] if the store cannot be opened.
+    /// Returns [`Error::Config`] if the URL or the environment is invalid, and [`Error::Store`] if the store cannot be opened.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future opens no store, but the file of a SQLite store may have been created.
+    /// If the future is dropped, no store is opened, but the file of a SQLite store may have been created.
     ///
     /// # Examples
     ///
@@ -123,7 +122,7 @@ impl Client {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future opens no store, but the file of a SQLite store may have been created.
+    /// If the future is dropped, no store is opened, but the file of a SQLite store may have been created.
     ///
     /// # Examples
     ///
@@ -205,7 +204,8 @@ impl Client {
 
     /// Stores a task unless a task with the same id already exists.
     ///
-    /// The task is on disk when this function returns.
+    /// When this function returns, the store has accepted the task durably: it is on disk, or acknowledged by
+    /// Firestore. The memory store and `Durability::Normal` of the SQLite store do not survive a power failure.
     ///
     /// # Errors
     ///
@@ -216,6 +216,22 @@ impl Client {
     /// # Cancel safety
     ///
     /// If the future is dropped, the task is either stored or not. Creating it again tells which.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use oncetask::{Client, OnceTask};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize, OnceTask)]
+    /// # #[id("greet:{name}")]
+    /// # struct Greet { name: String }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), oncetask::Error> {
+    /// # let client = Client::in_memory();
+    /// let enqueued = client.create(Greet { name: "Ada".into() }).await?;
+    /// assert!(enqueued.is_new);
+    /// assert_eq!(*enqueued.id(), "greet:Ada");
+    /// # Ok(()) }
+    /// ```
     pub async fn create<T: OnceTask>(&self, task: T) -> Result<Enqueued, Error> {
         let draft = Draft::of(&task)?;
         self.create_draft(draft).await
@@ -232,8 +248,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Store`] if the store fails. Some of the tasks may be stored then; calling this function
-    /// again is safe.
+    /// Returns [`Error::Store`] if the store fails. Some of the tasks may already be stored; calling this
+    /// function again is safe.
     ///
     /// # Cancel safety
     ///

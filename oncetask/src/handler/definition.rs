@@ -110,7 +110,7 @@ impl Handler {
         }
     }
 
-    /// Adds a cleanup handler. It runs after a task of this type was cancelled.
+    /// Adds a cleanup handler. It runs after a task of this type has been cancelled.
     ///
     /// # Examples
     ///
@@ -204,7 +204,7 @@ impl fmt::Debug for Handler {
     }
 }
 
-/// `type` (`file:line:column`), as start-up problems name a handler.
+/// Writes `type` (`file:line:column`), the form in which start-up problems name a handler.
 impl fmt::Display for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` ({})", self.type_name, self.location)

@@ -12,7 +12,7 @@ use crate::panics;
 use crate::store::ClaimedTask;
 use crate::task::Json;
 
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
+type BoxCall<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
 /// The input of a type-erased handler: the context of the call, which holds the claimed tasks.
 #[doc(hidden)]
@@ -25,7 +25,7 @@ pub struct HandlerCall {
     /// The indexes of those claimed tasks whose payloads cannot be decoded, each with the error.
     pub(crate) unreadable: Vec<(usize, String)>,
     /// The call with the other tasks; `None` if no task can be decoded.
-    pub(crate) future: Option<BoxFuture<HandlerOutcome>>,
+    pub(crate) future: Option<BoxCall<HandlerOutcome>>,
 }
 
 /// A type-erased handler.
@@ -56,7 +56,7 @@ where
             Err(error) => unreadable.push((index, error)),
         }
     }
-    let future = (!attempts.is_empty()).then(|| -> BoxFuture<HandlerOutcome> {
+    let future = (!attempts.is_empty()).then(|| -> BoxCall<HandlerOutcome> {
         // The handler is called inside the future, so that the code before its first `.await` is part of the
         // call.
         Box::pin(async move {

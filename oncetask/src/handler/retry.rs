@@ -146,8 +146,8 @@ impl Retry {
         self
     }
 
-    /// Draws each delay evenly between zero and the delay of the policy, so that tasks that failed together
-    /// are not retried together.
+    /// Makes each delay random, uniformly between zero and the delay of the policy, so that tasks that failed
+    /// together are not retried together.
     #[must_use]
     pub const fn full_jitter(mut self) -> Self {
         self.full_jitter = true;

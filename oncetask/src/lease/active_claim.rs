@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::claim_state::ClaimState;
+use super::claim_timeline::ClaimTimeline;
 use super::deadlines::Deadlines;
 use super::lock;
 use crate::client::Client;
@@ -23,7 +23,7 @@ pub(crate) struct ActiveClaim {
     pub(super) number: u64,
     /// The tasks, as they were when they were claimed.
     tasks: Vec<ClaimedTask>,
-    /// The handler that the claim is for.
+    /// The handler that the claim calls.
     phase: Phase,
     /// Set when the handler should stop.
     stop: Latch,
@@ -31,7 +31,7 @@ pub(crate) struct ActiveClaim {
     drop: Latch,
     /// Whether the handler has ended, so that the store's answers no longer concern it.
     ended: AtomicBool,
-    state: Mutex<ClaimState>,
+    state: Mutex<ClaimTimeline>,
     pub(super) deadlines: Arc<Deadlines>,
 }
 
@@ -63,7 +63,7 @@ impl ActiveClaim {
             stop: Latch::default(),
             drop: Latch::default(),
             ended: AtomicBool::new(false),
-            state: Mutex::new(ClaimState::new(sent, terms)),
+            state: Mutex::new(ClaimTimeline::new(sent, terms)),
             deadlines,
         }
     }
@@ -73,7 +73,7 @@ impl ActiveClaim {
         &self.tasks
     }
 
-    /// Returns the handler that the claim is for.
+    /// Returns the handler that the claim calls.
     pub(crate) fn phase(&self) -> Phase {
         self.phase
     }

@@ -1,16 +1,16 @@
 //! The minimum length of a lease, adapted to a slow store.
 //!
 //! If the answer to a claim arrives when its lease has almost expired, the worker cannot run the task. If
-//! every claim took that long, workers would claim and release tasks for ever. So a lease lasts at least
-//! [`FACTOR`] times as long as the last claim took. The answer then finds most of the lease left, and an
-//! extension, which is sent at half of the lease, may take longer than the claim did. The length of an
-//! extension follows from the durations of the extensions before it.
+//! every claim took that long, workers would claim and release tasks forever. So a lease lasts at least
+//! [`FACTOR`] times as long as the last claim took. Most of the lease then remains when the answer
+//! arrives, and an extension, which is sent at half of the lease, may take longer than the claim did. The
+//! length of an extension follows from the durations of the extensions before it.
 //!
 //! A store that answers in time is never asked for a longer lease.
 
 use std::time::Duration;
 
-/// The ratio of a lease to the duration of its claim.
+/// The minimum ratio of a lease to the duration of the last claim.
 const FACTOR: u32 = 4;
 
 /// The minimum length of a lease, which follows from the durations of the last claims.
@@ -30,9 +30,9 @@ impl MinLease {
 
     /// Records the duration of a claim or an extension, and the longest lease that it asked for.
     ///
-    /// The minimum grows to twice the lease at most. A process that was frozen during a claim cannot tell the
-    /// freeze from a slow store, and should not hold its next tasks for as long as it was frozen. When
-    /// answers arrive sooner again, the minimum halves with each of them.
+    /// The minimum grows to at most twice the lease. A process that was frozen during a claim cannot tell the
+    /// freeze from a slow store, and should not lease its next tasks for as long as it was frozen. When
+    /// answers arrive sooner again, the minimum at most halves with each of them.
     pub(crate) fn record(&mut self, took: Duration, lease: Duration) {
         self.0 = took
             .saturating_mul(FACTOR)

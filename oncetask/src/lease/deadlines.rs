@@ -14,10 +14,10 @@ use super::recent_cancellations::RecentCancellations;
 use crate::client::Client;
 use crate::latch::Latch;
 
-/// The longest sleep of the keeper. It applies when there are no active claims.
+/// The maximum sleep of the keeper. It applies when no deadline is closer.
 const MAX_SLEEP: Duration = Duration::from_mins(1);
 
-/// The active claims by deadline, and the state that the keeper shares with the workers' calls.
+/// The active claims by deadline, and the state that the keeper shares with the worker's calls.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     pub(super) client: Client,

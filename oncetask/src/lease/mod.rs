@@ -29,8 +29,8 @@
 
 mod active_claim;
 mod adaptive;
-mod claim_state;
 mod claim_status;
+mod claim_timeline;
 mod deadlines;
 mod recent_cancellations;
 #[cfg(test)]
@@ -52,7 +52,7 @@ use crate::store::{ClaimedTask, Renewal, Renewed};
 use crate::task::TaskId;
 use crate::task::transition::Phase;
 
-/// Keeps the leases of a worker's claims.
+/// The keeper of the leases of a worker's claims.
 #[derive(Clone, Debug)]
 pub(crate) struct Keeper {
     deadlines: Arc<Deadlines>,
@@ -114,8 +114,8 @@ impl Keeper {
 
     /// Asks the store about the active claims of tasks that were cancelled or deleted.
     ///
-    /// The notification may be older than a claim: the task may have been cancelled before and run its
-    /// cleanup handler now, or may have been reset since. Only the store knows, and only the store tells a
+    /// The notification may be older than a claim: the task may have been cancelled before the claim and
+    /// be running its cleanup handler, or may have been reset since. Only the store knows, and only the store tells a
     /// deletion from a cancellation.
     pub(crate) fn stopped(&self, ids: &[TaskId]) {
         if ids.is_empty() {
@@ -133,13 +133,13 @@ impl Keeper {
         }
     }
 
-    /// Ends the keeper. No lease is extended any more.
+    /// Ends the keeper. It extends no more leases.
     pub(crate) fn close(&self) {
         self.deadlines.closed.set();
     }
 }
 
-/// Keeps the lease of a claim until it is dropped.
+/// A guard that keeps the lease of a claim until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ClaimGuard {
     claim: Arc<ActiveClaim>,

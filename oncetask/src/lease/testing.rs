@@ -13,7 +13,7 @@ pub(crate) fn claimed(id: &str, orphaned: bool) -> ClaimedTask {
     claim(Task::new(spec, now), orphaned)
 }
 
-/// Returns this task, claimed.
+/// Claims a task and returns it.
 pub(crate) fn claim(mut task: Task, orphaned: bool) -> ClaimedTask {
     let now = Utc::now();
     let lease = Lease::new(

@@ -11,7 +11,7 @@ use crate::handler::{Handler, States};
 ///
 /// # Errors
 ///
-/// Returns all problems at once.
+/// Returns a [`StartError`] with all problems.
 pub(crate) fn check(types: &[TaskType], given: &[Handler], states: &States) -> Result<(), StartError> {
     let own: Vec<_> = types.iter().filter_map(TaskType::own_handler).collect();
     let handlers = || own.iter().chain(given);
@@ -46,8 +46,8 @@ struct User {
     text: String,
 }
 
-/// Returns a problem for each name that several task types share. The name of a stored task must tell its
-/// type.
+/// Returns a problem for each name that several task types share. The name of a stored task must identify
+/// its type.
 fn shared_names(types: &[TaskType], given: &[Handler]) -> Vec<String> {
     let mut users: BTreeMap<&str, Vec<User>> = BTreeMap::new();
     let mut problems = Vec::new();

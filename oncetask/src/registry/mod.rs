@@ -164,7 +164,7 @@ impl fmt::Debug for TaskType {
     }
 }
 
-/// `type` (`file:line:column`), as start-up problems name a type.
+/// Writes `type` (`file:line:column`), the form in which start-up problems name a type.
 impl fmt::Display for TaskType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` ({})", self.type_name(), self.location)

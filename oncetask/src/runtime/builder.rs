@@ -38,7 +38,7 @@ pub fn builder() -> WorkerBuilder {
     }
 }
 
-/// Configures and starts a worker. [`builder`] returns it.
+/// A builder that configures and starts a worker. [`builder`] returns it.
 #[must_use = "call `.run()` or `.start()`"]
 pub struct WorkerBuilder {
     pub(super) client: Option<Client>,
@@ -128,8 +128,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// For simulations: wraps each of the worker's futures with `wrap`, and keeps its leases on the current
-    /// runtime instead of on a thread.
+    /// Wraps each of the worker's futures with `wrap`, and keeps its leases on the current runtime instead of on
+    /// a thread. It is for simulations.
     #[doc(hidden)]
     pub fn driven(mut self, wrap: impl Fn(WorkerFuture) -> WorkerFuture + Send + Sync + 'static) -> Self {
         self.spawner = Spawner::wrapping(wrap);

@@ -1,4 +1,4 @@
-//! Stores verdicts: a single verdict at once, and in batches while other writes are in flight.
+//! The writes of verdicts: a verdict is written at once, or in a batch while other writes are in flight.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::task::transition::LeaseLost;
 
 /// The maximum number of submissions that wait for a write. Beyond it, handlers wait.
 const MAX_WAITING: usize = 4096;
-/// The number of verdicts from which on a batch is not extended.
+/// The number of verdicts at which a batch takes no more submissions.
 const MAX_BATCH: usize = 500;
 /// The maximum number of concurrent writes.
 const MAX_WRITES: usize = 4;
@@ -28,7 +28,7 @@ struct Submission {
     guard: Option<ClaimGuard>,
 }
 
-/// Accepts verdicts and stores them, however long that takes.
+/// The part of a worker that accepts verdicts and stores them, however long that takes.
 #[derive(Clone, Debug)]
 pub(super) struct Completer {
     submissions: mpsc::Sender<Submission>,
@@ -36,7 +36,7 @@ pub(super) struct Completer {
     writes: Arc<TaskTracker>,
 }
 
-/// Writes batches of verdicts.
+/// The writer of batches of verdicts.
 #[derive(Clone, Debug)]
 struct Sink {
     client: Client,

@@ -1,7 +1,7 @@
 //! The dispatcher: claims tasks for all handlers of a worker.
 //!
 //! It knows the free slots of each handler and sleeps until there is a reason to claim: a slot is free, the
-//! store sent a wake-up, or the due time has come that the store returned with its last answer. It does not
+//! store sent a wake-up, or the due time that the store returned with its last answer has come. It does not
 //! poll. A store without notifications polls inside its own notifier.
 //!
 //! Claimed tasks wait in the [prefetch buffer](prefetch) of their handler, and each slot of the handler takes
@@ -55,9 +55,9 @@ struct SentDemand {
 /// The events that arrived while a claim request was in flight.
 #[derive(Default)]
 struct DuringClaim {
-    /// The store sent a wake-up.
+    /// Whether the store sent a wake-up.
     notified: bool,
-    /// A slot sent an event.
+    /// Whether a slot sent an event.
     slot_event: bool,
 }
 
@@ -68,7 +68,7 @@ struct Dispatcher {
     running: TaskTracker,
     events: mpsc::UnboundedReceiver<SlotEvent>,
     event_sender: mpsc::UnboundedSender<SlotEvent>,
-    /// The number of claims in a row that failed.
+    /// The number of consecutive failed claims.
     failures: u32,
     /// The instant at which a failed claim is repeated.
     retry_at: Option<Instant>,
@@ -221,7 +221,7 @@ impl Dispatcher {
         for claim in response.claims {
             let demand = &mut request.demands[claim.demand];
             let queue = &mut self.queues[demand.queue];
-            queue.note_generators(&claim);
+            queue.record_generators(&claim);
             demand.claims.push(Assignment {
                 handler: queue.handler.clone(),
                 tasks: claim.tasks,
@@ -280,7 +280,7 @@ impl Dispatcher {
         }
     }
 
-    /// Releases claims that have waited this long and have not begun.
+    /// Releases the claims of each buffer whose oldest claim has waited this long.
     fn release_stale(&self, age: Duration) {
         for queue in &self.queues {
             let stale = queue.buffer.take_stale(age);

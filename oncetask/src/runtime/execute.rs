@@ -7,8 +7,7 @@ use tokio::time::Instant;
 
 use super::call::call;
 use super::engine::Engine;
-use super::recur;
-use super::verdict::{exhausted, finish, finish_all};
+use super::verdict::{advance, exhausted, finish, finish_all};
 use crate::handler::Handler;
 use crate::lease::{ClaimGuard, LeaseTerms};
 use crate::store::{ClaimedTask, Finish};
@@ -76,7 +75,7 @@ async fn run(engine: &Engine, handler: &Handler, guard: &ClaimGuard) -> Vec<Fini
     // All tasks of a claim have the same phase, and a generator is claimed alone.
     let first = &tasks[0].task;
     match (decide::next_step(first, function.is_some()), function) {
-        (NextStep::Advance, _) => vec![recur::advance(first, engine.client.clock().now())],
+        (NextStep::Advance, _) => vec![advance(first, engine.client.clock().now())],
         (NextStep::End(verdict), _) => finish_all(handler, tasks, &verdict),
         (NextStep::Call, Some(function)) if may_begin(engine, guard) => {
             call(engine, handler, function, guard).await

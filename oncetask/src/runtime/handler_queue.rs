@@ -137,19 +137,19 @@ impl HandlerQueue {
     /// Records a wake-up by the store: a task may be due.
     pub(super) fn notified(&mut self) {
         self.tasks.may_be_due = true;
-        // Most handlers have no generators, so not every wake-up is worth a claim for some.
+        // Most handlers have no generators, so a wake-up alone is not a reason to claim them.
         self.generators.may_be_due |= self.has_generators;
     }
 
     /// Records that a slot is free.
     pub(super) fn slot_freed(&mut self) {
-        // Without a free slot the handler has not claimed for a while, so a task may be due.
+        // Without a free slot the handler did not claim tasks, so one may have become due.
         self.tasks.may_be_due |= self.free_slots == 0;
         self.free_slots += 1;
     }
 
     /// Records that the handler has generators, if the claim contains a generator or an occurrence.
-    pub(super) fn note_generators(&mut self, claim: &Claim) {
+    pub(super) fn record_generators(&mut self, claim: &Claim) {
         let recurs = |claimed: &ClaimedTask| {
             claimed.task.spec.recurrence.is_some() || claimed.task.spec.occurrence.is_some()
         };

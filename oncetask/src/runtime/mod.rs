@@ -16,7 +16,7 @@
 //! | `handler_queue` | the dispatcher's state for one handler |
 //! | `prefetch` | the buffer of claimed tasks of one handler, and the loop of a slot |
 //! | `execute` | one claim, from the assignment to the verdicts |
-//! | `call`, `recur` | one call of a handler; one advance of a generator |
+//! | `call` | one call of a handler |
 //! | `engine`, `verdict` | the state that all parts share; from an outcome to a verdict |
 //! | `complete` | the writes of verdicts |
 
@@ -28,7 +28,6 @@ mod engine;
 mod execute;
 mod handler_queue;
 mod prefetch;
-mod recur;
 mod shutdown;
 mod start;
 mod verdict;

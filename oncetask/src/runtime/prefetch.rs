@@ -31,16 +31,16 @@ use crate::spawn::TrackGuard;
 pub(super) const PREFETCH_LEASE: Duration = Duration::from_secs(3);
 /// The time that a claim waits in the buffer before it is released.
 pub(super) const MAX_WAIT: Duration = Duration::from_millis(50);
-/// The amount of work that is prefetched. A call that takes longer is not quick.
+/// The duration of the work that is prefetched for each slot. A call that takes longer is not quick.
 const MAX_WORK: Duration = Duration::from_millis(5);
 /// The maximum number of prefetched claims.
 const MAX_CLAIMS: usize = 1500;
-/// The number of requests that fill the buffer: one part runs, one waits and one is being claimed.
+/// The number of parts of the buffer: one part runs, one waits and one is being claimed.
 const PARTS: usize = 3;
 /// The assumed duration of a call before any has ended. It takes about 40 quick calls to bring the average
 /// below [`MAX_WORK`].
 const INITIAL_AVERAGE: Duration = Duration::from_secs(1);
-/// The newest call has a weight of one in this many in the average.
+/// The weight of the newest call in the moving average is one divided by this number.
 const AVERAGE_WINDOW: u32 = 8;
 
 /// A message from a slot to the dispatcher.
@@ -83,11 +83,11 @@ pub(super) struct PrefetchBuffer {
     slots: u32,
     /// Whether the store and the retry policies of the handler allow prefetching.
     may_prefetch: bool,
-    state: Mutex<State>,
+    state: Mutex<BufferState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct BufferState {
     /// The claims, each with the instant at which it arrived in this process. The time that the store took to
     /// answer does not count as waiting.
     waiting: VecDeque<(Instant, Assignment)>,
@@ -98,7 +98,7 @@ struct State {
 }
 
 /// The next claim for a slot.
-struct Next {
+struct NextAssignment {
     assignment: Assignment,
     /// Whether the dispatcher must be told that the buffer is nearly empty.
     report_low: bool,
@@ -113,7 +113,7 @@ impl PrefetchBuffer {
         let allows_retry = |retry: &Retry| {
             panics::catch(|| retry.delay(1, &HandlerError::from(""))).is_ok_and(|delay| delay.is_some())
         };
-        let state = State {
+        let state = BufferState {
             waiting: VecDeque::new(),
             average_call: INITIAL_AVERAGE,
             low_reported: false,
@@ -168,7 +168,7 @@ impl PrefetchBuffer {
     }
 
     /// Returns the next claim for a slot, and records the duration of the slot's last call.
-    fn next(&self, last_call: Option<Duration>) -> Option<Next> {
+    fn next(&self, last_call: Option<Duration>) -> Option<NextAssignment> {
         let mut state = self.lock();
         if let Some(last_call) = last_call {
             let weighted = state.average_call.saturating_mul(AVERAGE_WINDOW - 1);
@@ -182,19 +182,19 @@ impl PrefetchBuffer {
         };
         let report_low = !state.low_reported && self.is_low_in(&state);
         state.low_reported |= report_low;
-        Some(Next {
+        Some(NextAssignment {
             assignment,
             report_low,
             behind,
         })
     }
 
-    fn is_low_in(&self, state: &State) -> bool {
+    fn is_low_in(&self, state: &BufferState) -> bool {
         state.waiting.len() * PARTS < self.capacity(state) * (PARTS - 1)
     }
 
     /// Returns the maximum number of claims in the buffer at the current speed of the handler.
-    fn capacity(&self, state: &State) -> usize {
+    fn capacity(&self, state: &BufferState) -> usize {
         if !self.may_prefetch || state.average_call > MAX_WORK {
             return 0;
         }
@@ -202,12 +202,12 @@ impl PrefetchBuffer {
         usize::try_from(calls).map_or(MAX_CLAIMS, |calls| calls.min(MAX_CLAIMS))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BufferState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl BufferState {
     /// Removes all claims, and stops prefetching until many calls in a row were quick.
     fn clear(&mut self) -> Vec<Assignment> {
         self.average_call = INITIAL_AVERAGE;

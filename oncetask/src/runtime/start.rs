@@ -93,7 +93,7 @@ impl WorkerBuilder {
         };
         let handlers = registry::handlers(&types, handlers);
         log_start(&client, &types, &handlers);
-        let known = known_kinds(&types, &handlers);
+        let known = known_kinds(&handlers);
         create_generators(&client, &types).await?;
         panics::install_hook();
         let keeper = Keeper::start(client.clone(), &spawner).map_err(|error| StartError {
@@ -182,10 +182,14 @@ async fn warn_of_unknown_kinds(engine: Arc<Engine>, known: HashSet<&'static str>
     }
 }
 
-fn known_kinds(types: &[TaskType], handlers: &[Arc<Handler>]) -> HashSet<&'static str> {
+/// Returns the kinds and aliases of this program: of all its task types, even if this worker runs only some of them, and
+/// of the handlers that were added.
+fn known_kinds(handlers: &[Arc<Handler>]) -> HashSet<&'static str> {
     let names = |task: &TaskType| std::iter::once(task.kind()).chain(task.aliases().iter().copied());
-    let handled = handlers.iter().map(|handler| handler.kind);
-    types.iter().flat_map(names).chain(handled).collect()
+    let discovered = TaskType::discovered().flat_map(names);
+    discovered
+        .chain(handlers.iter().flat_map(|handler| handler.kinds()))
+        .collect()
 }
 
 /// Creates the generators that exist from the start, and updates the rules of stored ones.

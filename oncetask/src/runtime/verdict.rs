@@ -7,13 +7,12 @@ use std::vec;
 
 use chrono::{DateTime, Utc};
 
-use crate::client::MAX_JSON_BYTES;
 use crate::handler::{Handler, HandlerError, HandlerOutcome, Outcome, Retry, Signal};
 use crate::lease::token;
 use crate::panics;
 use crate::store::{ClaimedTask, Finish};
 use crate::task::transition::Verdict;
-use crate::task::{Json, Task, decide};
+use crate::task::{Json, Task, advance, decide};
 
 /// The outcome of one task.
 pub(super) type TaskOutcome = Result<Option<Json>, HandlerError>;
@@ -31,7 +30,7 @@ pub(super) enum Outcomes {
 }
 
 impl Outcomes {
-    /// Returns the outcomes of a call with this many tasks. A handler that returned a wrong number of
+    /// Returns the outcomes of a call with this many tasks. A handler that returned the wrong number of
     /// outcomes fails for every task.
     pub(super) fn new(outcome: HandlerOutcome, tasks: usize) -> Self {
         let same = match outcome {
@@ -117,20 +116,28 @@ pub(super) fn finish(handler: &Handler, task: &Task, verdict: Verdict) -> Finish
     Finish::new(task.id().clone(), token(task), verdict).cleanup(handler.on_cancel.is_some())
 }
 
+/// Returns the end of a generator's claim: one atomic write that creates its due occurrences and moves it to its next
+/// due time. A generator without a rule has none left.
+pub(super) fn advance(generator: &Task, now: DateTime<Utc>) -> Finish {
+    let (next, occurrences) = match advance::advance(generator, now) {
+        Some(advance) => (advance.next, advance.occurrences),
+        None => (None, Vec::new()),
+    };
+    let verdict = Verdict::Advance { next };
+    Finish::new(generator.id().clone(), token(generator), verdict).spawn(occurrences)
+}
+
 /// Returns the end of a claim with the same verdict on each of its tasks.
 pub(super) fn finish_all(handler: &Handler, tasks: &[ClaimedTask], verdict: &Verdict) -> Vec<Finish> {
     let finish = |claimed: &ClaimedTask| finish(handler, &claimed.task, verdict.clone());
     tasks.iter().map(finish).collect()
 }
 
-/// Turns a result that is too large for a store into an error of the attempt, because the store could not
-/// hold the task.
+/// Turns a result that is too large for a store into an error of the attempt.
 fn check_size(result: Option<Json>) -> TaskOutcome {
-    match result.as_ref().map(|json| json.as_str().len()) {
-        Some(bytes) if bytes > MAX_JSON_BYTES => Err(HandlerError::from(format!(
-            "the result has {bytes} bytes, and {MAX_JSON_BYTES} is the limit; store the data elsewhere and return its address"
-        ))),
-        _ => Ok(result),
+    match result.as_ref().and_then(decide::too_large) {
+        Some(error) => Err(HandlerError::from(error)),
+        None => Ok(result),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::task::{LeaseToken, Progress, Task, TaskId};
 pub enum Insert {
     /// The task is stored.
     New,
-    /// A task with this id already existed. It is returned, and was not changed.
+    /// A task with this id already exists. It is returned unchanged.
     Existing(Box<Task>),
     /// This store cannot hold the task, for this reason.
     Refused(String),
@@ -60,7 +60,7 @@ pub enum Renewed {
     Held,
     /// The claim is still active, and the task's cancellation was accepted.
     Cancelled,
-    /// The claim is lost: another worker claimed the task, its lease was released, or it is done.
+    /// The claim is lost: its lease expired or was released, another worker claimed the task, or the task is done.
     Lost,
     /// The task was deleted.
     Gone,

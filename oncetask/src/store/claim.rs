@@ -10,11 +10,11 @@ use crate::task::Task;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClaimRequest {
-    /// The worker's name, as text for people.
+    /// The worker's name, for display.
     pub owner: Arc<str>,
     /// The time on the worker's clock.
     pub now: DateTime<Utc>,
-    /// One demand for each handler with free slots.
+    /// One demand for each handler that asks for tasks or generators.
     pub demands: Vec<Demand>,
 }
 
@@ -51,7 +51,7 @@ pub struct Demand {
     pub max_group: usize,
     /// The duration of each lease, from `now` on.
     pub lease: TimeDelta,
-    /// Whether only generators are asked for. A generator calls no handler, so a handler without a free slot
+    /// Whether the demand is for generators only. A generator calls no handler, so a handler without a free slot
     /// still asks for its generators. `next_due` then gives the due time of the next generator, or an earlier
     /// instant.
     pub generators_only: bool,

@@ -48,7 +48,7 @@ use crate::task::{Task, TaskId};
 /// The boxed future that every method of a [`Store`] returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Stores the tasks of one environment.
+/// A store of the tasks of one environment.
 ///
 /// Each method takes many items and returns one result for each, in the order given. The change to one task is
 /// atomic: it is stored completely or not at all. A call gives no guarantee across its tasks unless the method
@@ -62,24 +62,24 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> +
 ///
 /// # Cancel safety
 ///
-/// If the future of a call is dropped, the change to each task is either stored completely or not at all. Claims
-/// that such a call took have no worker, and are free again when their leases end.
+/// If the future of a call is dropped, the change to each task is either stored completely or not at all. Tasks
+/// that such a call claimed have no worker, and can be claimed again when their leases expire.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Returns the store's address as text for people.
+    /// Returns the store's address, for display.
     fn address(&self) -> &str;
 
     /// Returns the environment whose tasks this store holds.
     fn env(&self) -> &str;
 
-    /// Stores each task unless a task with its id already exists. A task that is answered with [`Insert::New`]
-    /// is stored durably.
+    /// Stores each task unless a task with its id already exists. If the result is [`Insert::New`], the task is
+    /// stored durably.
     fn create(&self, tasks: Vec<Task>) -> BoxFuture<'_, Vec<Insert>>;
 
     /// Returns the tasks with these ids; `None` for an id that does not exist in this environment.
     fn get(&self, ids: Vec<TaskId>) -> BoxFuture<'_, Vec<Option<Task>>>;
 
     /// Returns one page of the tasks that match a filter. Pages are stable: a task that exists during the whole
-    /// listing is on exactly one page, whatever is created or deleted meanwhile.
+    /// listing is on exactly one page, even if other tasks are created or deleted in the meantime.
     fn query(&self, query: Query) -> BoxFuture<'_, Page>;
 
     /// Counts the tasks that match a filter at this instant.
@@ -88,11 +88,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Returns the kinds of the stored tasks in alphabetical order.
     fn kinds(&self) -> BoxFuture<'_, Vec<String>>;
 
-    /// Claims due tasks in the order of the queue: the earliest due first, and of those with the same due time
-    /// the oldest.
+    /// Claims due tasks in the order of the queue: the earliest due time first, and the oldest task
+    /// first among those with the same due time.
     ///
     /// If several processes claim at once, exactly one of them gets a task. At any instant at most one claim of
-    /// a (kind, resource key) is active, and a key that is held delays no task of another key. A claim need not
+    /// a (kind, resource key) is active, and a claimed key delays no task of another key. A claim need not
     /// be durable: a claim that is lost in a power failure has the same effect as a lease that was never taken.
     fn claim(&self, request: ClaimRequest) -> BoxFuture<'_, ClaimResponse>;
 
@@ -110,11 +110,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// applies the verdict with [`finish`](crate::task::transition::finish). The occurrences of a generator are
     /// created in the same atomic write as the generator's own advance; those that already exist are kept.
     ///
-    /// A finish that is answered with `Ok` is stored durably.
+    /// If the result is `Ok`, the finish is stored durably.
     fn finish(&self, finishes: Vec<Finish>, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Result<(), LeaseLost>>>;
 
     /// Cancels, resets or deletes tasks, or replaces a generator's rule. An id that is given twice is changed
-    /// once. Its second result is what a second call would have returned.
+    /// once. Its second result is the one that a second call would have returned.
     fn change(&self, ids: Vec<TaskId>, action: Action, now: DateTime<Utc>) -> BoxFuture<'_, Vec<Change>>;
 
     /// Subscribes to the events of a topic. A wake-up may come without a reason. An event of this process wakes

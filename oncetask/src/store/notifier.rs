@@ -21,7 +21,7 @@ pub enum Topic {
 #[derive(Debug)]
 pub struct Subscription(Arc<Subscriber>);
 
-/// What a [`Subscription`] was notified of.
+/// A wake-up of a [`Subscription`]. If it is empty, a task may be due or may have ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Wakeup {
@@ -29,7 +29,7 @@ pub struct Wakeup {
     pub stopped: Vec<TaskId>,
 }
 
-/// Notifies the subscribers of a store. Every store owns one.
+/// The notifier of a store, which wakes its subscribers. Every store owns one.
 #[derive(Debug, Default)]
 pub struct Notifier {
     subscribers: Mutex<Subscribers>,
@@ -105,7 +105,7 @@ impl Notifier {
         }
     }
 
-    /// Notifies the subscribers of every kind that these tasks are to stop if they run.
+    /// Notifies the subscribers of every kind that these tasks must stop if they are running.
     pub fn notify_stopped(&self, ids: &[TaskId]) {
         for subscriber in lock(&self.subscribers).of_kinds() {
             lock(&subscriber.stopped).extend_from_slice(ids);
@@ -123,7 +123,7 @@ impl Notifier {
         }
     }
 
-    /// Notifies every subscriber, when any event may have happened.
+    /// Notifies every subscriber. A store calls this when any event may have happened.
     pub fn notify_all(&self) {
         let subscribers = lock(&self.subscribers);
         let of_tasks = subscribers.by_task.values().flatten().filter_map(Weak::upgrade);

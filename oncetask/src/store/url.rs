@@ -53,13 +53,14 @@ pub enum StoreUrl {
 }
 
 impl StoreUrl {
-    /// Returns the URL in `ONCETASK_STORE`. If that variable is not set, returns Firestore if this program has the
-    /// feature `firestore` and `GOOGLE_CLOUD_PROJECT` or `FIRESTORE_EMULATOR_HOST` is set, and `sqlite:oncetask.db`
-    /// otherwise. The choice is logged.
+    /// Returns the URL in `ONCETASK_STORE`. If that variable is not set, returns the URL of Firestore if this program
+    /// has the feature `firestore` and `GOOGLE_CLOUD_PROJECT` or `FIRESTORE_EMULATOR_HOST` is set, and
+    /// `sqlite:oncetask.db` otherwise. Such a choice is logged.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Config`] if `ONCETASK_STORE` is not a valid store URL.
+    /// Returns [`Error::Config`] if `ONCETASK_STORE` is not a valid store URL, or if one of the variables is not valid
+    /// UTF-8.
     pub fn from_environment() -> Result<Self, Error> {
         Self::from_variables(variable)
     }
@@ -174,6 +175,14 @@ impl TryFrom<String> for StoreUrl {
     type Error = Error;
 
     fn try_from(url: String) -> Result<Self, Error> {
+        url.parse()
+    }
+}
+
+impl TryFrom<&String> for StoreUrl {
+    type Error = Error;
+
+    fn try_from(url: &String) -> Result<Self, Error> {
         url.parse()
     }
 }

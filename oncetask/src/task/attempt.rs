@@ -16,9 +16,9 @@ pub struct Lease {
     pub token: LeaseToken,
     /// The instant at which the claim ends unless it is extended.
     pub until: DateTime<Utc>,
-    /// The worker's host and process, as text for people.
+    /// The worker's name, for display: its host, its process id and a random number.
     pub owner: Arc<str>,
-    /// The handler that the claim is for.
+    /// The handler that the claim calls.
     pub phase: Phase,
 }
 
@@ -66,6 +66,8 @@ impl fmt::Debug for LeaseToken {
 }
 
 /// The error of one attempt.
+///
+/// It serialises to an object with `at`, `attempt`, `cleanup` and `error`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AttemptError {
@@ -100,6 +102,8 @@ impl AttemptError {
 }
 
 /// The progress that a handler reported.
+///
+/// It serialises to an object with `fraction`, `message` and `at`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Progress {
@@ -141,7 +145,7 @@ impl Done {
     }
 }
 
-/// How a task ended.
+/// The kind of a task's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::Task;
 use super::transition::{Phase, Verdict, deferral};
+use super::{Json, Task};
 
 /// The last instant that every store can write: the end of the year 9999, in seconds since the epoch.
 const LAST_INSTANT: i64 = 253_402_300_799;
@@ -42,10 +42,10 @@ pub(crate) fn next_step(task: &Task, has_handler: bool) -> NextStep {
 /// Returns the verdict on a claimed task whose previous attempts used up its retry policy; `None` if another
 /// attempt may begin.
 ///
-/// Only an orphaned attempt is judged here, because a worker reported every other attempt and judged it then.
-/// `allows_another` asks the policy, given the number of the orphaned attempt and its error. Attempts of the
-/// handler do not count for the cleanup handler: if no cleanup attempt began before this claim, the orphaned
-/// attempt was one of the handler.
+/// Only an orphaned attempt is checked here, because the worker that reported any other attempt applied the
+/// policy to it. `allows_another` asks the policy, given the number of the orphaned attempt and its error.
+/// Attempts of the handler do not count for the cleanup handler: if no cleanup attempt began before this claim,
+/// the orphaned attempt was one of the handler.
 pub(crate) fn exhausted(
     task: &Task,
     orphaned: bool,
@@ -69,6 +69,17 @@ pub(crate) fn failed(error: String, delay: Option<Duration>, now: DateTime<Utc>)
         },
         None => Verdict::Fail { error },
     }
+}
+
+/// Returns the error of an attempt whose result is larger than a store can hold; `None` if it is not.
+pub(crate) fn too_large(result: &Json) -> Option<String> {
+    let bytes = result.as_str().len();
+    (bytes > Json::MAX_BYTES).then(|| {
+        let limit = Json::MAX_BYTES;
+        format!(
+            "the result has {bytes} bytes, and {limit} is the limit; store the data elsewhere and return its address"
+        )
+    })
 }
 
 /// Returns the verdict on an attempt that the handler snoozed for this long.

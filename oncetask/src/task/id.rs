@@ -172,10 +172,11 @@ impl<T: Display + ?Sized> IdPart for T {
     }
 }
 
-/// Builds an id or a key so that distinct values never give the same text.
+/// A builder of ids and resource keys.
 ///
-/// A value ends at a character that it cannot contain, because that character is percent-encoded inside the value.
-/// `%` and `/` are percent-encoded too.
+/// Distinct values never give the same id: a value ends at a character that it cannot contain, because that character
+/// is percent-encoded inside the value. `%` and `/` are percent-encoded too. The values of a resource key, and those
+/// that [`raw`](Self::raw) appends, are not encoded.
 #[derive(Debug)]
 pub struct IdBuilder {
     text: String,
@@ -201,8 +202,8 @@ impl IdBuilder {
         }
     }
 
-    /// Starts a resource key. Tasks of different kinds may share it, and people write such keys by hand, so nothing in
-    /// it is percent-encoded.
+    /// Starts a resource key. Tasks of different kinds may share it, and users write such keys by hand in queries, so
+    /// nothing in it is percent-encoded.
     #[must_use]
     pub fn resource() -> Self {
         Self {
@@ -218,7 +219,7 @@ impl IdBuilder {
         self
     }
 
-    /// Appends the last value.
+    /// Appends the last value of the id or key.
     #[must_use]
     pub fn part<T: IdPart + ?Sized>(self, value: &T) -> Self {
         self.escaped(value, None)

@@ -25,6 +25,10 @@ pub struct Json(Arc<str>);
 const EMPTY: &str = "{}";
 
 impl Json {
+    /// The maximum size of a payload or a result, in bytes. A Firestore document holds about 1 MiB, and the limit is
+    /// the same in every store.
+    pub const MAX_BYTES: usize = 1024 * 1024;
+
     /// Returns the JSON of a value.
     ///
     /// # Errors

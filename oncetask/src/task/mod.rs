@@ -2,6 +2,7 @@
 //!
 //! No code in this module reads a clock or a store.
 
+pub(crate) mod advance;
 mod attempt;
 #[cfg(feature = "sqlite")]
 pub(crate) mod damaged;

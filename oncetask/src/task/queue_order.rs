@@ -4,12 +4,15 @@ use chrono::{DateTime, Utc};
 
 use super::Task;
 
-/// The position of a task in its queue. Tasks are claimed in this order: the earliest due time first, and of equal
-/// due times the oldest task.
+/// The position of a task in its queue. Tasks are claimed in this order: the earliest due time first, and the
+/// oldest task first among those with the same due time.
 ///
-/// Every store uses this order. Another order, for example by priority, is a field in front of the others here, a
-/// column in the `queue_order` of the SQLite store and its indexes, and a field in `unfinished_by_due` of the Firestore
-/// store and its indexes.
+/// Every store uses this order. Another order, for example by priority, changes these places:
+///
+/// - this type, which the store in memory and the claims of the Firestore store sort by;
+/// - `store/sqlite/queue_order.rs`: the columns of the SQL and `QueuePosition`; the conditions in `queue.rs` and
+///   `keys.rs`; the indexes in `schema.rs`, with a migration;
+/// - `unfinished_by_due` in `store/firestore/queries.rs`, and the shipped file of indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct QueueOrder {
     /// The due time, in milliseconds since the epoch.
@@ -19,7 +22,7 @@ pub(crate) struct QueueOrder {
 }
 
 impl QueueOrder {
-    /// Returns the position of a task if its due time were this instant.
+    /// Returns the position that a task would have if its due time were this instant.
     pub(crate) fn at(due: DateTime<Utc>, task: &Task) -> Self {
         // The instants of tasks have whole milliseconds, so nothing is lost.
         Self {

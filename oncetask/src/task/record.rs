@@ -1,4 +1,4 @@
-//! The record of a task: what was created, and its state.
+//! The record of a task: its fixed part and its state.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::transition::Phase;
 use super::{AttemptError, Done, Json, Lease, Progress, ResourceKey, Status, TaskId};
 use crate::schedule::Recurrence;
 
-/// A stored task: what was created, and its current state.
+/// A stored task: the part that is fixed at its creation, and its current state.
 ///
 /// Every instant in it is in UTC and has whole milliseconds, so that it is the same instant in every store.
 ///
@@ -17,7 +17,7 @@ use crate::schedule::Recurrence;
 ///
 /// A task serialises to an object for programs that print or serve it. Instants are RFC 3339 text. A field
 /// without a value is absent. The lease token is left out, because it authorises writes. The
-/// [status](Task::status) is left out, because it depends on the time of the question.
+/// [status](Task::status) is left out, because it depends on the time of the query.
 ///
 /// ```
 /// # use oncetask::{Client, OnceTask};
@@ -50,13 +50,13 @@ use crate::schedule::Recurrence;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Task {
-    /// What was created. Only a generator's rule ever changes.
+    /// The part that is fixed at the creation. Only a generator's rule ever changes.
     pub spec: TaskSpec,
     /// The current state. Only the functions of [`transition`](super::transition) change it.
     pub state: TaskState,
 }
 
-/// What was created: the part of a task that does not change.
+/// The part of a task that is fixed at its creation.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TaskSpec {
@@ -98,13 +98,13 @@ impl Occurrence {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TaskState {
-    /// The task does not run before this instant: at first its schedule, later the end of a backoff or a snooze.
+    /// The instant before which the task does not run: at first its schedule, later the end of a backoff or a snooze.
     pub wait_until: DateTime<Utc>,
-    /// The number of attempts that began. Snoozed and released attempts do not count.
+    /// The number of attempts that began. Snoozed, released and deferred attempts do not count.
     pub attempts: u32,
     /// The number of attempts of the cleanup handler that began.
     pub cleanup_attempts: u32,
-    /// How many times in a row no worker could decode the payload.
+    /// The number of consecutive claims whose worker could not decode the payload.
     pub deferrals: u32,
     /// The errors of the attempts: the first one and the last 99.
     pub errors: Vec<AttemptError>,
@@ -209,8 +209,8 @@ impl TaskSpec {
         }
     }
 
-    /// Returns the resource key that a claim of the task holds. A generator holds none: it stores the key for its
-    /// occurrences but does no work itself, so it must not wait for them.
+    /// Returns the resource key that a claim of the task owns. A claim of a generator owns none: the generator stores
+    /// the key for its occurrences but does no work itself, so it must not wait for them.
     #[must_use]
     pub fn held_key(&self) -> Option<&ResourceKey> {
         self.resource_key.as_ref().filter(|_| self.recurrence.is_none())

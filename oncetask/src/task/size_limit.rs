@@ -1,4 +1,4 @@
-//! Ending a claim in a store whose records have a maximum size.
+//! The end of a claim in a store whose records have a maximum size.
 
 use chrono::{DateTime, Utc};
 
@@ -10,7 +10,7 @@ const SHORT_ERROR_BYTES: usize = 200;
 
 /// The end of a claim.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ClaimEnd<'a> {
+pub(crate) struct SizedFinish<'a> {
     pub(crate) token: LeaseToken,
     pub(crate) verdict: &'a Verdict,
     /// Whether the task's type has a cleanup handler.
@@ -21,10 +21,10 @@ pub(crate) struct ClaimEnd<'a> {
 
 /// Returns the task as it is after the end of the claim, in a record that fits the store.
 ///
-/// If the whole record does not fit, these parts of it are given up, in this order, until it does:
+/// If the whole record does not fit, these parts of it are dropped, in this order, until it does:
 ///
 /// 1. the last progress;
-/// 2. the result: the attempt fails instead, with the error that `too_large` returns for the result;
+/// 2. the result: the task fails instead, with the error that `too_large` returns for the result;
 /// 3. the errors between the first and the last, the oldest first;
 /// 4. the text of each error beyond its first 200 bytes.
 ///
@@ -33,7 +33,7 @@ pub(crate) struct ClaimEnd<'a> {
 /// Returns [`LeaseLost`] if the task has another lease token or is done.
 pub(crate) fn finish_to_fit(
     task: &Task,
-    end: ClaimEnd<'_>,
+    end: SizedFinish<'_>,
     now: DateTime<Utc>,
     fits: impl Fn(&Task) -> bool,
     too_large: impl FnOnce(&Json) -> String,
@@ -44,7 +44,7 @@ pub(crate) fn finish_to_fit(
     }
     let without_progress = finished(
         task,
-        ClaimEnd {
+        SizedFinish {
             progress: None,
             ..end
         },
@@ -58,7 +58,7 @@ pub(crate) fn finish_to_fit(
             let verdict = Verdict::Fail {
                 error: too_large(result),
             };
-            let end = ClaimEnd {
+            let end = SizedFinish {
                 verdict: &verdict,
                 progress: None,
                 ..end
@@ -71,7 +71,7 @@ pub(crate) fn finish_to_fit(
     Ok(shrunk)
 }
 
-fn finished(task: &Task, end: ClaimEnd<'_>, now: DateTime<Utc>) -> Result<Task, LeaseLost> {
+fn finished(task: &Task, end: SizedFinish<'_>, now: DateTime<Utc>) -> Result<Task, LeaseLost> {
     let mut task = task.clone();
     transition::set_progress(&mut task.state, end.token, end.progress.cloned())?;
     transition::finish(
@@ -119,7 +119,7 @@ mod tests {
         (task, token)
     }
 
-    /// The number of bytes of the parts of a task that may be given up.
+    /// Returns the number of bytes of the parts of a task that may be dropped.
     fn bytes(task: &Task) -> usize {
         let result = task
             .state
@@ -134,7 +134,7 @@ mod tests {
     /// Ends the claim with this verdict and a progress of 100 bytes, in a record of at most `limit` bytes.
     fn finish(task: &Task, token: LeaseToken, verdict: &Verdict, limit: usize) -> Task {
         let progress = Progress::new(0.5, "p".repeat(100), NOW);
-        let end = ClaimEnd {
+        let end = SizedFinish {
             token,
             verdict,
             has_cleanup: false,
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_lost_lease_changes_nothing() {
         let (task, _) = claimed(0, 0);
-        let end = ClaimEnd {
+        let end = SizedFinish {
             token: LeaseToken::random(),
             verdict: &Verdict::Complete(None),
             has_cleanup: false,

@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 use super::{Ending, TaskState};
 
 /// The status of a task at an instant. It is computed from the task's state and the time, and never stored.
+///
+/// It serialises to its text, for example `"cancellation-pending"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Status {
@@ -21,7 +23,7 @@ pub enum Status {
     CancellationPending,
     /// The handler returned `Ok`.
     Completed,
-    /// The last attempt failed. No other one follows.
+    /// The last attempt failed. The task is not retried.
     Failed,
     /// The task was cancelled.
     Cancelled,

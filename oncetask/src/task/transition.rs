@@ -14,7 +14,7 @@
 //!
 //! A claim has a token, and every write under the claim carries it. If the task has another token, the write is
 //! refused with [`LeaseLost`]. Therefore at most one completion is accepted, even if a worker that was suspended
-//! still takes its claim for valid.
+//! still considers its claim valid.
 
 use std::time::Duration;
 
@@ -29,13 +29,14 @@ pub const MAX_ERRORS: usize = 100;
 /// The maximum length, in bytes, of a stored error and of a stored progress message.
 pub const MAX_ERROR_BYTES: usize = 4096;
 
-/// The refusal of a write: the task's lease no longer has the token of the write, because another claim took the
-/// task or because it has ended.
+/// The refusal of a write: the lease with the token of the write has expired, or the task no longer has it, because
+/// another claim took the task, the claim was ended, or the task is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseLost;
 
-/// The handler that a claim is for.
+/// The handler that a claim calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Phase {
     /// The handler.
     Run,
@@ -49,26 +50,26 @@ pub enum Phase {
 pub enum Verdict {
     /// The handler returned `Ok` with this result.
     Complete(Option<Json>),
-    /// The attempt failed, and another one follows.
+    /// The attempt failed, and another attempt follows.
     Retry {
         /// The due time of the next attempt.
         at: DateTime<Utc>,
         /// The error of this attempt.
         error: String,
     },
-    /// The attempt failed, and no other one follows.
+    /// The attempt failed, and no other attempt follows.
     Fail {
         /// The error of this attempt.
         error: String,
     },
-    /// Orphaned attempts used up all attempts. This claim called no handler.
+    /// The last attempt that the policy allows was orphaned. This claim called no handler.
     Exhausted,
     /// The handler cancelled its own task.
     Cancel {
         /// The handler's reason.
         reason: String,
     },
-    /// The handler put the task off. The attempt does not count.
+    /// The handler postponed the task. The attempt does not count.
     Snooze {
         /// The new due time.
         at: DateTime<Utc>,
@@ -93,9 +94,9 @@ pub enum Verdict {
 pub enum Change {
     /// The change was made.
     Applied,
-    /// The task has ended, so it cannot be cancelled.
+    /// The task has ended, so the change cannot be made.
     AlreadyDone,
-    /// The task's cancellation was accepted earlier.
+    /// The task's cancellation was accepted before.
     AlreadyCancelled,
     /// The task has not ended, so it cannot be reset; or it is a generator whose rule never occurs again.
     NotDone,
@@ -124,8 +125,8 @@ pub fn next_phase(state: &TaskState) -> Phase {
 /// Claims a task that [is due](is_due). Returns whether the previous attempt was orphaned.
 ///
 /// An orphaned attempt is one whose lease expired without a report. It leaves an entry in the errors, because the
-/// numbers of attempts and errors must add up: readers of a stored task distinguish a failed task from a
-/// completed one by them. A claim of a generator is not an attempt.
+/// numbers of attempts and errors must add up: a reader of a stored task compares them to tell a failed task from
+/// a completed one. A claim of a generator is not an attempt.
 pub fn claim(task: &mut Task, lease: Lease, now: DateTime<Utc>) -> bool {
     let now = whole_millis(now);
     let until = whole_millis(lease.until);
@@ -232,7 +233,7 @@ pub fn finish(
     Ok(())
 }
 
-/// Applies a verdict to the state. Returns the ending of the task, unless the task goes on.
+/// Applies a verdict to the state. Returns the ending of the task; `None` if the task has not ended.
 fn apply(state: &mut TaskState, phase: Phase, verdict: Verdict, now: DateTime<Utc>) -> Option<Ending> {
     if !matches!(verdict, Verdict::Defer { .. }) {
         state.deferrals = 0;
@@ -335,7 +336,7 @@ pub fn replace_rule(task: &mut Task, rule: &Recurrence, next: DateTime<Utc>) -> 
 }
 
 /// Returns the delay before the next claim of a task whose payload no worker could decode `deferrals` times before:
-/// a minute at first, doubled each time, an hour at most.
+/// a minute at first, doubled each time, and at most an hour.
 #[must_use]
 pub fn deferral(deferrals: u32) -> Duration {
     const MINUTE: Duration = Duration::from_mins(1);
@@ -363,8 +364,8 @@ fn refund_attempt(state: &mut TaskState, phase: Phase) {
     *attempts = attempts.saturating_sub(1);
 }
 
-/// Adds an error. If there are too many, the oldest but the first is dropped, because the first error often shows
-/// the cause.
+/// Adds an error. If there are too many, the oldest error after the first is dropped. The first error is kept, because
+/// it often shows the cause.
 fn push_error(state: &mut TaskState, phase: Phase, error: String, at: DateTime<Utc>) {
     if state.errors.len() >= MAX_ERRORS {
         // Another program may have stored more errors than the limit.

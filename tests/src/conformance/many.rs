@@ -18,10 +18,10 @@ list_cases!("many":
     tasks_in_a_change,
 );
 
-const MANY: usize = 1000;
+const TASKS: usize = 1000;
 
 fn names() -> Vec<String> {
-    (0..MANY).map(|n| format!("task {n:04}")).collect()
+    (0..TASKS).map(|n| format!("task {n:04}")).collect()
 }
 
 async fn create_many(store: &StoreHandle) -> Vec<String> {
@@ -33,7 +33,7 @@ async fn create_many(store: &StoreHandle) -> Vec<String> {
 async fn tasks_in_a_create(backend: Backend) {
     let store = backend.open().await;
     let names = create_many(&store).await;
-    assert_eq!(store.count(Filter::new(), at(9)).await, MANY as u64);
+    assert_eq!(store.count(Filter::new(), at(9)).await, TASKS as u64);
     assert_eq!(store.list(Filter::new(), at(9)).await, names);
     let again = store.insert(tasks(&names[..])).await;
     assert!(again.iter().all(|insert| matches!(insert, Insert::Existing(_))));
@@ -57,13 +57,13 @@ async fn tasks_in_a_get(backend: Backend) {
 async fn tasks_in_a_claim_and_a_finish(backend: Backend) {
     let store = backend.open().await;
     let names = create_many(&store).await;
-    let claims = store.claim(up_to(MANY), at(9)).await;
+    let claims = store.claim(up_to(TASKS), at(9)).await;
     assert_eq!(ids(&claims), names);
     let claimed = claims.iter().flat_map(|claim| &claim.tasks);
     let finished = store.finish_all(claimed.map(complete).collect(), at(9)).await;
-    assert_eq!(finished, vec![Ok(()); MANY]);
+    assert_eq!(finished, vec![Ok(()); TASKS]);
     let completed = Filter::new().status(oncetask::Status::Completed);
-    assert_eq!(store.count(completed, at(9)).await, MANY as u64);
+    assert_eq!(store.count(completed, at(9)).await, TASKS as u64);
     store.assert_nothing_due(at(1_000_000)).await;
 }
 
@@ -75,12 +75,12 @@ async fn tasks_in_a_group(backend: Backend) {
         .zip(0..)
         .map(|(name, n)| task(&name[..]).key("k").due(at(n)));
     store.create(drafts).await;
-    let claims = store.claim(group_of(MANY), at(2000)).await;
+    let claims = store.claim(group_of(TASKS), at(2000)).await;
     assert_eq!(claims.len(), 1);
     assert_eq!(ids(&claims), names);
     store.assert_nothing_due(at(2000)).await;
     let claimed = claims[0].tasks.iter().map(complete).collect();
-    assert_eq!(store.finish_all(claimed, at(2001)).await, vec![Ok(()); MANY]);
+    assert_eq!(store.finish_all(claimed, at(2001)).await, vec![Ok(()); TASKS]);
 }
 
 async fn keys_in_a_claim(backend: Backend) {
@@ -89,24 +89,24 @@ async fn keys_in_a_claim(backend: Backend) {
     let drafts = names
         .iter()
         .zip(0..)
-        .map(|(name, n)| task(&name[..]).key(&format!("key {}", n % (MANY / 2))));
+        .map(|(name, n)| task(&name[..]).key(&format!("key {}", n % (TASKS / 2))));
     store.create(drafts).await;
-    let claims = store.claim(up_to(MANY), at(9)).await;
+    let claims = store.claim(up_to(TASKS), at(9)).await;
     let keys: HashSet<_> = claims
         .iter()
         .map(|claim| claim.tasks[0].task.resource_key())
         .collect();
-    assert_eq!((claims.len(), keys.len()), (MANY / 2, MANY / 2));
+    assert_eq!((claims.len(), keys.len()), (TASKS / 2, TASKS / 2));
 }
 
 async fn claims_in_a_renewal(backend: Backend) {
     let store = backend.open().await;
     create_many(&store).await;
-    let claims = store.claim(up_to(MANY), at(9)).await;
+    let claims = store.claim(up_to(TASKS), at(9)).await;
     let claimed = claims.iter().flat_map(|claim| &claim.tasks);
     let renewals = claimed.map(|claimed| extension(claimed, at(500))).collect();
     let renewed = store.renew_all(renewals, at(10)).await;
-    assert_eq!(renewed, vec![oncetask::store::Renewed::Held; MANY]);
+    assert_eq!(renewed, vec![oncetask::store::Renewed::Held; TASKS]);
     store.assert_nothing_due(at(499)).await;
 }
 
@@ -118,8 +118,8 @@ async fn tasks_in_a_change(backend: Backend) {
         (Action::Delete, Change::NotFound),
     ] {
         let changes = store.change(&names[..], action.clone(), at(9)).await;
-        assert_eq!(changes, vec![Change::Applied; MANY]);
+        assert_eq!(changes, vec![Change::Applied; TASKS]);
         let changes = store.change(&names[..], action, at(9)).await;
-        assert_eq!(changes, vec![again; MANY]);
+        assert_eq!(changes, vec![again; TASKS]);
     }
 }

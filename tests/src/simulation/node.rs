@@ -176,6 +176,7 @@ impl Node {
         let ends = match phase {
             Phase::Run => &script.ends,
             Phase::Cleanup => &script.cleanup_ends,
+            _ => unreachable!("unknown phase {phase:?}"),
         };
         match ends.get(attempt).copied().unwrap_or(End::Done) {
             End::Done => Ok(script.steps),

@@ -14,6 +14,7 @@ use crate::logs;
 on_every_store!(
     every_mistake_is_reported_at_once,
     tasks_of_an_unknown_kind_are_logged_and_not_claimed,
+    aliases_and_kinds_of_other_workers_are_not_unknown,
     only_restricts_the_kinds,
     an_at_start_generator_is_created_once,
     an_at_start_generator_adopts_a_changed_rule,
@@ -82,6 +83,38 @@ async fn tasks_of_an_unknown_kind_are_logged_and_not_claimed(fixture: Fixture) {
     assert_eq!(received.next().await, "a");
     until(|| !logs::lines(&["WARN", "UnknownKind"]).is_empty()).await;
     assert_eq!(fixture.task(&id).await.attempts(), 0);
+}
+
+async fn aliases_and_kinds_of_other_workers_are_not_unknown(fixture: Fixture) {
+    macro_rules! task {
+        ($name:ident, $kind:literal, $aliases:expr) => {
+            #[derive(Debug, Serialize, Deserialize)]
+            struct $name;
+
+            impl OnceTask for $name {
+                const KIND: &'static str = $kind;
+                const ALIASES: &'static [&'static str] = $aliases;
+
+                fn id(&self) -> oncetask::TaskId {
+                    $kind.into()
+                }
+            }
+        };
+    }
+    task!(Former, "FormerName", &[]);
+    task!(Current, "CurrentName", &["FormerName"]);
+    task!(Stray, "StrayKind", &[]);
+
+    logs::record();
+    let former = fixture.create(Former).await;
+    fixture.create(Stray).await;
+    // `Mine` is a type of this program, but this worker does not run it.
+    fixture.create(Mine { name: "a".into() }).await;
+    let _worker = fixture.work(Handler::new(|_: Current| async {})).await;
+    fixture.done(&former).await;
+    until(|| !logs::lines(&["WARN", "StrayKind"]).is_empty()).await;
+    assert_eq!(logs::lines(&["WARN", "FormerName"]), [""; 0]);
+    assert_eq!(logs::lines(&["WARN", "kind=Mine"]), [""; 0]);
 }
 
 /// The state with which the derived handlers of this file report.

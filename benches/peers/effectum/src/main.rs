@@ -1,19 +1,20 @@
-//! effectum: as it is, fetching by halves, and so on a file that somebody has switched to WAL, which its own switch misses.
+//! effectum in three variants: with its defaults, fetching at half of its concurrency, and the latter on a
+//! WAL file.
 //!
-//! It asks for `pragma journal`, which is none, and so stays with a rollback journal, and for `synchronous = NORMAL`. With such a
-//! journal that still waits for the disk; with WAL it does not.
+//! effectum sets `synchronous = NORMAL` and `pragma journal`, which SQLite does not know, so its files keep a
+//! rollback journal. With a rollback journal, `NORMAL` waits for the disk; with WAL it does not.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use effectum::{JobRunner, Queue, RunningJob, Worker};
-use peers::{Job, Options, Peer, Result, folder, ran};
+use peers::{Job, Options, Peer, Result, record_run, scratch_folder};
 
 #[derive(Clone)]
 struct Effectum {
     queue: Arc<Queue>,
-    /// Fetches when half of what it runs has ended, and not after each.
-    by_halves: bool,
+    /// Whether a worker fetches jobs when half of its running jobs have ended, instead of after each one.
+    fetch_at_half: bool,
     _folder: Arc<tempfile::TempDir>,
 }
 
@@ -24,7 +25,7 @@ fn job(job: &Job) -> Result<effectum::Job> {
 }
 
 async fn run(job: RunningJob, (): ()) -> std::result::Result<(), effectum::Error> {
-    ran(&job.json_payload()?);
+    record_run(&job.json_payload()?);
     Ok(())
 }
 
@@ -34,7 +35,7 @@ impl Peer for Effectum {
     const VARIANTS: &[&str] = &["defaults", "tuned", "wal"];
 
     async fn open(options: &Options) -> Result<Self> {
-        let folder = folder()?;
+        let folder = scratch_folder()?;
         let file = folder.path().join("bench.db");
         if options.is("wal") {
             let file = rusqlite::Connection::open(&file)?;
@@ -42,7 +43,7 @@ impl Peer for Effectum {
         }
         Ok(Self {
             queue: Arc::new(Queue::new(&file).await?),
-            by_halves: !options.is("defaults"),
+            fetch_at_half: !options.is("defaults"),
             _folder: Arc::new(folder),
         })
     }
@@ -64,7 +65,7 @@ impl Peer for Effectum {
         let mut worker = Worker::builder(&self.queue, ())
             .jobs([noop])
             .max_concurrency(concurrency);
-        if self.by_halves {
+        if self.fetch_at_half {
             worker = worker.min_concurrency((concurrency / 2).max(1));
         }
         Ok(worker.build().await?)
@@ -76,7 +77,7 @@ impl Peer for Effectum {
     }
 
     async fn stop(&self, worker: Worker) -> Result {
-        // What it has begun may be more than it can end in a while.
+        // The worker may have fetched more jobs than it can finish in time.
         let _ = worker.unregister(Some(Duration::from_secs(2))).await;
         Ok(())
     }

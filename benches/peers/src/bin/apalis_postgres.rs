@@ -1,4 +1,4 @@
-//! apalis with PostgreSQL: as its README sets it up, and as fast as its documentation says how.
+//! apalis with PostgreSQL in two variants: set up as in its README, and tuned according to its documentation.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! apalis with SQLite: as its README sets it up, and as fast as its documentation says how.
+//! apalis with SQLite in two variants: set up as in its README, and tuned according to its documentation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use apalis::prelude::*;
 use apalis_sqlite::callback::HookCallbackListener;
 use apalis_sqlite::{Config, SqlitePool, SqliteStorage};
-use peers::{Job, Options, Peer, Result, folder};
+use peers::{Job, Options, Peer, Result, scratch_folder};
 use sqlx::Row as _;
 
 use crate::apalis_worker::{Worker, run, start_worker, stop_worker};
@@ -18,7 +18,7 @@ mod apalis_worker;
 struct Queue {
     pool: SqlitePool,
     storage: SqliteStorage<Job>,
-    /// The tuned one is told of what this process inserts.
+    /// Notifies the tuned variant of inserts by this process.
     hook: Option<HookCallbackListener>,
     _folder: Arc<tempfile::TempDir>,
 }
@@ -29,21 +29,22 @@ impl Peer for Queue {
     const VARIANTS: &[&str] = &["defaults", "tuned"];
 
     async fn open(options: &Options) -> Result<Self> {
-        let folder = folder()?;
+        let folder = scratch_folder()?;
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("bench.db").display());
         let mut config = Config::default().queue("bench");
         let mut hook = None;
         let mut pool = SqlitePool::connect(&url).await?;
         SqliteStorage::setup(&pool).await?;
         if options.is("tuned") {
-            // `setup` sets the connection that it finds to `synchronous = OFF`: the others have SQLite's own FULL.
+            // `setup` has set the connection that it used to `synchronous = OFF`. New connections have
+            // SQLite's default, FULL.
             pool.close().await;
             let (durable, listener) = SqliteStorage::connect_with_callback(&url)?;
             let level: i64 = sqlx::query("PRAGMA synchronous")
                 .fetch_one(&durable)
                 .await?
                 .try_get(0)?;
-            assert_eq!(level, 2, "what is compared waits for the disk");
+            assert_eq!(level, 2, "the tuned variant must wait for the disk");
             pool = durable;
             hook = Some(listener);
             config = config.batch_size(100);

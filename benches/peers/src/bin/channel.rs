@@ -1,9 +1,9 @@
-//! A channel of tokio: nothing is stored, nothing is claimed. What a queue in memory cannot be faster than.
+//! A tokio channel, which stores and claims nothing: the upper limit of the speed of a queue in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use peers::{Job, Options, Peer, Result, ran};
+use peers::{Job, Options, Peer, Result, record_run};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
@@ -40,7 +40,7 @@ impl Peer for Channel {
         Ok(())
     }
 
-    /// One task of tokio takes from the channel, as a channel wants it; so many more run what it takes.
+    /// Spawns one tokio task that receives the jobs, and `concurrency` tokio tasks that run them.
     async fn start(&self, concurrency: usize) -> Result<Self::Worker> {
         let mut worker = JoinSet::new();
         let senders = (0..concurrency).map(|_| {
@@ -48,7 +48,7 @@ impl Peer for Channel {
             let unfinished = self.unfinished.clone();
             worker.spawn(async move {
                 while let Some(job) = jobs.recv().await {
-                    ran(&job);
+                    record_run(&job);
                     unfinished.fetch_sub(1, Ordering::Relaxed);
                 }
             });

@@ -1,4 +1,4 @@
-//! `graphile_worker`: as its defaults are, and as its page on throughput says.
+//! `graphile_worker` in two variants: with its defaults, and tuned according to its page on throughput.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use graphile_worker::{
     IntoTaskHandlerResult, JobSpec, LocalQueueConfig, TaskHandler, WorkerContext, WorkerOptions, WorkerUtils,
 };
-use peers::{Job, Options, Peer, Result, postgres, ran};
+use peers::{Job, Options, Peer, Result, postgres, record_run};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
@@ -21,7 +21,7 @@ impl TaskHandler for Noop {
     const IDENTIFIER: &'static str = "noop";
 
     async fn run(self, _: WorkerContext) -> impl IntoTaskHandlerResult {
-        ran(&self.0);
+        record_run(&self.0);
         Ok::<(), String>(())
     }
 }
@@ -68,7 +68,7 @@ impl Peer for Queue {
     }
 
     async fn start(&self, concurrency: usize) -> Result<Worker> {
-        const BATCH: Duration = Duration::from_millis(5);
+        const BATCH_DELAY: Duration = Duration::from_millis(5);
         let mut options = WorkerOptions::default()
             .schema(SCHEMA)
             .pg_pool(self.pool.clone())
@@ -78,21 +78,21 @@ impl Peer for Queue {
         if self.tuned {
             options = options
                 .poll_interval(Duration::from_millis(500))
-                .complete_job_batch_delay(BATCH)
-                .fail_job_batch_delay(BATCH)
+                .complete_job_batch_delay(BATCH_DELAY)
+                .fail_job_batch_delay(BATCH_DELAY)
                 .local_queue(LocalQueueConfig::default().with_size(5000));
         }
         let worker = Arc::new(Box::pin(options.init()).await?);
         let running = worker.clone();
         let end = tokio::spawn(async move {
             if let Err(error) = running.run().await {
-                eprintln!("the worker ended: {error}");
+                eprintln!("the worker failed: {error}");
             }
         });
         Ok(Worker { worker, end })
     }
 
-    /// A job that is done is deleted.
+    /// Counts the rows, because a completed job is deleted.
     async fn unfinished(&self) -> Result<usize> {
         postgres::count(&self.pool, "SELECT count(*) FROM graphile_worker._private_jobs").await
     }

@@ -1,4 +1,4 @@
-//! The computer, and who else used it.
+//! The machine, and the load of other programs on it.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::server::Server;
 use crate::{Result, stop};
 
+/// The description of the machine for the results.
 pub(crate) struct Machine {
     pub(crate) processor: String,
     pub(crate) cores: usize,
@@ -17,44 +18,47 @@ pub(crate) struct Machine {
     pub(crate) rustc: String,
     pub(crate) commit: String,
     pub(crate) began: String,
-    /// An append of 4 KiB and its `fdatasync`.
+    /// The median duration of an append of 4 KiB and its `fdatasync`.
     pub(crate) sync: Duration,
-    /// The part of all cores that was busy while nothing of ours ran, at several times.
-    pub(crate) others: Vec<f64>,
+    /// The load of other programs at several times: the fraction of all cores that was busy between
+    /// measurements.
+    pub(crate) other_load: Vec<f64>,
 }
 
 impl Machine {
-    pub(crate) fn look(server: &Server) -> Result<Self> {
-        let information = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let processor = information
+    /// Describes this machine. The load is measured later.
+    pub(crate) fn describe(server: &Server) -> Result<Self> {
+        let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let processor = cpuinfo
             .lines()
             .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
             .map_or("unknown", |(_, name)| name);
         Ok(Self {
             processor: processor.to_owned(),
             cores: std::thread::available_parallelism()?.get(),
-            system: said("uname", &["-sr"]),
+            system: stdout_of("uname", &["-sr"]),
             postgres: server.version()?,
-            rustc: said("rustc", &["--version"]),
+            rustc: stdout_of("rustc", &["--version"]),
             commit: commit(),
-            began: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
+            began: stdout_of("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
             sync: sync_time()?,
-            others: Vec::new(),
+            other_load: Vec::new(),
         })
     }
 
-    /// Takes a look at who else is busy, while nothing of ours is.
-    pub(crate) fn watch_others(&mut self) {
-        let before = busy_and_all();
+    /// Measures the load of other programs for three seconds. Call this while no measurement runs.
+    pub(crate) fn measure_other_load(&mut self) {
+        let before = busy_and_total_ticks();
         std::thread::sleep(Duration::from_secs(3));
-        let after = busy_and_all();
-        self.others
+        let after = busy_and_total_ticks();
+        self.other_load
             .push((after.0 - before.0) / (after.1 - before.1).max(1.0));
     }
 }
 
-/// Runs a program that prints its result, and ends it when it takes too long.
-pub(crate) fn output(program: &Path, arguments: &[String], patience: Duration) -> Result<String> {
+/// Runs a program and returns its output. Kills the program after the timeout, or if a signal stops the
+/// comparison.
+pub(crate) fn output(program: &Path, arguments: &[String], timeout: Duration) -> Result<String> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -62,53 +66,59 @@ pub(crate) fn output(program: &Path, arguments: &[String], patience: Duration) -
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("{}: {error}", program.display()))?;
-    let end = Instant::now() + patience;
+    let end = Instant::now() + timeout;
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if Instant::now() > end || stop::told() {
+        if Instant::now() > end || stop::requested() {
             child.kill()?;
             child.wait()?;
-            return Err(format!("it was ended after {} s at most", patience.as_secs()).into());
+            return Err(format!("killed by a signal or after {} s", timeout.as_secs()).into());
         }
         std::thread::sleep(Duration::from_millis(20));
     };
-    let (mut said, mut problems) = (String::new(), String::new());
+    let (mut output, mut errors) = (String::new(), String::new());
     child
         .stdout
         .take()
         .ok_or("no output")?
-        .read_to_string(&mut said)?;
+        .read_to_string(&mut output)?;
     child
         .stderr
         .take()
         .ok_or("no output")?
-        .read_to_string(&mut problems)?;
+        .read_to_string(&mut errors)?;
     if status.success() {
-        Ok(said)
+        Ok(output)
     } else {
-        Err(problems.lines().last().unwrap_or("it failed").to_owned().into())
+        Err(errors
+            .lines()
+            .last()
+            .unwrap_or("the program failed")
+            .to_owned()
+            .into())
     }
 }
 
+/// Measures the median duration of an append of 4 KiB and its `fdatasync`.
 fn sync_time() -> Result<Duration> {
-    const TIMES: usize = 200;
+    const APPENDS: usize = 200;
     let program = std::env::current_exe()?;
-    let mut file = tempfile::tempfile_in(program.parent().ok_or("this program is in no folder")?)?;
+    let mut file = tempfile::tempfile_in(program.parent().ok_or("the program has no folder")?)?;
     let mut times = Vec::new();
-    for _ in 0..TIMES {
+    for _ in 0..APPENDS {
         let began = Instant::now();
         File::write_all(&mut file, &[1; 4096])?;
         file.sync_data()?;
         times.push(began.elapsed());
     }
     times.sort_unstable();
-    Ok(times[TIMES / 2])
+    Ok(times[APPENDS / 2])
 }
 
-/// In ticks, since the system started.
-fn busy_and_all() -> (f64, f64) {
+/// Returns the processor ticks since the system started: the busy ones and all.
+fn busy_and_total_ticks() -> (f64, f64) {
     let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
     let first = stat.lines().next().unwrap_or_default();
     let ticks: Vec<f64> = first
@@ -117,16 +127,16 @@ fn busy_and_all() -> (f64, f64) {
         .take(8)
         .filter_map(|tick| tick.parse().ok())
         .collect();
-    let all: f64 = ticks.iter().sum();
+    let total: f64 = ticks.iter().sum();
     let idle: f64 = ticks.iter().skip(3).take(2).sum();
-    (all - idle, all)
+    (total - idle, total)
 }
 
-/// Of this repository, and whether something was changed since.
+/// Returns the commit of this repository, and whether there are uncommitted changes.
 fn commit() -> String {
     let here = env!("CARGO_MANIFEST_DIR");
-    let name = said("git", &["-C", here, "rev-parse", "--short", "HEAD"]);
-    let changes = said(
+    let name = stdout_of("git", &["-C", here, "rev-parse", "--short", "HEAD"]);
+    let changes = stdout_of(
         "git",
         &[
             "-C",
@@ -141,11 +151,12 @@ fn commit() -> String {
     if changes.is_empty() {
         name
     } else {
-        format!("{name} and changes")
+        format!("{name} with uncommitted changes")
     }
 }
 
-fn said(program: &str, arguments: &[&str]) -> String {
+/// Returns the output of a program; empty if it cannot be run.
+fn stdout_of(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output
         .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())

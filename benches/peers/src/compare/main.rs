@@ -1,4 +1,5 @@
-//! Runs our benches and those of the peers, interleaved, and writes the table. `../../compare.sh` builds what this needs and starts it.
+//! Runs oncetask's benches and those of the peers alternately, and writes the results. `../../compare.sh`
+//! builds the programs and starts this one.
 
 mod machine;
 mod options;
@@ -19,39 +20,42 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result {
     let options = Options::from_arguments(std::env::args().skip(1))?;
-    stop::watch()?;
+    stop::listen()?;
     let server = Server::start()?;
-    let mut machine = Machine::look(&server)?;
+    let mut machine = Machine::describe(&server)?;
     let mut table = Table::default();
-    let end = Instant::now() + options.at_most;
+    let end = Instant::now() + options.time_budget;
     let mut rounds = 0;
     for round in 0..options.rounds {
-        machine.watch_others();
+        machine.measure_other_load();
         if !run_round(round, &options, &server, &mut table, end) {
             break;
         }
         rounds += 1;
     }
-    if stop::told() {
-        return Err("stopped; nothing was written".into());
+    if stop::requested() {
+        return Err("stopped by a signal; nothing was written".into());
     }
-    machine.watch_others();
+    machine.measure_other_load();
     let text = table.write(&options, &machine, rounds)?;
     std::fs::write(&options.out, text)?;
     eprintln!("wrote {}", options.out.display());
     Ok(())
 }
 
-/// Every measurement once; false when the time was over before the end.
+/// Runs every measurement once. Returns false if the time budget or a signal ended the round early.
 fn run_round(round: usize, options: &Options, server: &Server, table: &mut Table, end: Instant) -> bool {
     let measurements = plan(round, options);
     let count = measurements.len();
     for (number, measurement) in measurements.into_iter().enumerate() {
-        if stop::told() {
+        if stop::requested() {
             return false;
         }
         if Instant::now() > end {
-            eprintln!("the time is over: {number} of {count} measurements of the last round");
+            eprintln!(
+                "time budget used up after {number} of {count} measurements of round {}",
+                round + 1
+            );
             return false;
         }
         let outcome = measure(&measurement, options, server);
@@ -74,8 +78,8 @@ fn run_round(round: usize, options: &Options, server: &Server, table: &mut Table
 
 fn measure(measurement: &Measurement, options: &Options, server: &Server) -> Result<bench_report::Line> {
     let (program, arguments) = measurement.command(options, server.url());
-    let output = machine::output(&program, &arguments, measurement.patience(options))?;
-    let line = output.lines().next().ok_or("it printed nothing")?;
+    let output = machine::output(&program, &arguments, measurement.timeout(options))?;
+    let line = output.lines().next().ok_or("the program printed nothing")?;
     Ok(serde_json::from_str(line)?)
 }
 
@@ -83,7 +87,7 @@ fn summary(measurement: &Measurement, line: &bench_report::Line) -> String {
     let figure = match (line.per_second, line.p50_ms, line.p99_ms) {
         (Some(rate), ..) => format!("{rate:.0}/s"),
         (None, Some(p50), Some(p99)) => format!("p50 {p50:.2} ms, p99 {p99:.2} ms"),
-        _ => "nothing".to_owned(),
+        _ => "no figure".to_owned(),
     };
     let note = line.note.as_deref().unwrap_or_default();
     format!("{}: {figure} {note}", measurement.name())

@@ -1,31 +1,33 @@
-//! What the command line says.
+//! The options of the command line.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Result;
 
+/// The programs to run, and the parameters of the measurements.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// Our benches.
+    /// The program of oncetask's benches.
     pub(crate) ours: PathBuf,
-    /// The program of effectum, which is built apart.
+    /// The program of effectum, which is in a workspace of its own.
     pub(crate) effectum: PathBuf,
-    /// The other programs are beside this one.
+    /// The folder of the other programs: that of this program.
     pub(crate) peers: PathBuf,
     pub(crate) out: PathBuf,
     pub(crate) rounds: usize,
     pub(crate) tasks: usize,
-    /// Each measurement of a peer ends after this.
+    /// The time limit of a peer's measurement.
     pub(crate) limit: Duration,
-    /// No measurement begins after this.
-    pub(crate) at_most: Duration,
+    /// The duration after which no measurement begins.
+    pub(crate) time_budget: Duration,
 }
 
 impl Options {
+    /// Parses the arguments of the program.
     pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
         let program = std::env::current_exe()?;
-        let peers = program.parent().ok_or("this program is in no folder")?.to_owned();
+        let peers = program.parent().ok_or("the program has no folder")?.to_owned();
         let mut options = Self {
             ours: peers.join("benches"),
             effectum: peers.join("effectum"),
@@ -34,19 +36,19 @@ impl Options {
             rounds: 4,
             tasks: 20_000,
             limit: Duration::from_secs(5),
-            at_most: Duration::from_mins(16),
+            time_budget: Duration::from_mins(16),
         };
         while let Some(name) = arguments.next() {
             if name == "--quick" {
                 options.rounds = 1;
                 options.tasks = 5_000;
                 options.limit = Duration::from_secs(2);
-                options.at_most = Duration::from_mins(5);
+                options.time_budget = Duration::from_mins(5);
                 continue;
             }
             let value = arguments
                 .next()
-                .ok_or_else(|| format!("`{name}` needs a value"))?;
+                .ok_or_else(|| format!("missing value of the option `{name}`"))?;
             match name.as_str() {
                 "--ours" => options.ours = value.into(),
                 "--effectum" => options.effectum = value.into(),
@@ -54,10 +56,10 @@ impl Options {
                 "--rounds" => options.rounds = value.parse()?,
                 "--tasks" => options.tasks = value.parse()?,
                 "--seconds" => options.limit = Duration::from_secs_f64(value.parse()?),
-                "--minutes" => options.at_most = Duration::from_secs_f64(value.parse::<f64>()? * 60.0),
+                "--minutes" => options.time_budget = Duration::from_secs_f64(value.parse::<f64>()? * 60.0),
                 _ => {
                     return Err(format!(
-                        "there is no option `{name}`; there are --quick, --rounds, --tasks, --seconds, --minutes and --out"
+                        "unknown option `{name}`; the options are --quick, --rounds, --tasks, --seconds, --minutes and --out"
                     )
                     .into());
                 }

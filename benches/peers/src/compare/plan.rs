@@ -1,21 +1,21 @@
-//! What is run, and in which order.
+//! The measurements, and their order.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::options::Options;
 
-/// Somebody's queue, set up in one way.
+/// A queue in one variant.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct System {
     pub(crate) program: &'static str,
-    /// The store of ours, or the variant of a peer.
+    /// The store of oncetask, or the variant of a peer.
     pub(crate) variant: &'static str,
     pub(crate) title: &'static str,
-    /// What a create that was acknowledged survives.
     pub(crate) survives: Survives,
 }
 
+/// The failure that an acknowledged create survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Survives {
     PowerCut,
@@ -33,6 +33,7 @@ impl Survives {
     }
 }
 
+/// The program of oncetask's benches.
 pub(crate) const OURS: &str = "oncetask";
 
 const fn system(
@@ -110,7 +111,7 @@ pub(crate) const SYSTEMS: &[System] = &[
     system(
         "channel",
         "tokio",
-        "a channel of tokio: the limit",
+        "a tokio channel: the limit",
         Survives::Nothing,
     ),
 ];
@@ -140,45 +141,48 @@ pub(crate) struct Measurement {
     pub(crate) case: Case,
 }
 
-/// Case by case, so that what is compared ran within a minute; each round begins with another system.
+/// Returns the measurements of a round, case by case, so that compared measurements run within a minute. Each
+/// round begins with another system.
 pub(crate) fn plan(round: usize, options: &Options) -> Vec<Measurement> {
     let first = round * SYSTEMS.len() / options.rounds.max(1);
     let order = || SYSTEMS.iter().cycle().skip(first).take(SYSTEMS.len());
     let mut measurements: Vec<_> = CASES
         .iter()
         .flat_map(|&case| order().map(move |system| Measurement { system, case }))
-        // Half a minute for each task: once is enough.
+        // These take half a minute per task, so they run in the first round only.
         .filter(|measurement| round == 0 || !measurement.waits_for_heartbeats())
-        .filter(|measurement| !measurement.is_told_already())
+        .filter(|measurement| !measurement.equals_the_defaults())
         .collect();
-    // The long ones last, where the end of the time costs nobody else a figure.
+    // The long ones are last, so that the end of the time budget omits no other measurement.
     measurements.sort_by_key(Measurement::waits_for_heartbeats);
     measurements
 }
 
 impl Measurement {
-    /// apalis as it is looks for new tasks when its heart beats.
+    /// Returns whether each task waits for the next heartbeat: apalis with its defaults polls only then.
     fn waits_for_heartbeats(&self) -> bool {
         self.case == Case::Latency
             && self.system.variant == "defaults"
             && self.system.program.starts_with("apalis")
     }
 
-    /// effectum's setting is one of the worker.
-    fn is_told_already(&self) -> bool {
-        let of_worker = matches!(self.case, Case::Drain(_));
-        self.system.program == "effectum" && self.system.variant == "tuned" && !of_worker
+    /// Returns whether the variant has no effect on the case: effectum's setting affects only the worker.
+    fn equals_the_defaults(&self) -> bool {
+        let runs_worker = matches!(self.case, Case::Drain(_));
+        self.system.program == "effectum" && self.system.variant == "tuned" && !runs_worker
     }
 
+    /// Returns the name of the measurement for messages.
     pub(crate) fn name(&self) -> String {
         format!("{:?} {} {}", self.case, self.system.program, self.system.variant)
     }
 
-    /// How long the program may take in all.
-    pub(crate) fn patience(&self, options: &Options) -> Duration {
+    /// Returns the duration after which the program is killed.
+    pub(crate) fn timeout(&self, options: &Options) -> Duration {
         self.limit(options) * 4 + Duration::from_mins(1)
     }
 
+    /// Returns the time limit that a peer gets.
     fn limit(&self, options: &Options) -> Duration {
         if self.waits_for_heartbeats() {
             options.limit.max(Duration::from_secs(65))
@@ -187,6 +191,7 @@ impl Measurement {
         }
     }
 
+    /// Returns the program and its arguments.
     pub(crate) fn command(&self, options: &Options, server: &str) -> (PathBuf, Vec<String>) {
         let mut arguments = vec![self.case_name().to_owned(), "--tasks".to_owned()];
         arguments.push(match self.case {

@@ -1,4 +1,4 @@
-//! A PostgreSQL for the time of the comparison, on a port of loopback that is free.
+//! A temporary PostgreSQL server on a free loopback port.
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use crate::Result;
 
-/// What is set beside the defaults of Debian; `fsync`, `synchronous_commit` and `full_page_writes` stay on.
+/// The settings that are passed to the server. `fsync` and `synchronous_commit` are on by default and must
+/// stay on, as must `full_page_writes`.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("fsync", "on"),
     ("synchronous_commit", "on"),
@@ -19,34 +20,38 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("checkpoint_timeout", "15min"),
 ];
 
+/// A running server. It is stopped and its data is deleted when this is dropped.
 pub(crate) struct Server {
+    /// The folder of `initdb`, `pg_ctl` and `postgres`.
     programs: PathBuf,
     data: PathBuf,
+    /// The user that runs the server, if it is not the current one.
     user: Option<&'static str>,
     url: String,
     _folder: TempDir,
 }
 
 impl Server {
+    /// Starts a server in the first folder where it can run.
     pub(crate) fn start() -> Result<Self> {
         let programs = programs()?;
         // The server refuses to run as root.
         let user = is_root()?.then_some("postgres");
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut problems = Vec::new();
-        for place in places()? {
-            match Self::start_in(&place, &programs, user, port) {
+        let mut errors = Vec::new();
+        for parent in parent_folders()? {
+            match Self::start_in(&parent, &programs, user, port) {
                 Ok(server) => return Ok(server),
-                Err(error) => problems.push(format!("in {}: {error}", place.display())),
+                Err(error) => errors.push(format!("in {}: {error}", parent.display())),
             }
         }
-        Err(format!("PostgreSQL does not start: {}", problems.join("; ")).into())
+        Err(format!("PostgreSQL did not start: {}", errors.join("; ")).into())
     }
 
-    fn start_in(place: &Path, programs: &Path, user: Option<&'static str>, port: u16) -> Result<Self> {
-        let folder = tempfile::tempdir_in(place)?;
+    fn start_in(parent: &Path, programs: &Path, user: Option<&'static str>, port: u16) -> Result<Self> {
+        let folder = tempfile::tempdir_in(parent)?;
         if let Some(user) = user {
-            checked(Command::new("chown").arg(user).arg(folder.path()))?;
+            run_checked(Command::new("chown").arg(user).arg(folder.path()))?;
         }
         let server = Self {
             programs: programs.to_owned(),
@@ -56,7 +61,7 @@ impl Server {
             _folder: folder,
         };
         let data = server.data.to_string_lossy().into_owned();
-        checked(server.command("initdb").args([
+        run_checked(server.command("initdb").args([
             "--auth=trust",
             "--username=bench",
             "--encoding=UTF8",
@@ -69,7 +74,7 @@ impl Server {
             write!(settings, " -c {name}={value}")?;
         }
         let log = format!("{data}/log");
-        checked(
+        run_checked(
             server
                 .command("pg_ctl")
                 .args(["--pgdata", &data, "-w", "-l", &log, "-o", &settings, "start"]),
@@ -77,7 +82,7 @@ impl Server {
         Ok(server)
     }
 
-    /// As a URL without a database.
+    /// Returns the URL of the server, without a database.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
@@ -97,7 +102,7 @@ impl Server {
             }
             None => Command::new(program),
         };
-        // Where it is started from may be closed to that user.
+        // The user may not have access to the current folder.
         command.current_dir("/");
         command
     }
@@ -106,21 +111,22 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let data = self.data.to_string_lossy().into_owned();
-        // There is nobody to tell, and nothing to keep.
-        let _ = checked(
-            self.command("pg_ctl")
-                .args(["--pgdata", &data, "-m", "immediate", "-w", "stop"]),
-        );
+        let mut stop = self.command("pg_ctl");
+        stop.args(["--pgdata", &data, "-m", "immediate", "-w", "stop"]);
+        // A drop cannot report an error, and the data is deleted anyway.
+        let _ = run_checked(&mut stop);
     }
 }
 
-/// Beside the build, where the other files are; else where everybody may look.
-fn places() -> Result<[PathBuf; 2]> {
+/// Returns the folders in which to start the server: next to the program, on the disk that the other peers
+/// use; otherwise one that every user can access.
+fn parent_folders() -> Result<[PathBuf; 2]> {
     let program = std::env::current_exe()?;
-    let beside = program.parent().ok_or("this program is in no folder")?.to_owned();
-    Ok([beside, PathBuf::from("/var/tmp")])
+    let program_folder = program.parent().ok_or("the program has no folder")?.to_owned();
+    Ok([program_folder, PathBuf::from("/var/tmp")])
 }
 
+/// Returns the folder of PostgreSQL's programs: that of the newest version, or one in `PATH`.
 fn programs() -> Result<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .map(|versions| {
@@ -137,7 +143,7 @@ fn programs() -> Result<PathBuf> {
     found
         .into_iter()
         .find(|folder| folder.join("initdb").exists() && folder.join("pg_ctl").exists())
-        .ok_or_else(|| "there is no PostgreSQL: apt-get install postgresql".into())
+        .ok_or_else(|| "PostgreSQL is not installed: run `apt-get install postgresql`".into())
 }
 
 fn is_root() -> Result<bool> {
@@ -145,8 +151,9 @@ fn is_root() -> Result<bool> {
     Ok(output.stdout.trim_ascii() == b"0")
 }
 
-fn checked(command: &mut Command) -> Result {
-    // A server keeps what it inherits: an output that is waited for would never end.
+/// Runs a command, and returns an error if it fails.
+fn run_checked(command: &mut Command) -> Result {
+    // The server inherits the output of `pg_ctl`, so waiting for the end of a pipe would take forever.
     let status = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -155,6 +162,6 @@ fn checked(command: &mut Command) -> Result {
     if status.success() {
         Ok(())
     } else {
-        Err(format!("{} said {status}", command.get_program().display()).into())
+        Err(format!("`{}` failed: {status}", command.get_program().display()).into())
     }
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C and `kill`: the server must not outlive the comparison.
+//! Stops the comparison on Ctrl-C and `kill`, so that the PostgreSQL server does not outlive it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,15 +6,15 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Result;
 
-static TOLD: AtomicBool = AtomicBool::new(false);
+static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// Listens from now on.
-pub(crate) fn watch() -> Result {
+/// Starts to listen for signals.
+pub(crate) fn listen() -> Result {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let (mut interrupt, mut terminate) = {
-        let _within = runtime.enter();
+        let _guard = runtime.enter();
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
     };
     std::thread::spawn(move || {
@@ -24,12 +24,12 @@ pub(crate) fn watch() -> Result {
                 _ = terminate.recv() => {}
             }
         });
-        TOLD.store(true, Ordering::Relaxed);
+        REQUESTED.store(true, Ordering::Relaxed);
     });
     Ok(())
 }
 
-/// Whether somebody wants it to end.
-pub(crate) fn told() -> bool {
-    TOLD.load(Ordering::Relaxed)
+/// Returns whether a signal has requested the end of the comparison.
+pub(crate) fn requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed)
 }

@@ -1,9 +1,10 @@
-//! The page that is written: from lines to medians, ranges and ratios.
+//! The results page: medians, ranges and ratios of the measurements.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use bench_report::Line;
+use peers::CUT_OFF_NOTE;
 
 use crate::Result;
 use crate::machine::Machine;
@@ -11,16 +12,18 @@ use crate::options::Options;
 use crate::plan::{CASES, Case, Measurement, OURS, SYSTEMS, System};
 use crate::server::SETTINGS;
 
-/// All that was measured: for each case and system, what each round brought.
+/// The outcomes of all measurements, by case and by index in [`SYSTEMS`].
 #[derive(Default)]
 pub(crate) struct Table(BTreeMap<(Case, usize), Vec<Outcome>>);
 
-/// What a round brought.
+/// The number of a round, and the measurement or the error.
 type Outcome = (usize, std::result::Result<Line, String>);
 
 /// One figure in all rounds.
 struct Figures {
+    /// The number of each round, and the figure.
     by_round: Vec<(usize, f64)>,
+    /// Whether a round reached the time limit.
     cut_off: bool,
 }
 
@@ -29,7 +32,7 @@ impl Figures {
         median(self.by_round.iter().map(|&(_, figure)| figure).collect())
     }
 
-    /// The median, and what it lies between.
+    /// Returns the text of a table cell: the median, followed by the lowest and the highest figure.
     fn cell(&self) -> String {
         let Some(median) = self.median() else {
             return "–".to_owned();
@@ -49,12 +52,13 @@ impl Figures {
     }
 }
 
+/// Returns the upper median.
 fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied()
 }
 
-/// With a comma at the thousands, or with as many places as say something.
+/// Formats a figure with three significant digits, and with commas between thousands.
 fn number(figure: f64) -> String {
     if figure < 10.0 {
         return format!("{figure:.2}");
@@ -64,8 +68,8 @@ fn number(figure: f64) -> String {
     }
     let digits = format!("{figure:.0}");
     let mut number = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             number.push(',');
         }
         number.push(digit);
@@ -74,6 +78,7 @@ fn number(figure: f64) -> String {
 }
 
 impl Table {
+    /// Adds the outcome of a measurement.
     pub(crate) fn add(
         &mut self,
         measurement: &Measurement,
@@ -85,6 +90,7 @@ impl Table {
         self.0.entry(key).or_default().push((round, outcome));
     }
 
+    /// Returns one figure of a system in all rounds.
     fn figures(&self, case: Case, system: usize, figure: impl Fn(&Line) -> Option<f64>) -> Figures {
         let outcomes = self.0.get(&(case, system)).map(Vec::as_slice).unwrap_or_default();
         let lines = || {
@@ -96,12 +102,16 @@ impl Table {
             by_round: lines()
                 .filter_map(|(round, line)| Some((round, figure(line)?)))
                 .collect(),
-            cut_off: lines()
-                .any(|(_, line)| line.note.as_ref().is_some_and(|note| note.contains("time that"))),
+            cut_off: lines().any(|(_, line)| {
+                line.note
+                    .as_ref()
+                    .is_some_and(|note| note.ends_with(CUT_OFF_NOTE))
+            }),
         }
     }
 
-    /// How many times as good ours is as a peer, each round for itself: what disturbed one disturbed the other.
+    /// Returns how many times as fast oncetask is as a peer: the median of the rounds' ratios. Ratios are
+    /// taken within a round, because a disturbance affects both systems of a round.
     fn ratio(&self, case: Case, ours: usize, peer: usize) -> Option<f64> {
         let latency = case == Case::Latency;
         let figure = |line: &Line| if latency { line.p50_ms } else { line.per_second };
@@ -114,25 +124,26 @@ impl Table {
         median(ratios.collect())
     }
 
+    /// Returns the results page.
     pub(crate) fn write(&self, options: &Options, machine: &Machine, rounds: usize) -> Result<String> {
         let mut page = String::new();
         head(&mut page, options, machine, rounds)?;
         self.ratios(&mut page)?;
         self.rates(
             &mut page,
-            "## Creating, tasks a second",
-            "From one caller, each task when the one before is acknowledged; from 100 callers, each so; and 1,000 tasks a call in the way \
-             that the library has for it.",
+            "## Creating, tasks per second",
+            "From one caller, which creates each task after the previous one is acknowledged; from 100 such callers; and with the library's \
+             bulk operation, 1,000 tasks per call.",
             &[
                 ("1 caller", Case::Create(1)),
                 ("100 callers", Case::Create(100)),
-                ("1,000 a call", Case::CreateAll),
+                ("1,000 per call", Case::CreateAll),
             ],
         )?;
         self.rates(
             &mut page,
-            "## Running what waits, tasks a second",
-            "One process, a handler that does nothing; from the start of the worker until the last completion is stored.",
+            "## Running waiting tasks, tasks per second",
+            "In one process, with a handler that does nothing, from the start of the worker until the last completion is stored.",
             &[
                 ("concurrency 1", Case::Drain(1)),
                 ("10", Case::Drain(10)),
@@ -148,8 +159,8 @@ impl Table {
 
     fn ratios(&self, page: &mut String) -> Result {
         page.push_str(
-            "## In short\n\nHow many times as fast oncetask is as a peer whose acknowledged creates survive the same: the median of the rounds' \
-             ratios. Below 1 the peer is faster. The goals were 1.5 times effectum and 15 times apalis-sqlite, creating from 100 callers.\n\n",
+            "## Summary\n\nHow many times as fast oncetask is as each peer whose acknowledged creates survive the same failure: the median of the \
+             rounds' ratios. Below 1, the peer is faster. The goals were 1.5 times effectum and 15 times apalis-sqlite, creating from 100 callers.\n\n",
         );
         page.push_str("| survives | peer |");
         for case in CASES {
@@ -166,7 +177,7 @@ impl Table {
             let ours = SYSTEMS
                 .iter()
                 .position(|ours| ours.program == OURS && ours.survives == system.survives)
-                .ok_or("there is one of ours for each")?;
+                .ok_or("no store of oncetask survives the same failure")?;
             write!(page, "| {} | {} |", system.survives.title(), system.title)?;
             for &case in CASES {
                 match self.ratio(case, ours, peer) {
@@ -198,14 +209,14 @@ impl Table {
 
     fn latency(&self, page: &mut String) -> Result {
         page.push_str(
-            "## From create to start, milliseconds\n\nOne task at a time, from before the call that creates it to its handler, in one process, \
-             concurrency 10.\n\n",
+            "## Latency from create to start, milliseconds\n\nOne task at a time, from just before the call that creates it until its handler \
+             begins, in one process with concurrency 10.\n\n",
         );
         header(page, ["p50", "p99"].into_iter())?;
         for (index, system) in SYSTEMS.iter().enumerate() {
             let median = self.figures(Case::Latency, index, |line| line.p50_ms);
-            let worst = self.figures(Case::Latency, index, |line| line.p99_ms);
-            row(page, system, [median, worst].into_iter())?;
+            let p99 = self.figures(Case::Latency, index, |line| line.p99_ms);
+            row(page, system, [median, p99].into_iter())?;
         }
         page.push('\n');
         Ok(())
@@ -230,6 +241,7 @@ impl Table {
     }
 }
 
+/// Returns the title of a case in the summary.
 fn case_title(case: Case) -> String {
     match case {
         Case::Create(1) => "create, 1 caller".to_owned(),
@@ -240,6 +252,7 @@ fn case_title(case: Case) -> String {
     }
 }
 
+/// Writes the first two rows of a table.
 fn header<'a>(page: &mut String, columns: impl Iterator<Item = &'a str>) -> Result {
     page.push_str("| survives | |");
     let mut count = 0;
@@ -251,6 +264,7 @@ fn header<'a>(page: &mut String, columns: impl Iterator<Item = &'a str>) -> Resu
     Ok(())
 }
 
+/// Writes the row of a system.
 fn row(page: &mut String, system: &System, cells: impl Iterator<Item = Figures>) -> Result {
     write!(page, "| {} | {} |", system.survives.title(), system.title)?;
     for cell in cells {
@@ -260,25 +274,26 @@ fn row(page: &mut String, system: &System, cells: impl Iterator<Item = Figures>)
     Ok(())
 }
 
+/// Writes the title and the circumstances of the measurements.
 fn head(page: &mut String, options: &Options, machine: &Machine, rounds: usize) -> Result {
-    let others: Vec<String> = machine
-        .others
+    let other_load: Vec<String> = machine
+        .other_load
         .iter()
-        .map(|part| format!("{:.0} %", part * 100.0))
+        .map(|fraction| format!("{:.0} %", fraction * 100.0))
         .collect();
     writeln!(
         page,
         "# Results\n\n\
-         Written by `benches/compare.sh`, which runs oncetask and its peers in turns on one machine; each figure is the median of the \
-         rounds, with the lowest and the highest beside it. Machines differ: the ratios are what counts.\n\n\
+         Written by `benches/compare.sh`, which runs oncetask and its peers alternately on one machine. Each figure is the median of the \
+         rounds, followed by the lowest and the highest. Machines differ, so compare the ratios.\n\n\
          | | |\n| --- | --- |\n\
-         | when | {}, {} whole rounds of {} |\n\
+         | date | {}, {} complete rounds of {} |\n\
          | oncetask | commit {} |\n\
          | machine | {}, {} cores, {} |\n\
          | disk | an append of 4 KiB and its `fdatasync`: {} ms |\n\
-         | others on the machine | {} of the processor busy while nothing of this ran (before each round, and at the end) |\n\
-         | tasks | {} a measurement (a tenth from one caller, a hundredth from create to start), payloads of about 100 bytes |\n\
-         | \\* | a peer that was cut off after {} s; the rate is that of what was done by then |\n",
+         | load of other programs | {} of the processor, measured before each round and at the end |\n\
+         | tasks | {} per measurement (a tenth of them from one caller, a hundredth for the latency), payloads of about 100 bytes |\n\
+         | \\* | a peer that was cut off after {} s; the rate counts the tasks that were done by then |\n",
         machine.began,
         rounds,
         options.rounds,
@@ -287,13 +302,14 @@ fn head(page: &mut String, options: &Options, machine: &Machine, rounds: usize) 
         machine.cores,
         machine.system,
         number(machine.sync.as_secs_f64() * 1e3),
-        others.join(", "),
+        other_load.join(", "),
         number(f64::from(u32::try_from(options.tasks)?)),
         options.limit.as_secs_f64(),
     )?;
     Ok(())
 }
 
+/// Writes the versions, the settings and the commands.
 fn tail(page: &mut String, options: &Options, machine: &Machine) -> Result {
     let settings: Vec<String> = SETTINGS
         .iter()
@@ -309,22 +325,22 @@ fn tail(page: &mut String, options: &Options, machine: &Machine) -> Result {
     writeln!(page, "PostgreSQL on loopback, with {}.\n", settings.join(", "))?;
     writeln!(
         page,
-        "## Once more\n\n```sh\nbenches/compare.sh --rounds {} --tasks {} --seconds {} --minutes {}\nbenches/compare.sh --quick   # a look\n```\n\n\
-         PostgreSQL must be installed (`apt-get install postgresql`); it is started for the time of the comparison, on a port that is free, and stopped. \
-         One measurement alone:\n\n```sh\n\
+        "## How to repeat the comparison\n\n```sh\nbenches/compare.sh --rounds {} --tasks {} --seconds {} --minutes {}\nbenches/compare.sh --quick   # fewer tasks, one round\n```\n\n\
+         PostgreSQL must be installed (`apt-get install postgresql`). The script starts a server on a free port and stops it at the end. \
+         To run a single measurement:\n\n```sh\n\
          cargo run --release -p benches -- create --store sqlite --concurrency 100 --tasks {}\n\
          cd benches/peers/effectum && cargo run --release -- create --variant defaults --concurrency 100 --tasks {}\n```",
         options.rounds,
         options.tasks,
         options.limit.as_secs_f64(),
-        options.at_most.as_secs() / 60,
+        options.time_budget.as_secs() / 60,
         options.tasks,
         options.tasks,
     )?;
     Ok(())
 }
 
-/// Of the peers, as their lock files hold them.
+/// Returns the versions of the peers in their lock files.
 fn versions() -> Result<String> {
     const LOCKS: [(&str, &[&str]); 2] = [
         (
@@ -348,7 +364,7 @@ fn versions() -> Result<String> {
         for name in names {
             let (_, package) = lock
                 .split_once(&format!("\nname = \"{name}\"\nversion = \""))
-                .ok_or_else(|| format!("{name} is in no lock file"))?;
+                .ok_or_else(|| format!("`{name}` is not in its lock file"))?;
             let version = package.split('"').next().unwrap_or_default();
             versions.push(format!("{name} {version}"));
         }

@@ -16,9 +16,10 @@ use tokio::time::Instant;
 use super::proto::pb;
 
 /// The generated client.
-pub(super) type Client = pb::firestore_client::FirestoreClient<::firestore::gcloud_sdk::GoogleAuthMiddleware>;
+pub(super) type RawClient =
+    pb::firestore_client::FirestoreClient<::firestore::gcloud_sdk::GoogleAuthMiddleware>;
 
-type Opening = Pin<Box<dyn Future<Output = Result<Client, String>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<RawClient, String>> + Send>>;
 
 /// A function that opens a connection.
 pub(super) type Open = Box<dyn Fn() -> Opening + Send + Sync>;
@@ -27,11 +28,11 @@ pub(super) struct Connection {
     open: Open,
     /// The duration of silence, while a request waits, after which the connection is replaced.
     max_silence: Duration,
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
 }
 
-struct State {
-    client: Client,
+struct ConnectionState {
+    client: RawClient,
     /// The instant since which a request waits and nothing was received.
     waiting_since: Option<Instant>,
     /// The number of earlier connections.
@@ -39,8 +40,8 @@ struct State {
 }
 
 impl Connection {
-    pub(super) fn new(client: Client, open: Open, max_silence: Duration) -> Self {
-        let state = State {
+    pub(super) fn new(client: RawClient, open: Open, max_silence: Duration) -> Self {
+        let state = ConnectionState {
             client,
             waiting_since: None,
             replaced: 0,
@@ -54,7 +55,7 @@ impl Connection {
 
     /// Returns the client for a request, and records that the request waits. Opens a new connection first if the
     /// current one is dead.
-    pub(super) async fn client(&self) -> Client {
+    pub(super) async fn client(&self) -> RawClient {
         if self.begins_replacement() {
             tracing::warn!(
                 silence = ?self.max_silence,
@@ -93,7 +94,7 @@ impl Connection {
         self.state().waiting_since = None;
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

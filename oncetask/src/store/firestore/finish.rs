@@ -21,7 +21,7 @@ use super::proto::pb;
 use super::retry::{Failure, Recovery, recovery};
 use super::writer::WriteOutcome;
 use crate::store::Finish;
-use crate::task::size_limit::{ClaimEnd, finish_to_fit};
+use crate::task::size_limit::{SizedFinish, finish_to_fit};
 use crate::task::transition::LeaseLost;
 use crate::task::{Json, Task};
 
@@ -34,7 +34,7 @@ struct EndingClaim {
 }
 
 /// The outcome of one write that ends a claim.
-enum Attempt {
+enum FinishOutcome {
     /// The end is stored, with this task.
     Stored(Box<Task>),
     /// The task shows another lease, or is done.
@@ -84,9 +84,9 @@ impl Operations {
         };
         loop {
             match self.try_to_end(&mut claim, finish, now).await? {
-                Attempt::Stored(task) => return Ok(Some(*task)),
-                Attempt::Lost => return Ok(None),
-                Attempt::Refused => {}
+                FinishOutcome::Stored(task) => return Ok(Some(*task)),
+                FinishOutcome::Lost => return Ok(None),
+                FinishOutcome::Refused => {}
             }
             match self.documents.read_one(&claim.stored.name).await? {
                 Some(found) if claim.ambiguous && found.marks.finished == Some(finish.token) => {
@@ -122,9 +122,9 @@ impl Operations {
         claim: &mut EndingClaim,
         finish: &Finish,
         now: DateTime<Utc>,
-    ) -> Result<Attempt, Failure> {
+    ) -> Result<FinishOutcome, Failure> {
         let Ok(task) = self.ended_task(&claim.stored, finish, now) else {
-            return Ok(Attempt::Lost);
+            return Ok(FinishOutcome::Lost);
         };
         let marks = Marks {
             finished: Some(finish.token),
@@ -134,7 +134,7 @@ impl Operations {
         if task.is_done() {
             match self.claims.hand_over_key(&claim.stored, &write, now).await {
                 None => {}
-                Some(Ok(())) => return Ok(Attempt::Stored(Box::new(task))),
+                Some(Ok(())) => return Ok(FinishOutcome::Stored(Box::new(task))),
                 // The write below, which only ends the claim, shows whether this one was applied.
                 Some(Err(status)) => {
                     claim.ambiguous |= recovery(status.code()) == Recovery::RetryAmbiguous;
@@ -142,10 +142,10 @@ impl Operations {
             }
         }
         match self.write_end(write, &finish.spawn).await {
-            WriteOutcome::Stored(_) => Ok(Attempt::Stored(Box::new(task))),
+            WriteOutcome::Stored(_) => Ok(FinishOutcome::Stored(Box::new(task))),
             WriteOutcome::Refused { ambiguous } => {
                 claim.ambiguous |= ambiguous;
-                Ok(Attempt::Refused)
+                Ok(FinishOutcome::Refused)
             }
             WriteOutcome::Failed(failure) => {
                 let ambiguous = claim.ambiguous || failure.ambiguous;
@@ -165,7 +165,7 @@ impl Operations {
 
     /// Returns the task after the end of the claim, in a document that is not too large.
     fn ended_task(&self, stored: &Stored, finish: &Finish, now: DateTime<Utc>) -> Result<Task, LeaseLost> {
-        let end = ClaimEnd {
+        let end = SizedFinish {
             token: finish.token,
             verdict: &finish.verdict,
             has_cleanup: finish.cleanup,

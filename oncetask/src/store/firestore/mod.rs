@@ -85,7 +85,8 @@ impl FirestoreStore {
     ///
     /// # Errors
     ///
-    /// Returns a [`StoreError`] in the same cases as [`FirestoreOptions::open`].
+    /// Returns a [`StoreError`] if the database cannot be reached or an option is invalid; see
+    /// [`FirestoreOptions::open`].
     ///
     /// # Cancel safety
     ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::retry::Deadlines;
+use super::retry::RequestDeadlines;
 use super::settings::{KeyClaims, Settings};
 
 /// The options with which a database is opened. Made by
@@ -27,7 +27,7 @@ pub struct FirestoreOptions {
     pub(super) project: String,
     pub(super) database: String,
     pub(super) emulator: Option<String>,
-    pub(super) deadlines: Deadlines,
+    pub(super) deadlines: RequestDeadlines,
     pub(super) settings: Settings,
 }
 
@@ -37,7 +37,7 @@ impl FirestoreOptions {
             project,
             database: "(default)".to_owned(),
             emulator: None,
-            deadlines: Deadlines {
+            deadlines: RequestDeadlines {
                 attempt: Duration::from_secs(10),
                 request: Duration::from_secs(30),
             },
@@ -99,7 +99,7 @@ impl FirestoreOptions {
     /// Sets the time limits of one attempt of a request, and of the request with all its retries, after which an
     /// operation fails. The defaults are 10 and 30 seconds.
     pub fn timeouts(mut self, attempt: Duration, request: Duration) -> Self {
-        self.deadlines = Deadlines { attempt, request };
+        self.deadlines = RequestDeadlines { attempt, request };
         self
     }
 

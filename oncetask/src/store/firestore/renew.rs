@@ -14,7 +14,7 @@ use crate::store::{Renewal, Renewed};
 use crate::task::transition::{self, LeaseLost};
 
 /// The outcome of one write that renews a claim.
-enum Attempt {
+enum RenewalOutcome {
     /// The claim is renewed, with this document.
     Renewed(Box<Stored>),
     /// The task shows another lease, or is done.
@@ -48,7 +48,7 @@ impl Operations {
                 return Ok(Renewed::Gone);
             };
             match self.try_to_renew(&stored, renewal, now).await? {
-                Attempt::Renewed(stored) => {
+                RenewalOutcome::Renewed(stored) => {
                     let is_cancelled = stored.task.state.cancelled_at.is_some();
                     claim_cache.put(*stored, false);
                     return Ok(if is_cancelled {
@@ -57,13 +57,13 @@ impl Operations {
                         Renewed::Held
                     });
                 }
-                Attempt::Lost => {
+                RenewalOutcome::Lost => {
                     claim_cache.remove(&renewal.id, renewal.token);
                     return Ok(Renewed::Lost);
                 }
                 // Another program wrote the document, or this write was applied and its answer was lost. In the
                 // second case the next write changes nothing.
-                Attempt::Refused => found = self.documents.read_one(&stored.name).await?,
+                RenewalOutcome::Refused => found = self.documents.read_one(&stored.name).await?,
             }
         }
     }
@@ -85,21 +85,21 @@ impl Operations {
         stored: &Stored,
         renewal: &Renewal,
         now: DateTime<Utc>,
-    ) -> Result<Attempt, Failure> {
+    ) -> Result<RenewalOutcome, Failure> {
         let mut task = stored.task.clone();
         let progress = renewal.progress.clone();
         let renewed = transition::renew(&mut task.state, renewal.token, renewal.until, progress, now);
         if let Err(LeaseLost) = renewed {
-            return Ok(Attempt::Lost);
+            return Ok(RenewalOutcome::Lost);
         }
         let write = update(stored, &task, &stored.marks);
         match self.documents.write_one(write).await {
-            WriteOutcome::Stored(update_time) => Ok(Attempt::Renewed(Box::new(Stored {
+            WriteOutcome::Stored(update_time) => Ok(RenewalOutcome::Renewed(Box::new(Stored {
                 task,
                 update_time,
                 ..stored.clone()
             }))),
-            WriteOutcome::Refused { .. } => Ok(Attempt::Refused),
+            WriteOutcome::Refused { .. } => Ok(RenewalOutcome::Refused),
             WriteOutcome::Failed(failure) => Err(failure),
         }
     }

@@ -9,7 +9,7 @@ use super::proto::{Code, Status};
 
 /// The time limits of requests.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadlines {
+pub(super) struct RequestDeadlines {
     /// The limit of one attempt. Without it the client would wait for minutes for a frozen server.
     pub(super) attempt: Duration,
     /// The limit of all attempts of one request together.
@@ -90,7 +90,7 @@ pub(super) fn out_of_time() -> Status {
 /// error messages.
 pub(super) async fn send_with_retries<T, F>(
     name: &str,
-    deadlines: Deadlines,
+    deadlines: RequestDeadlines,
     attempt: impl Fn() -> F,
 ) -> Result<Response<T>, Failure>
 where
@@ -151,7 +151,7 @@ mod tests {
         }
     }
 
-    const DEADLINES: Deadlines = Deadlines {
+    const DEADLINES: RequestDeadlines = RequestDeadlines {
         attempt: Duration::from_millis(20),
         request: Duration::from_secs(20),
     };
@@ -207,7 +207,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_never_answers_fails_the_request_in_time() {
-        let deadlines = Deadlines {
+        let deadlines = RequestDeadlines {
             request: Duration::from_millis(200),
             ..DEADLINES
         };

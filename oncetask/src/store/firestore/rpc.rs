@@ -7,9 +7,9 @@ use ::firestore::FirestoreDb;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::connection::{Client, Connection, Open};
+use super::connection::{Connection, Open, RawClient};
 use super::proto::{Code, Status, Timestamp, pb};
-use super::retry::{self, Deadlines, Failure, Response, out_of_time};
+use super::retry::{self, Failure, RequestDeadlines, Response, out_of_time};
 use super::usage::Meter;
 
 /// The maximum number of streams that listen to one task each. The ends of more tasks are found by reading.
@@ -20,14 +20,14 @@ pub(super) struct Rpc {
     connection: Connection,
     database: String,
     documents: String,
-    deadlines: Deadlines,
+    deadlines: RequestDeadlines,
     pub(super) meter: Meter,
     /// The permits for streams that listen to one task each. A connection carries up to 100 requests at a time.
     pub(super) task_streams: Semaphore,
 }
 
 impl Rpc {
-    pub(super) fn new(db: &FirestoreDb, open: Open, deadlines: Deadlines) -> Self {
+    pub(super) fn new(db: &FirestoreDb, open: Open, deadlines: RequestDeadlines) -> Self {
         Self {
             connection: Connection::new(db.client().get(), open, deadlines.attempt),
             database: db.get_database_path().clone(),
@@ -43,7 +43,7 @@ impl Rpc {
         &self.documents
     }
 
-    pub(super) fn deadlines(&self) -> Deadlines {
+    pub(super) fn deadlines(&self) -> RequestDeadlines {
         self.deadlines
     }
 
@@ -203,7 +203,7 @@ impl Rpc {
     }
 
     /// Sends a request, and retries it by the retry policy. `name` names the request in error messages.
-    async fn send<T, F>(&self, name: &str, attempt: impl Fn(Client) -> F) -> Result<Response<T>, Failure>
+    async fn send<T, F>(&self, name: &str, attempt: impl Fn(RawClient) -> F) -> Result<Response<T>, Failure>
     where
         F: Future<Output = Result<T, Status>>,
     {

@@ -25,7 +25,7 @@ const FULL_BATCH: usize = 20;
 /// The maximum size of a request. The emulator accepts 4 MiB, Firestore 10 MiB.
 pub(super) const MAX_REQUEST_BYTES: usize = 3_500_000;
 /// The duration for which a write waits for others.
-const GATHER: Duration = Duration::from_millis(5);
+const MAX_BATCH_WAIT: Duration = Duration::from_millis(5);
 
 /// The outcome of a write.
 #[derive(Clone, Debug)]
@@ -46,17 +46,17 @@ pub(super) enum WriteOutcome {
 #[derive(Debug)]
 pub(super) struct Writer {
     rpc: Arc<Rpc>,
-    queue: Mutex<Queue>,
+    queue: Mutex<WriteQueue>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct WriteQueue {
     waiting: VecDeque<QueuedWrite>,
     /// The names of the documents whose writes are in flight.
     busy: HashSet<String>,
     /// The number of requests in flight.
     in_flight: usize,
-    /// Whether the queue will be checked after [`GATHER`].
+    /// Whether the queue will be checked after [`MAX_BATCH_WAIT`].
     has_timer: bool,
 }
 
@@ -138,7 +138,7 @@ impl Writer {
             queue.has_timer = true;
             let writer = self.clone();
             tokio::spawn(async move {
-                sleep(GATHER).await;
+                sleep(MAX_BATCH_WAIT).await;
                 writer.queue().has_timer = false;
                 writer.send_batches();
             });
@@ -237,12 +237,12 @@ impl Writer {
         });
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, WriteQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Queue {
+impl WriteQueue {
     /// Takes the writes of the next request, if a request is due.
     fn next_batch(&mut self) -> Option<Vec<QueuedWrite>> {
         if self.in_flight >= MAX_IN_FLIGHT {
@@ -251,7 +251,7 @@ impl Queue {
         let indexes = self.sendable();
         let first = self.waiting.get(*indexes.first()?)?;
         let may_wait = self.in_flight > 0 && indexes.len() < FULL_BATCH && !first.alone;
-        if may_wait && first.since.elapsed() < GATHER {
+        if may_wait && first.since.elapsed() < MAX_BATCH_WAIT {
             return None;
         }
         let mut batch = Vec::with_capacity(indexes.len());

@@ -19,7 +19,7 @@ use crate::task::{Task, TaskId};
 
 /// A store in this process's memory, for tests and first steps.
 ///
-/// Its tasks are gone when the process ends. Otherwise it gives the same guarantees as the other stores.
+/// Its tasks are lost when the process ends. Otherwise it gives the same guarantees as the other stores.
 ///
 /// ```
 /// use oncetask::Client;
@@ -43,7 +43,7 @@ struct Shared {
 }
 
 impl MemoryStore {
-    /// Creates an empty store and returns a handle on one environment of it.
+    /// Creates an empty store and returns a handle to one environment of it.
     #[must_use]
     pub fn new(env: impl Into<String>) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl MemoryStore {
         }
     }
 
-    /// Returns a handle on another environment of the same store.
+    /// Returns a handle to another environment of the same store.
     #[must_use]
     pub fn in_env(&self, env: impl Into<String>) -> Self {
         Self {
@@ -62,7 +62,7 @@ impl MemoryStore {
     }
 
     fn slabs(&self) -> MutexGuard<'_, HashMap<String, Slab>> {
-        // After a panic the tasks are still of use, so a poisoned lock is not an error.
+        // After a panic the tasks are still usable, so a poisoned lock is not an error.
         self.shared.slabs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -200,7 +200,7 @@ impl Store for MemoryStore {
     }
 }
 
-/// Notifies the subscribers of these kinds that a task may be due, for each kind once.
+/// Notifies the subscribers of these kinds that a task may be due, once for each kind.
 fn notify_due(notifier: &Notifier, mut kinds: Vec<Arc<str>>) {
     kinds.sort_unstable();
     kinds.dedup();

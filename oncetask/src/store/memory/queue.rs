@@ -1,4 +1,4 @@
-//! The queue over the tasks of one environment: the tasks that are not done, in the order in which they may be
+//! The queue of the tasks of one environment: the tasks that are not done, in the order in which they may be
 //! claimed.
 
 use std::collections::{BTreeMap, HashMap};

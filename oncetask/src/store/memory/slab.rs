@@ -1,4 +1,4 @@
-//! The tasks of one environment, in a slab with a queue over it.
+//! The tasks of one environment, in a slab, and their queue.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::task::{Lease, LeaseToken, ResourceKey, Task, TaskId};
 /// The tasks of one environment. Each has an index, which stays the same while the task exists.
 #[derive(Debug, Default)]
 pub(super) struct Slab {
-    /// The tasks by index. Tasks that are created one after the other are neighbours, and are probably claimed one
-    /// after the other too.
+    /// The tasks by index. Tasks that are created one after another are neighbours, and are probably claimed one
+    /// after another too.
     entries: Vec<Option<Entry>>,
     /// The indices of deleted tasks, for reuse.
     free: Vec<usize>,

@@ -123,11 +123,11 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// Returns a [`StoreError`] in the same cases as [`SqliteOptions::open`].
+    /// Returns a [`StoreError`] if the file cannot be opened; see [`SqliteOptions::open`].
     ///
     /// # Cancel safety
     ///
-    /// The same as of [`SqliteOptions::open`].
+    /// Dropping the future opens no store, but the file may have been created.
     pub async fn open(file: impl Into<PathBuf>, env: impl Into<String>) -> Result<Self, StoreError> {
         Self::options(file).open(env).await
     }

@@ -96,7 +96,7 @@ struct Starter<'a> {
 }
 
 /// The reason why a thread was not started.
-enum StartError {
+enum ThreadStartError {
     Sqlite(SqliteError),
     Io(io::Error),
 }
@@ -105,7 +105,7 @@ impl Starter<'_> {
     fn start_all(
         &self,
         options: &SqliteOptions,
-    ) -> Result<(Sender<BoxedOp>, Arc<WatcherSwitch>), StartError> {
+    ) -> Result<(Sender<BoxedOp>, Arc<WatcherSwitch>), ThreadStartError> {
         let mut db = self.connect_writer()?;
         let acknowledger = self.start_syncer(options.durability)?;
         let checkpoints = self.start_checkpointer(&mut db, options.checkpoint_pages)?;
@@ -125,7 +125,7 @@ impl Starter<'_> {
         Ok((sender, watcher))
     }
 
-    fn connect_writer(&self) -> Result<Connection, StartError> {
+    fn connect_writer(&self) -> Result<Connection, ThreadStartError> {
         let db = self.file.connect()?;
         db.pragma_update(None, "cache_size", WRITER_CACHE_SIZE)?;
         // The first read creates the log, which the other threads open.
@@ -133,7 +133,7 @@ impl Starter<'_> {
         Ok(db)
     }
 
-    fn start_syncer(&self, durability: Durability) -> Result<Acknowledger, StartError> {
+    fn start_syncer(&self, durability: Durability) -> Result<Acknowledger, ThreadStartError> {
         match durability {
             Durability::Normal => Ok(Acknowledger::Immediate),
             Durability::Full => {
@@ -145,7 +145,11 @@ impl Starter<'_> {
         }
     }
 
-    fn start_checkpointer(&self, db: &mut Connection, threshold: usize) -> Result<Checkpoints, StartError> {
+    fn start_checkpointer(
+        &self,
+        db: &mut Connection,
+        threshold: usize,
+    ) -> Result<Checkpoints, ThreadStartError> {
         let (sender, requests) = mpsc::sync_channel(1);
         let bulk_copied = Arc::new(AtomicBool::new(false));
         let checkpointer = Checkpointer::new(self.file, requests, bulk_copied.clone())?;
@@ -154,7 +158,7 @@ impl Starter<'_> {
         Ok(checkpoints)
     }
 
-    fn start_watcher(&self) -> Result<Arc<WatcherSwitch>, StartError> {
+    fn start_watcher(&self) -> Result<Arc<WatcherSwitch>, ThreadStartError> {
         let switch = Arc::new(WatcherSwitch::default());
         let db = self.file.connect_read_only()?;
         let log = self.file.open_log()?;
@@ -173,7 +177,7 @@ impl Starter<'_> {
     }
 }
 
-impl StartError {
+impl ThreadStartError {
     fn to_store_error(&self, file: &Path) -> StoreError {
         match self {
             Self::Sqlite(error) => error.to_store_error(file),
@@ -185,13 +189,13 @@ impl StartError {
     }
 }
 
-impl From<rusqlite::Error> for StartError {
+impl From<rusqlite::Error> for ThreadStartError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error.into())
     }
 }
 
-impl From<io::Error> for StartError {
+impl From<io::Error> for ThreadStartError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }

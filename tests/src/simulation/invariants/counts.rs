@@ -77,6 +77,7 @@ fn difference(task: &Task, phase: Phase, counts: Counts) -> Option<String> {
     let attempts = match phase {
         Phase::Run => state.attempts,
         Phase::Cleanup => state.cleanup_attempts,
+        _ => unreachable!("unknown phase {phase:?}"),
     };
     if attempts != counts.attempts {
         return Some(format!(

@@ -17,12 +17,12 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// The delay of the first write of progress. A handler that ends sooner has its progress stored with its
 /// verdict.
 const FIRST_PROGRESS_DELAY: Duration = Duration::from_millis(100);
-/// The delay before a failed renewal is repeated.
+/// The maximum delay before a failed renewal is repeated.
 const MAX_RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// The instants at which a claim needs attention, its progress, and the store's answers about it.
 #[derive(Debug)]
-pub(super) struct ClaimState {
+pub(super) struct ClaimTimeline {
     /// The deadline under which the claim is registered; `None` if it is not registered.
     pub(super) registered: Option<Instant>,
     pub(super) status: ClaimStatus,
@@ -63,7 +63,7 @@ pub(super) struct DueRenewal {
     pub(super) progress: Option<Progress>,
 }
 
-impl ClaimState {
+impl ClaimTimeline {
     /// Returns the state of a claim whose request was sent at `sent`.
     pub(super) fn new(sent: Instant, terms: LeaseTerms) -> Self {
         let [heartbeat, claimed] = [terms.heartbeat, terms.claimed].map(|length| length.min(terms.limit));
@@ -186,7 +186,7 @@ impl ClaimState {
         }
     }
 
-    /// Lets the lease end after one margin from now, without another extension.
+    /// Lets the lease end at most one margin from now, without another extension.
     pub(super) fn end_soon(&mut self) {
         self.lease_end = self.lease_end.min(Instant::now() + self.margin);
         self.extend_at = None;
@@ -205,7 +205,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn state(heartbeat: Duration, claimed: Duration) -> (ClaimState, Instant) {
+    fn state(heartbeat: Duration, claimed: Duration) -> (ClaimTimeline, Instant) {
         let sent = Instant::now();
         let terms = LeaseTerms {
             phase: Phase::Run,
@@ -213,11 +213,11 @@ mod tests {
             heartbeat,
             claimed,
         };
-        (ClaimState::new(sent, terms), sent)
+        (ClaimTimeline::new(sent, terms), sent)
     }
 
     /// Returns the seconds for which the lease is extended at this instant.
-    fn extension(state: &mut ClaimState, now: Instant) -> Option<u64> {
+    fn extension(state: &mut ClaimTimeline, now: Instant) -> Option<u64> {
         let length = state.take_due(now)?.length?;
         Some(length.as_secs())
     }
