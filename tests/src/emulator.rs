@@ -9,12 +9,12 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The time that the emulator has to start. It is a Java program, and the machine may be busy.
+/// The maximum duration of the emulator's start. It is a Java program, and the machine may be busy.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// The number of ports that are tried if the emulator does not start in time.
 const MAX_STARTS: usize = 3;
-/// Ports outside the range of outgoing connections. Otherwise the connection that polls an emulator that is still
-/// starting could be given the emulator's own port.
+/// The ports of emulators, outside the range of outgoing connections. Otherwise the connection that polls an emulator
+/// that is still starting could be given the emulator's own port.
 const PORTS: Range<u16> = 20_000..32_000;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The time limit of one poll.

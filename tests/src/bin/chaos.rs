@@ -13,7 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Set in a process that has a mount namespace of its own.
+/// The environment variable that is set in a process with a mount namespace of its own.
 const OWN_MOUNTS: &str = "ONCETASK_CHAOS_MOUNTS";
 
 fn main() -> ExitCode {
@@ -95,7 +95,7 @@ async fn run(options: &Options) -> Result<bool> {
     Ok(report.violations.is_empty())
 }
 
-/// Replaces this process by one that may mount a small disk, if the system allows it.
+/// Replaces this process with one that may mount a small disk, if the system allows it.
 fn enter_mount_namespace() -> Result {
     for namespaces in [&["--mount"][..], &["--user", "--map-root-user", "--mount"]] {
         let unshare = || {

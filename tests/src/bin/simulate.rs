@@ -66,7 +66,7 @@ fn run(options: &Options) -> ExitCode {
     let seeds = options.seed..options.seed.saturating_add(options.seeds);
     let Search { ran, found, faults } = simulation::search(seeds, options.broken, options.threads);
     let seconds = started.elapsed().as_secs_f64();
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    #[expect(clippy::cast_precision_loss, reason = "the rate is rounded")]
     let rate = ran as f64 / seconds;
     println!("{ran} seeds in {seconds:.1} s, {rate:.0} seeds per second");
     println!("faults: {}", simulation::format_faults(&faults));

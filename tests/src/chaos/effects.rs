@@ -15,7 +15,7 @@ use crate::journal::{Entry, Journal};
 /// The interval at which a working handler writes a line.
 const TICK: Duration = Duration::from_millis(40);
 
-/// The handler of a task that was called.
+/// The handler of the task type that was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Run,
@@ -57,7 +57,7 @@ impl Call {
         call
     }
 
-    /// Works for this number of milliseconds, and writes a line in every interval.
+    /// Works for this number of milliseconds, and writes a line in each interval of [`TICK`].
     pub(crate) async fn work(&self, millis: u64) {
         let mut left = Duration::from_millis(millis);
         while !left.is_zero() {

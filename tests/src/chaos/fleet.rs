@@ -12,7 +12,7 @@ use crate::process::Process;
 
 const WORKERS: usize = 4;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// The time that a worker has to end after SIGTERM. Its store may be frozen in the meantime.
+/// The maximum time from SIGTERM to the end of a worker. Its store may be frozen in the meantime.
 const TERMINATION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The workers of an episode.
@@ -52,7 +52,7 @@ impl Fleet {
         }
     }
 
-    /// Injects faults for this time, and then until a worker was killed: a busy machine may be slow.
+    /// Injects faults for this time, and for longer if no worker has been killed by then: a busy machine may be slow.
     pub(crate) async fn inject_faults(&mut self, testbed: &mut TestBed, length: Duration) -> Result {
         let end = Instant::now() + length;
         let (mut next_fault, mut repair_at) = (Instant::now(), None);

@@ -41,7 +41,7 @@ type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 /// The duration of the faults of an episode.
 const EPISODE: Duration = Duration::from_mins(1);
-/// The time that all tasks have to end after the faults have stopped.
+/// The maximum time from the end of the faults to the end of all tasks.
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -106,7 +106,7 @@ pub struct Options {
     pub length: Duration,
     /// The seed of the first episode. Each further episode has the next seed.
     pub seed: u64,
-    /// Another rate than [the default of the store](Kind::rate).
+    /// The number of tasks per second, if it is not [the default of the store](Kind::rate).
     pub per_second: Option<u32>,
     /// The program that is started as `PROGRAM worker STORE JOURNAL` and calls [`worker`].
     pub program: PathBuf,

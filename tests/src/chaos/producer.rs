@@ -114,7 +114,7 @@ impl Ledger {
     }
 }
 
-/// Creates tasks for a while, and then waits until every call is acknowledged.
+/// Creates tasks for the duration `length`, and then waits until every call is acknowledged.
 pub(crate) async fn produce(
     client: Client,
     ledger: Arc<Ledger>,
@@ -144,7 +144,7 @@ pub(crate) async fn produce(
     }
 }
 
-/// Reads the tasks again and again, and records each as it is first read after its end.
+/// Reads the tasks repeatedly, and records each as it is first read after its end.
 pub(crate) async fn record_ends(client: Client, ledger: Arc<Ledger>) {
     loop {
         let not_ended = ledger.not_ended();

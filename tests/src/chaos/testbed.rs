@@ -17,7 +17,7 @@ use super::{Kind, Result};
 use crate::emulator::Emulator;
 use crate::proxy::{ConnectionState, Proxy};
 
-/// The size of the disk: an episode's store and its log fit in it.
+/// The size of the disk: an episode's store and its log fit on it.
 const DISK: &str = "size=256m";
 
 /// The new store of an episode, and a directory for its journal and its logs.
@@ -211,7 +211,7 @@ fn inject_proxy_fault(proxy: &Proxy, rng: &mut fastrand::Rng, counts: &mut Count
     }
 }
 
-/// A small disk. Mounting it needs a right that a mount namespace gives.
+/// A small disk. Mounting it requires a privilege, which a mount namespace gives.
 #[derive(Debug)]
 struct Disk(PathBuf);
 

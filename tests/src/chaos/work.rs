@@ -26,7 +26,7 @@ pub(crate) const ENV: &str = "CHAOS";
 /// The difference between the number of a task that a handler creates and the number of its parent.
 pub(crate) const CHILDREN: u32 = 1_000_000;
 
-/// A task whose handler takes a while.
+/// A task whose handler works for `millis` milliseconds.
 #[derive(Clone, Debug, Serialize, Deserialize, OnceTask)]
 #[id("plain:{number}")]
 pub(crate) struct Plain {

@@ -74,8 +74,8 @@ async fn a_dropped_finish_is_atomic(backend: Backend) {
 async fn a_dropped_change_is_atomic_for_each_task(backend: Backend) {
     let store = backend.open().await;
     store.create(tasks(names())).await;
-    let asked = names().into_iter().map(Into::into).collect();
-    start_and_drop(store.0.change(asked, Action::Cancel, at(1))).await;
+    let ids = names().into_iter().map(Into::into).collect();
+    start_and_drop(store.0.change(ids, Action::Cancel, at(1))).await;
     let changes = store.change(names(), Action::Cancel, at(2)).await;
     for (name, change) in names().iter().zip(changes) {
         let cancelled = store.task(name).await.state.cancelled_at;

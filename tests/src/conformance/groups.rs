@@ -230,7 +230,7 @@ async fn an_orphaned_group_is_claimed_again(backend: Backend) {
     }
 }
 
-/// The worker crashes between two writes of a group that is too large for one write of some stores.
+/// Simulates a crash of the worker between two writes of a group that is too large for one write of some stores.
 async fn only_the_unfinished_tasks_of_a_group_run_again(backend: Backend) {
     const SIZE: usize = 120;
     const COMPLETED: usize = 70;

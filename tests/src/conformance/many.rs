@@ -42,15 +42,15 @@ async fn tasks_in_a_create(backend: Backend) {
 async fn tasks_in_a_get(backend: Backend) {
     let store = backend.open().await;
     let names = create_many(&store).await;
-    let asked: Vec<_> = names
+    let requested: Vec<_> = names
         .iter()
         .rev()
         .flat_map(|name| [name.clone(), format!("no {name}")])
         .collect();
-    let found = store.get(&asked[..]).await;
-    for (asked, found) in asked.iter().zip(found) {
+    let found = store.get(&requested[..]).await;
+    for (id, found) in requested.iter().zip(found) {
         let found = found.map(|task| task.id().to_string());
-        assert_eq!(found, (!asked.starts_with("no")).then(|| asked.clone()));
+        assert_eq!(found, (!id.starts_with("no")).then(|| id.clone()));
     }
 }
 

@@ -57,7 +57,7 @@ use self::support::Backend;
 /// The future that opens a handle.
 pub type Opening<'a> = Pin<Box<dyn Future<Output = Arc<dyn Store>> + Send + 'a>>;
 
-/// A store that is empty when the harness is made, and deleted when the harness is dropped.
+/// A store that is empty when the harness is created, and deleted when the harness is dropped.
 pub trait Harness: Send + Sync + 'static {
     /// Opens a handle on an environment, as another process would. If processes can share the store, the handle
     /// shares only the store itself with the handles opened before.

@@ -28,7 +28,7 @@ list_cases!("round_trip":
     a_large_payload,
 );
 
-/// JSON that a database easily changes.
+/// JSON values that a database may change.
 const JSON: &[&str] = &[
     "{}",
     r#"{"null":null,"true":true,"false":false,"empty":"","list":[],"map":{}}"#,
@@ -124,7 +124,7 @@ fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Texts that a database easily changes.
+/// Texts that a database may change.
 const TEXTS: &[&str] = &[
     "plain",
     "a/b/c",

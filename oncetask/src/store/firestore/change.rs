@@ -1,4 +1,4 @@
-//! Changes that a program asks for: cancelling, resetting and deleting tasks, and replacing a generator's rule.
+//! Changes that a program requests: cancelling, resetting and deleting tasks, and replacing a generator's rule.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::task::{Task, TaskId};
 /// The maximum number of changes that are made at the same time.
 const MAX_PARALLEL_CHANGES: usize = 64;
 
-/// An id, and the number of times that the call gave it before.
+/// An id, and the number of times that it comes before this one in the call.
 type NthId = (TaskId, usize);
 
 /// The task after a change.

@@ -1,5 +1,4 @@
-//! The claims that this process made: with the claimed document at hand, a claim is ended by one write and no
-//! read.
+//! The claims that this process made. With the cached document, one write ends a claim, without a read before it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +15,7 @@ const RETENTION: TimeDelta = TimeDelta::minutes(10);
 /// A kind and one of its resource keys.
 pub(super) type Key = (Arc<str>, ResourceKey);
 
-/// Returns the key that a claim of the task holds.
+/// Returns the key that a claim of the task owns.
 pub(super) fn key_of(task: &Task) -> Option<Key> {
     task.spec
         .held_key()
@@ -85,8 +84,8 @@ impl ClaimCache {
         });
     }
 
-    /// Returns the names of the documents with an active lease, and for each resource key that such a lease holds
-    /// the end of the lease.
+    /// Returns the names of the documents with an active lease, and for each resource key the end of the last active
+    /// lease on it.
     pub(super) fn active(&self, now: DateTime<Utc>) -> (HashSet<String>, HashMap<Key, DateTime<Utc>>) {
         let mut names = HashSet::new();
         let mut keys = HashMap::new();

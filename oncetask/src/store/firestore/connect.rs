@@ -27,7 +27,7 @@ const EMULATOR: &str = "FIRESTORE_EMULATOR_HOST";
 const KEY_FILE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 /// The id of a document that is never written. Reading it shows whether the database answers.
 const PING: &str = "oncetask-ping";
-/// The difference between two clocks that is not worth a warning.
+/// The maximum difference between two clocks that does not cause a warning.
 const TOLERATED_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::seconds(1);
 
 /// A connection to a database that answers.

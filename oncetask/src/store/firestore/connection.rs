@@ -1,9 +1,9 @@
 //! The connection, and its replacement when it stops answering.
 //!
-//! A router that forgets a connection, or a pulled cable, gives no sign. The client's own keep-alive finds such a
-//! connection after two minutes; until then every request on it waits without an answer, and every lease expires. Therefore
-//! each request notes that it waits. If nothing was received for the duration that one request may take, the next
-//! request opens a new connection, which all later requests use.
+//! A router that forgets a connection, or a pulled cable, causes no error. The client's own keep-alive detects such
+//! a connection after two minutes. Until then every request on it waits in vain, and leases expire. Therefore each
+//! request records that it waits. If nothing was received for the time limit of one attempt, the next request opens
+//! a new connection, which all later requests use.
 
 use std::fmt;
 use std::future::Future;
@@ -53,8 +53,8 @@ impl Connection {
         }
     }
 
-    /// Returns the client for a request, and notes that the request waits. Opens a new connection first if the
-    /// present one is dead.
+    /// Returns the client for a request, and records that the request waits. Opens a new connection first if the
+    /// current one is dead.
     pub(super) async fn client(&self) -> RawClient {
         if self.begins_replacement() {
             tracing::warn!(
@@ -75,15 +75,15 @@ impl Connection {
         state.client.clone()
     }
 
-    /// Returns whether the caller must replace the connection. Only one caller is told; the others use the old
-    /// connection until it is replaced.
+    /// Returns whether the caller must replace the connection. This is true for only one caller; the others use the
+    /// old connection until it is replaced.
     fn begins_replacement(&self) -> bool {
         let mut state = self.state();
         let is_dead = state
             .waiting_since
             .is_some_and(|since| since.elapsed() >= self.max_silence);
         if is_dead {
-            // The new connection has as long to answer.
+            // The new connection gets the same time to answer.
             state.waiting_since = None;
         }
         is_dead

@@ -83,7 +83,7 @@ impl Operations {
         })
     }
 
-    /// Creates the tasks, and again those whose names were taken at first and are free by then.
+    /// Creates the tasks. Tries again with those whose names were taken and have become free.
     async fn create_new(&self, inserts: &mut [Option<Insert>], mut new: Vec<NewTask>) -> Result<(), Failure> {
         while !new.is_empty() {
             let writes = new.iter().map(|task| self.creation(task)).collect();
@@ -116,7 +116,7 @@ impl Operations {
         self.documents.creation_of(new.name.clone(), &new.task, &marks)
     }
 
-    /// Answers for the tasks whose names were taken. Returns those whose names are free by now.
+    /// Sets the results of the tasks whose names were taken. Returns the tasks whose names have become free.
     async fn answer_taken(
         &self,
         inserts: &mut [Option<Insert>],
@@ -142,7 +142,7 @@ impl Operations {
         Ok(free)
     }
 
-    /// Returns the answer for a task whose name another document has.
+    /// Returns the result for a task whose document exists already.
     fn answer_existing(&self, new: &NewTask, stored: Stored) -> Insert {
         // The answer to our own write was lost.
         if stored.marks.created == Some(new.token) {

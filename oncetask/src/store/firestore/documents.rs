@@ -1,6 +1,6 @@
 //! The task documents of one environment: the lowest layer of a store's operations.
 //!
-//! Each layer uses the layers before it only: `Documents`, then `Listener`, then `Claims`, then `Operations`.
+//! Each layer uses only the layers before it: `Documents`, then `Listener`, then `Claims`, then `Operations`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -113,7 +113,7 @@ impl Documents {
         Ok(read)
     }
 
-    /// Reads the document with this name. Returns `None` unless it holds a task of this environment.
+    /// Reads the document with this name. Returns `None` unless it contains a task of this environment.
     pub(super) async fn read_one(&self, name: &str) -> Result<Option<Stored>, Failure> {
         let mut read = self.read(std::slice::from_ref(&name.to_owned())).await?;
         Ok(read

@@ -3,10 +3,10 @@
 //! The write demands the state in which the document was last seen, so that at most one end is accepted. If it is
 //! refused, the document is read:
 //!
-//! - It shows the token of the claim as its lease: another program changed the task, for example cancelled it. The
-//!   write is made again.
-//! - It shows the token as that of the last finished claim, and the answer to an earlier write was lost: that
-//!   write was the end.
+//! - If its lease has the token of the claim, another program changed the task, for example cancelled it. The write
+//!   is made again.
+//! - If its last finished claim has the token, and the answer to an earlier write was lost, that write ended the
+//!   claim.
 //! - Otherwise the claim is lost.
 
 use std::sync::Arc;
@@ -135,7 +135,7 @@ impl Operations {
             match self.claims.hand_over_key(&claim.stored, &write, now).await {
                 None => {}
                 Some(Ok(())) => return Ok(FinishOutcome::Stored(Box::new(task))),
-                // The write below, which ends the claim only, shows whether this one was applied.
+                // The write below, which only ends the claim, shows whether this one was applied.
                 Some(Err(status)) => {
                     claim.ambiguous |= recovery(status.code()) == Recovery::RetryAmbiguous;
                 }

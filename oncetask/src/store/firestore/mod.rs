@@ -2,11 +2,11 @@
 //!
 //! # Layers
 //!
-//! Each file uses the files of its own row and of the rows above it only:
+//! Each file uses only the files of its own row and of the rows above it:
 //!
 //! | files | content |
 //! | --- | --- |
-//! | `runtime_thread`, `join_all` | the store's thread, on which everything runs |
+//! | `runtime_thread`, `join_all` | the store's thread, on which all operations run |
 //! | `proto`, `query`, `codec`, `queries` | the wire format: messages, queries, tasks as documents |
 //! | `connection`, `rpc`, `retry`, `writer`, `usage` | requests: deadlines, retries, batches of writes, costs |
 //! | `documents`, `claim_cache`, `settings` | the documents of one environment |
@@ -69,7 +69,7 @@ use crate::task::{Task, TaskId};
 
 /// A store in Google Firestore, in the documents that the Go library of the same name reads and writes.
 ///
-/// It is cheap to clone. Clones share the connection, which lives on a thread of the store's own.
+/// The handle is cheap to clone. Clones share the connection, which runs on a thread of the store's own.
 ///
 /// Every change is one conditional write, and there are no transactions. The chapter on Firestore describes the
 /// costs, the requirements, and the differences from the embedded store.
@@ -124,7 +124,7 @@ impl FirestoreStore {
         }
     }
 
-    /// Returns the documents and requests that were used over this connection so far.
+    /// Returns the numbers of documents and requests that all handles on this connection have used so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.operations.documents.rpc.meter.usage()

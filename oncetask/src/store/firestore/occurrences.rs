@@ -46,8 +46,8 @@ impl Operations {
                 Err(failure) if failure.code == Code::AlreadyExists => {
                     ambiguous |= failure.ambiguous;
                     if !self.remove_existing(&mut creations).await? {
-                        // No occurrence exists: it was deleted in the meantime, or the server means the
-                        // generator.
+                        // No occurrence exists: the one in question was deleted in the meantime, or the server
+                        // means the generator.
                         return Ok(WriteOutcome::Refused { ambiguous });
                     }
                 }

@@ -70,12 +70,12 @@ impl FirestoreOptions {
         self
     }
 
-    /// Sets whether documents are named as the Go library names them: by the task's id without encoding, in every
-    /// environment. This is for systems in which Go and Rust create tasks with the same ids. All environments then
-    /// share the ids, and a task whose id belongs to another environment is refused.
+    /// Sets whether documents are named as the Go library names them: by the task's id in every environment, encoded
+    /// only where Firestore forbids it. This is for systems in which Go and Rust create tasks with the same ids. All
+    /// environments then share the ids, and a task whose id belongs to another environment is refused.
     ///
     /// The default is `false`: the name of a document in an environment other than `DEFAULT` is `ENV~id`, and `/`,
-    /// `%` and `~` in an id are percent-encoded. All programs must open a database in the same way.
+    /// `%` and `~` in an id are percent-encoded. All programs must use the same setting for a database.
     pub fn shared_ids(mut self, shared: bool) -> Self {
         self.settings.shared_ids = shared;
         self

@@ -1,5 +1,5 @@
-//! The messages of the generated client, and short functions that build them. Only this module, `connection` and
-//! `rpc` use the parts of the crate `firestore` that it calls unsupported.
+//! The messages of the generated client, and short functions that build them. Only this module, `connect`,
+//! `connection` and `rpc` use the parts of the crate `firestore` that it calls unsupported.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The retry policy: the reaction to each error that Firestore answers.
+//! The retry policy: the reaction to each error that Firestore returns.
 
 use std::future::Future;
 use std::time::Duration;
@@ -60,7 +60,7 @@ const POLICY: [(Code, Recovery); 16] = [
     // Requests are too frequent, or the quota of the day is used up: the next attempt waits.
     (Code::ResourceExhausted, Recovery::Retry),
     (Code::FailedPrecondition, Recovery::Reread),
-    // Contention: the emulator answers this if another transaction holds a lock for two seconds.
+    // Contention: the emulator returns this if another transaction holds a lock for two seconds.
     (Code::Aborted, Recovery::Retry),
     (Code::OutOfRange, Recovery::GiveUp),
     (Code::Unimplemented, Recovery::GiveUp),

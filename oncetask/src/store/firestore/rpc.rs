@@ -22,7 +22,7 @@ pub(super) struct Rpc {
     documents: String,
     deadlines: RequestDeadlines,
     pub(super) meter: Meter,
-    /// The permits for streams that listen to one task each. A connection carries a hundred requests at a time.
+    /// The permits for streams that listen to one task each. A connection carries up to 100 requests at a time.
     pub(super) task_streams: Semaphore,
 }
 
@@ -216,7 +216,7 @@ impl Rpc {
         retry::send_with_retries(name, self.deadlines, counted).await
     }
 
-    /// Awaits an answer, and notes that the connection is alive.
+    /// Awaits an answer, and records that the connection is alive.
     async fn receive<T>(&self, request: impl Future<Output = T>) -> T {
         let answer = request.await;
         self.connection.received();

@@ -1,4 +1,4 @@
-//! The thread on which the connection lives.
+//! The thread on which the connection runs.
 //!
 //! The channel, the refresh of credentials, the listeners and the store's operations run on a runtime of the
 //! store's own, on one thread. Therefore a handler that blocks the application's runtime delays no renewal of a

@@ -20,12 +20,12 @@ pub(super) struct Settings {
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyClaims {
-    /// Claims the first due task of a key, then verifies that no other worker holds the key.
+    /// Claims the first due task of a key, then verifies that no other worker owns the key.
     #[default]
     Normal,
     /// Claims any due task of a key, then verifies. Workers that claim at random contend more often.
     AtRandom,
-    /// Asks first whether a key is free, then claims any due task of it without verifying. Two workers may then
-    /// hold one key: a test of resource keys must detect that.
+    /// Reads first whether a key is free, then claims any due task of it without verifying. Two workers may then
+    /// own one key. A test of resource keys must detect that.
     Unverified,
 }

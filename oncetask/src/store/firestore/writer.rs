@@ -38,7 +38,7 @@ pub(super) enum WriteOutcome {
         /// have been applied.
         ambiguous: bool,
     },
-    /// It failed. The failure tells whether it may have been applied.
+    /// It failed. The failure shows whether it may have been applied.
     Failed(Failure),
 }
 
@@ -202,7 +202,7 @@ impl Writer {
         }
     }
 
-    /// Replies to a write by its result in a batch, or retries it.
+    /// Replies to a write with its result in a batch, or retries it.
     fn settle(self: &Arc<Self>, mut queued: QueuedWrite, result: Result<Timestamp, Status>) {
         let meter = &self.rpc.meter;
         let status = match result {
@@ -255,7 +255,7 @@ impl WriteQueue {
             return None;
         }
         let mut batch = Vec::with_capacity(indexes.len());
-        // From the last, so that the other indexes stay valid.
+        // Removes them from the last to the first, so that the other indexes stay valid.
         for index in indexes.into_iter().rev() {
             batch.extend(self.waiting.remove(index));
         }

@@ -1,9 +1,9 @@
 //! SQL that writes many claims, or many ends of claims, with one statement.
 //!
-//! As in [`inserts`](super::inserts), half of the cost of a statement for one row is to open the table and
-//! its indexes and to search each of them. `OR FAIL` has the reason that is given there. Tasks that were
-//! created one after the other are mostly claimed and ended in that order too: their rows are adjacent. One
-//! statement over a range of adjacent rows is cheaper still than one that looks up each row.
+//! As in [`inserts`](super::inserts), half of the cost of a statement for one row is opening the table and its
+//! indexes and searching each of them. The reason for `OR FAIL` is given there too. Tasks that were created
+//! one after the other are mostly claimed and ended in the same order, so their rows are adjacent. A statement
+//! over a range of adjacent rows is cheaper still than one that looks up each row.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
@@ -65,7 +65,7 @@ pub(super) struct LeaseBatch {
 impl LeaseBatch {
     pub(super) fn new() -> Self {
         Self {
-            // Two bits are left free, so that the sum with a `seq` is an integer for SQLite.
+            // The two highest bits are 0, so that the sum with a `seq` is at most `i64::MAX`.
             random: LeaseToken::random().to_bits() >> 2,
             seqs: Vec::new(),
         }
@@ -149,7 +149,7 @@ impl ClaimEnd {
         self.row.state.result.as_ref().map(Json::as_str)
     }
 
-    /// Returns whether the other end is of the next row and writes the same values.
+    /// Returns whether `next` is the end of the claim in the next row and writes the same values.
     fn extends_range(&self, next: &Self) -> bool {
         self.row.seq + 1 == next.row.seq
             && self.random() == next.random()
@@ -242,7 +242,7 @@ fn scattered_text(rows: usize) -> String {
     )
 }
 
-/// Returns `count` numbered parameters, from `?first` on with this step.
+/// Returns `count` numbered parameters: `?first`, and each further one `step` higher.
 fn parameters(first: usize, step: usize, count: usize) -> Vec<String> {
     (0..count).map(|n| format!("?{}", first + n * step)).collect()
 }

@@ -1,5 +1,5 @@
-//! Every write to tasks except claims: creations, renewals, ends of claims, and the changes that programs ask
-//! for.
+//! Every write to tasks except claims: creations, renewals, ends of claims, and the changes that programs
+//! request.
 
 use chrono::{DateTime, Utc};
 

@@ -1,9 +1,9 @@
 //! Checkpoints: copying the write-ahead log into the database.
 //!
 //! By default SQLite runs a checkpoint inside a commit, every 1,000 pages. This costs the commits of a busy
-//! store most of their speed. Here a thread of its own copies most of the log while the writer continues. The
-//! log can only be restarted when every frame was copied, but under constant load the writer is always a few
-//! frames ahead of the thread. So the writer copies the last frames itself, between two transactions.
+//! store most of their speed. Here a separate thread copies most of the log while the writer continues. The
+//! log can only be restarted when every frame has been copied, but under constant load the writer is always a
+//! few frames ahead of the thread. So the writer copies the last frames itself, between two transactions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,13 +15,13 @@ use rusqlite::wal::CheckpointMode;
 
 use super::file::{DatabaseFile, retry_until_timeout};
 
-/// The length of the log, in pages, from which it is copied: 64 MiB.
+/// The length of the log, in pages, from which it is copied: 62.5 MiB with pages of 4 KiB.
 pub(super) const CHECKPOINT_PAGES: usize = 16_000;
-/// The same after the disk was full: 1 MiB.
+/// The same length after the disk was full: about 1 MiB.
 const CHECKPOINT_PAGES_FULL_DISK: usize = 250;
-/// A failed checkpoint is repeated when the log has grown by the threshold divided by this.
+/// A failed checkpoint is repeated when the log has grown by the threshold divided by this number.
 const RETRY_GROWTH_DIVISOR: usize = 8;
-/// From the threshold times this on, a checkpoint blocks readers and the writer.
+/// A checkpoint blocks readers and the writer if the log is at least this many times as long as the threshold.
 const BLOCKING_FACTOR: usize = 8;
 /// The maximum time for which a checkpoint blocks them.
 const MAX_BLOCKING: Duration = Duration::from_secs(1);
@@ -30,9 +30,9 @@ const MAX_BLOCKING: Duration = Duration::from_secs(1);
 pub(super) struct Checkpoints {
     /// The length of the log after the last commit, in pages.
     log_pages: Arc<AtomicUsize>,
-    /// The length from which the log is copied.
+    /// The length from which the log is copied, in pages.
     threshold: usize,
-    /// The length at which the next checkpoint is requested.
+    /// The length at which the next checkpoint is requested, in pages.
     next: usize,
     bulk_copied: Arc<AtomicBool>,
     requests: SyncSender<CheckpointMode>,
@@ -123,7 +123,7 @@ impl Checkpointer {
 }
 
 fn copy(db: &Connection, mode: CheckpointMode) {
-    // Another process may run a checkpoint, a reader may block it, the disk may be full. The checkpoint is
+    // Another process may run a checkpoint, a reader may block it, or the disk may be full. The checkpoint is
     // repeated as the log grows.
     if let Err(error) = db.wal_checkpoint_v2(Some("main"), mode) {
         tracing::debug!(%error, "the checkpoint of the write-ahead log failed and will be repeated");

@@ -3,16 +3,16 @@
 //! Most claims end soon, in the process that took them, and nothing else changes the task in between. Its
 //! state is then still the one that the claim left, and need not be read again: the end of the claim is
 //! computed from the cached state. It is written only where the row still has the claim's token and no
-//! cancellation. If a row does not, because another process changed it, the cache is cleared, and the ends
-//! are computed again from the rows.
+//! cancellation. If another process changed a row, the cache is cleared, and the ends are computed again from
+//! the rows.
 
 use std::collections::HashMap;
 
 use super::rows::RowState;
 use crate::task::{LeaseToken, ResourceKey, Task, TaskId};
 
-/// The maximum number of cached claims. More than that belong to workers that have gone away, so the cache is
-/// then cleared.
+/// The maximum number of cached claims. When it is reached, most of them belong to workers that no longer
+/// run, so the cache is cleared.
 const MAX_CACHED_CLAIMS: usize = 20_000;
 
 /// The claims that have not ended, by their tokens.

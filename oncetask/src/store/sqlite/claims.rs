@@ -16,7 +16,7 @@ use crate::store::{Claim, ClaimRequest, ClaimResponse, ClaimedTask, Demand};
 use crate::task::transition::{self, Phase};
 use crate::task::{Lease, Task, damaged};
 
-/// A demand whose kinds are looked up in the file. A kind that was never stored is left out.
+/// A demand with the numbers of its kinds in the file. A kind that was never stored is left out.
 struct ResolvedDemand<'a> {
     env: i64,
     /// The index of the demand in the request.
@@ -41,8 +41,8 @@ pub(super) fn claim(tx: &mut Tx<'_>, env: i64, request: &ClaimRequest) -> Result
     Ok(response)
 }
 
-/// Returns the response to a request if nothing is due; `None` if something is. This only reads, so it takes
-/// no write lock.
+/// Returns the response to a request if it claims nothing because no task is due, else `None`. This only
+/// reads, so it takes no write lock.
 pub(super) fn response_if_nothing_due(
     db: &Connection,
     env: &str,
@@ -91,8 +91,8 @@ fn resolve<'a>(
 
 impl ResolvedDemand<'_> {
     /// Claims up to `max_claims` tasks or groups. Reads the queue again as long as that gives new claims,
-    /// because an entry that gave none may have displaced others: a key whose due rows are damaged, for
-    /// example.
+    /// because an entry that gave none may have displaced others. An example is a key whose due rows are
+    /// damaged.
     fn fill(&self, tx: &mut Tx<'_>, claims: &mut Vec<Claim>) -> Result<(), SqliteError> {
         let mut remaining = self.demand.max_claims;
         let mut progress = true;
@@ -124,7 +124,7 @@ impl ResolvedDemand<'_> {
         self.now + self.demand.lease
     }
 
-    /// Returns the due time of the first entry that is left in the queues.
+    /// Returns the due time of the first entry that remains in the queues.
     fn next_due(&self, db: &Connection) -> Result<Option<DateTime<Utc>>, SqliteError> {
         let mut first = None;
         for kind in &self.kinds {

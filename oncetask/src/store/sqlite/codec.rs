@@ -66,7 +66,7 @@ impl FromSql for JsonColumn {
     }
 }
 
-/// Decodes a row of `task_columns` that has the kind's name.
+/// Decodes a row of `task_columns` that includes the kind's name.
 pub(super) fn decode_row(row: &Row<'_>) -> Result<StoredTask, SqliteError> {
     decode_row_of_kind(row, None)
 }
@@ -106,7 +106,7 @@ fn decode_spec(row: &Row<'_>, id: &str, kind: Option<&Arc<str>>) -> Result<TaskS
     })
 }
 
-/// Decodes `state_columns`, of which the first is the column with the index `first`.
+/// Decodes `state_columns`, which start at the index `first`.
 pub(super) fn decode_state(row: &Row<'_>, first: usize) -> Result<TaskState, SqliteError> {
     let done = match row.get(first + 1)? {
         OPEN => None,
@@ -133,7 +133,7 @@ pub(super) fn decode_state(row: &Row<'_>, first: usize) -> Result<TaskState, Sql
     })
 }
 
-/// Decodes the columns of a lease, of which the first is the column with the index `first`.
+/// Decodes the columns of a lease, which start at the index `first`.
 fn decode_lease(row: &Row<'_>, first: usize) -> Result<Option<Lease>, SqliteError> {
     let Some(token) = row.get::<_, Option<i64>>(first)? else {
         return Ok(None);
@@ -200,7 +200,7 @@ pub(super) fn to_millis(at: DateTime<Utc>) -> i64 {
     at.timestamp_millis()
 }
 
-/// Returns the instant that is so many milliseconds after 1970.
+/// Returns the instant that is given as milliseconds since 1970.
 pub(super) fn from_millis(millis: i64) -> Result<DateTime<Utc>, SqliteError> {
     DateTime::from_timestamp_millis(millis)
         .ok_or_else(|| SqliteError::Corrupt(format!("{millis} ms is out of range for an instant")))
@@ -228,7 +228,7 @@ struct StoredProgress<'a> {
     message: Cow<'a, str>,
 }
 
-/// Returns errors as a JSON array with one line for each; `None` if there are none.
+/// Returns errors as a JSON array with one line for each error; `None` if there are none.
 pub(super) fn encode_errors(errors: &[AttemptError]) -> Option<String> {
     let encode = |error: &AttemptError| {
         to_json(&StoredError {

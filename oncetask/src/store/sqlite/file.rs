@@ -61,8 +61,8 @@ impl DatabaseFile {
         Ok(db)
     }
 
-    /// Opens the write-ahead log, and syncs its entry in the directory. The log exists while a connection is
-    /// open that has read.
+    /// Opens the write-ahead log, and syncs its entry in the directory. The log only exists while a connection
+    /// that has read the database is open.
     pub(super) fn open_log(&self) -> io::Result<File> {
         let mut name = self.path.clone().into_os_string();
         name.push("-wal");
@@ -184,14 +184,14 @@ fn is_writable(directory: &Path) -> bool {
     let probe = directory.join(format!(".oncetask-{:016x}", fastrand::u64(..)));
     let created = File::create_new(&probe).is_ok();
     if created {
-        // An error means that another program has deleted the file, which is as good.
+        // An error means that another program has already deleted the file.
         let _ = fs::remove_file(&probe);
     }
     created
 }
 
-/// Returns a busy handler: it retries to get a lock until the timeout. The delays are random, so that two
-/// programs do not retry in step.
+/// Returns a busy handler, which tries again to take a lock until the timeout has passed. The delays are
+/// random, so that two programs do not retry in step.
 pub(super) fn retry_until_timeout(timeout: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
     let mut began = Instant::now();
     move |tries| {

@@ -3,7 +3,7 @@
 //! A statement opens the table and each of its indexes, and searches each of them from the root. That is half
 //! of the cost of inserting one task. So plain tasks of one call are inserted many at a time.
 //!
-//! If a statement may fail in its middle and be undone, SQLite keeps a copy of every page that it changes.
+//! If a statement may fail halfway and be undone, SQLite keeps a copy of every page that it changes.
 //! With ids that are far apart in the index, this costs more than the batch saves. `OR IGNORE` and `OR FAIL`
 //! avoid the copies, because such statements are never undone. That is safe here: when a statement fails, the
 //! whole transaction is rolled back.
@@ -53,7 +53,7 @@ pub(super) fn insert_all(
 
 /// Inserts a task unless its id exists. Returns whether it was inserted.
 fn insert(statements: &mut Statements<'_>, env: i64, kind: i64, task: &Task) -> Result<bool, SqliteError> {
-    // Without `RETURNING`, which makes SQLite keep such copies and fill a temporary table.
+    // `RETURNING` would make SQLite keep copies of the pages and fill a temporary table.
     const SQL: &str = "
         INSERT INTO tasks (env, kind, id, resource_key, created_at, wait_until, due, generator, occurrence_at,
             recurrence, held_key)

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::checkpoint::CHECKPOINT_PAGES;
 
-/// The guarantee after a power failure. A crash of the program or of its workers loses nothing with either.
+/// The guarantee after a power failure. A crash of the program or of its workers loses nothing in either case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Durability {
     /// Every acknowledged creation, end and change is on disk.
     #[default]
     Full,
-    /// The file stays consistent, but a power failure may undo the last moments before it: created tasks are
+    /// The file stays consistent, but a power failure may undo the last writes before it: created tasks are
     /// missing, and tasks that ended run again. This is several times as fast on a slow disk.
     Normal,
 }

@@ -34,7 +34,7 @@ impl<'a> PageBuilder<'a> {
         }
     }
 
-    /// Returns the number of rows to find: one more than the page has, which tells whether another page
+    /// Returns the number of rows to find: one more than the page has, which shows whether another page
     /// follows.
     fn wanted(&self) -> usize {
         self.query.limit.saturating_add(1)
@@ -45,8 +45,8 @@ impl<'a> PageBuilder<'a> {
         self.found.len() == self.wanted()
     }
 
-    /// Sorts scans by the creation of their first tasks, in the order of the page. Scans of which it is not
-    /// known come first. Leaves out scans that find nothing.
+    /// Sorts scans by the creation times of their first tasks, in the order of the page. Scans whose first
+    /// task is not known come first. Leaves out scans that find nothing.
     pub(super) fn sort_scans(
         &self,
         db: &Connection,
@@ -70,7 +70,8 @@ impl<'a> PageBuilder<'a> {
         Ok(sorted)
     }
 
-    /// Returns the creation of the first task of a part that may be on the page, in milliseconds since 1970.
+    /// Returns the creation time of the first task of a part that may be on the page, in milliseconds since
+    /// 1970.
     fn first_created(&self, db: &Connection, part: ListPart) -> Result<Option<i64>, SqliteError> {
         let after = self.query.after.as_ref().map(|after| to_millis(after.created_at));
         let (operator, order, from) = if self.newest_first {
@@ -142,8 +143,8 @@ impl<'a> PageBuilder<'a> {
         Ok(())
     }
 
-    /// Adds the bounds of the creation to a scan: those of the filter, and the last row found if no more are
-    /// wanted. Leaves out a bound of the filter that follows from the cursor.
+    /// Adds the bounds of the creation time to a scan: those of the filter, and the last row found if no more
+    /// rows are wanted. Leaves out a bound of the filter that follows from the cursor.
     fn restrict(&self, scan: &mut Scan) {
         let filter = &self.query.filter;
         let (mut from, mut before) = (filter.created_from, filter.created_before);

@@ -25,7 +25,7 @@ pub(super) fn page(db: &Connection, env: &str, query: &Query) -> Result<Page, Sq
     let mut page = PageBuilder::new(query);
     if let Some(env) = interner::env(db, env)? {
         let scans = scan::scans(db, env, &query.filter, query.now)?;
-        // Sorted by their first rows: the rows of one scan bound the next ones, and most need not run at all.
+        // In the order of their first rows, each scan bounds the next ones, and most need not run at all.
         for (first, scan) in page.sort_scans(db, scans)? {
             if first.is_some_and(|first| page.is_full_before(first)) {
                 break;

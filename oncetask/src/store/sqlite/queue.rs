@@ -1,8 +1,8 @@
 //! Reading the queue of a kind.
 //!
-//! The queue consists of three indexes: `queue` has the waiting tasks without a resource key, and `leased`
-//! the leased ones, which are due when their leases end. The table `keys` has one entry for all tasks of a
-//! resource key. In addition, the index `generators` has the generators alone.
+//! The queue consists of three indexes. `queue` has the waiting tasks without a resource key. `leased` has the
+//! leased ones, which are due when their leases end. `key_queue` has the rows of the table `keys`: one entry
+//! for all tasks of a resource key. In addition, the index `generators` has only the generators.
 
 use std::sync::Arc;
 
@@ -82,8 +82,8 @@ pub(super) fn first_generator_due(db: &Connection, kind: i64) -> rusqlite::Resul
         .optional()
 }
 
-/// Returns the first due tasks without a resource key: up to `limit` waiting ones and up to `limit` leased
-/// ones. Adds the damaged rows among them to `damaged`.
+/// Returns the first due tasks without a resource key: up to `limit` waiting ones, and up to `limit` with an
+/// expired lease. Adds the damaged rows among them to `damaged`.
 pub(super) fn due_tasks(
     db: &Connection,
     kind: &Kind,
@@ -99,7 +99,7 @@ pub(super) fn due_tasks(
         queue_order!(),
         " LIMIT ?3"
     );
-    // A leased task that has a `due` is a generator, and among the waiting ones.
+    // A leased task that has a `due` is in the index `queue`, so `WAITING` returns it.
     const LEASED: &str = concat!(
         "SELECT ",
         task_columns!("NULL"),
@@ -189,8 +189,7 @@ pub(super) fn due_keys(
 }
 
 /// Returns the due tasks of a resource key that one claim takes: the first one alone if it is cancelled, else
-/// up to
-/// `max_group` that are not cancelled. Adds the damaged rows among them to `damaged`.
+/// up to `max_group` that are not cancelled. Adds the damaged rows among them to `damaged`.
 pub(super) fn due_group(
     db: &Connection,
     kind: &Kind,

@@ -1,11 +1,11 @@
 //! The order in which tasks are claimed.
 //!
-//! It is `QueueOrder`: the due time, then the creation. Rows are numbered in the
-//! order of their creation, so `seq` stands for the creation.
+//! It is `QueueOrder`: by due time, then by creation. Rows are numbered in the order of their creation, so
+//! `seq` stands for the creation.
 
 /// Expands to the queue order as the columns of an `ORDER BY`. A statement that sorts by it names its columns
-/// `due` and `seq`, if need be with `AS`. The indexes of the [schema](super::schema) have the same order, so that
-/// SQLite walks along them and does not sort.
+/// `due` and `seq`, if need be with `AS`. The indexes of the [schema](super::schema) have the same order, so
+/// that SQLite walks along them and does not sort.
 macro_rules! queue_order {
     () => {
         "due, seq"

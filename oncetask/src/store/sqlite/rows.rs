@@ -72,7 +72,7 @@ pub(super) fn exists_in_any_env(db: &Connection, id: &TaskId) -> rusqlite::Resul
         .exists([id.as_str()])
 }
 
-/// Writes a whole state.
+/// Writes all of a state.
 pub(super) fn save_state(
     statements: &mut Statements<'_>,
     seq: i64,

@@ -10,7 +10,7 @@ use super::interner;
 use crate::store::Filter;
 use crate::task::{Ending, Status};
 
-/// A scan of one index, with conditions. The index is in the order of creation, or little is left to sort.
+/// A scan of one index, with conditions. The index is in the order of creation, or has few rows to sort.
 #[derive(Clone)]
 pub(super) struct Scan {
     pub(super) index: &'static str,
@@ -44,14 +44,14 @@ impl Scan {
         }
     }
 
-    /// Adds a condition. Each `?` in it is the next of the values.
+    /// Adds a condition. Each `?` in it stands for the next of the values.
     pub(super) fn and<V: Into<Value>>(&mut self, condition: &str, values: impl IntoIterator<Item = V>) {
         self.conditions.push_str(" AND ");
         self.conditions.push_str(condition);
         self.values.extend(values.into_iter().map(Into::into));
     }
 
-    /// Adds bounds of the creation: at `from` or later, and earlier than `before`.
+    /// Adds bounds of the creation time: at `from` or later, and earlier than `before`.
     pub(super) fn restrict_created(&mut self, from: Option<DateTime<Utc>>, before: Option<DateTime<Utc>>) {
         if let Some(from) = from {
             self.and("created_at >= ?", [to_millis(from)]);
@@ -70,7 +70,7 @@ impl Scan {
         }
     }
 
-    /// Adds the conditions of a status. They are [`Status::of`] as SQL.
+    /// Adds the conditions of a status. They are [`Status::of`] in SQL.
     fn restrict_status(&mut self, status: Status, now: DateTime<Utc>) {
         const FREE: &str =
             "ending = 0 AND cancelled_at IS NULL AND (lease_until IS NULL OR lease_until <= ?)";
@@ -99,7 +99,7 @@ impl Scan {
 }
 
 /// Returns scans that together find every task that matches a filter, each task once. They ignore the
-/// filter's bounds of the creation.
+/// filter's bounds of the creation time.
 pub(super) fn scans(
     db: &Connection,
     env: i64,
@@ -150,7 +150,7 @@ fn scan_of_key_or_generator(env: i64, filter: &Filter, kinds: &[i64]) -> Scan {
         scan.and("generator = ?", [generator.as_str().to_owned()]);
     }
     if filter.kind.is_some() {
-        // A kind that was never stored has no number; no task has -1.
+        // A kind that was never stored has no number, and no task has the number -1.
         scan.and("kind = ?", [kinds.first().copied().unwrap_or(-1)]);
     }
     scan
@@ -167,7 +167,7 @@ fn list_index(ending: i64) -> (&'static str, &'static str) {
     }
 }
 
-/// A part of each kind's tasks that is adjacent in an index.
+/// A part of each kind's tasks, whose entries are adjacent in an index.
 struct IndexPart {
     index: &'static str,
     condition: &'static str,
@@ -176,7 +176,7 @@ struct IndexPart {
 }
 
 impl IndexPart {
-    /// Returns the parts that have all tasks that match a filter.
+    /// Returns the parts that together have all tasks that match a filter.
     fn of(filter: &Filter) -> Vec<Self> {
         match filter.status {
             None if filter.done_from.is_some() || filter.done_before.is_some() => {

@@ -120,14 +120,15 @@ CREATE INDEX generators ON tasks (kind, due) WHERE due IS NOT NULL AND recurrenc
 /// `generators` needs it.
 ///
 /// A program of version 2 that has the file open can still use it. The tasks that it leases stay in `queue`
-/// until they are claimed again. It does not see that leases of newer programs expire; newer programs do.
+/// until they are claimed again. It does not claim a task whose lease from a newer program has expired; newer
+/// programs do.
 const LEASES: &str = "
 UPDATE tasks SET due = NULL WHERE lease_until IS NOT NULL AND recurrence IS NULL;
 ";
 
 /// Replaces the index `list` by two: `open` for tasks that are not done, and `done`. When a task ends, it
-/// moves from one to the other, and SQLite keeps a cursor at the last change of each. Within one index SQLite
-/// searched for both positions from the root, which was a fifth of the cost of a task.
+/// moves from one to the other, and SQLite keeps a cursor at the last change of each. Within a single index
+/// SQLite searched for both positions from the root, which was a fifth of the cost of a task.
 ///
 /// A program of an older version that has the file open can still claim, but can no longer list or count
 /// tasks.

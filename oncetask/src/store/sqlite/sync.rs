@@ -1,7 +1,7 @@
 //! Waiting for the disk.
 //!
 //! The writer commits with `synchronous = NORMAL`: a commit appends frames to the write-ahead log and does
-//! not wait for the disk. The callers of creations, ends of claims and changes wait for it. A second thread
+//! not wait for the disk. The callers of creations, ends of claims and changes wait for it. A separate thread
 //! sends their results, after an `fsync` of the log that *began* after the commit. One `fsync` serves all
 //! commits before it, and the writer continues in the meantime. The results of claims and renewals are sent
 //! at once.
@@ -9,8 +9,8 @@
 //! Why this is safe:
 //!
 //! - **Acknowledged writes are on disk.** All frames of the commit were written to the log before its
-//!   operations came to this thread. So the `fsync` covers them, and all frames before them: those of other
-//!   operations and processes.
+//!   operations were sent to this thread. So the `fsync` covers them, and all frames before them: those of
+//!   other operations and processes.
 //! - **The log is recovered as a prefix.** Each frame has the log's salt and a checksum over all frames
 //!   before it. After a power failure SQLite recovers the frames up to the last commit record with a valid
 //!   checksum. So a commit is never recovered without the commits before it. If a completion is recovered, so

@@ -24,8 +24,8 @@ use super::write_op::BoxedOp;
 use super::writer::Writer;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// The maximum time for which closing a store waits for queued operations. They run in any case, unless the
-/// process ends.
+/// The maximum time for which closing a store waits for queued operations. Operations that take longer still
+/// run, unless the process ends.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The size of the writer's page cache in SQLite's unit: KiB, negative. With many resource keys the default
@@ -64,8 +64,8 @@ impl Threads {
         })
     }
 
-    /// Queues an operation for the writer. If the writer has ended, drops the operation, which its caller
-    /// notices.
+    /// Queues an operation for the writer. If the writer has ended, drops the operation, and its caller gets
+    /// an error.
     pub(super) fn send(&self, op: BoxedOp) {
         if let Some(ops) = &self.ops {
             let _ = ops.send(op);

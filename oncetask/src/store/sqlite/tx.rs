@@ -17,7 +17,7 @@ pub(super) struct Tx<'a> {
     pub(super) statements: Statements<'a>,
     pub(super) interner: &'a mut Interner,
     pub(super) claim_cache: &'a mut ClaimCache,
-    /// The (kind, resource key) whose queue entries are out of date.
+    /// The kinds and resource keys whose queue entries are out of date.
     changed_keys: HashSet<(i64, String)>,
     pub(super) notifications: Notifications,
 }
@@ -25,7 +25,7 @@ pub(super) struct Tx<'a> {
 /// The events of a transaction that subscribers are notified of after its commit.
 #[derive(Debug, Default)]
 pub(super) struct Notifications {
-    /// The kinds of which a task may be due earlier than before.
+    /// The kinds that may have a task that is due earlier than before.
     pub(super) due: HashSet<i64>,
     /// The environments and ids of cancelled and deleted tasks.
     pub(super) stopped: Vec<(String, TaskId)>,
@@ -56,8 +56,8 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Updates the queue entries of the changed resource keys. This precedes every read of the queue, and the
-    /// commit.
+    /// Updates the queue entries of the changed resource keys. This must run before every read of the queue,
+    /// and before the commit.
     pub(super) fn update_keys(&mut self) -> Result<(), SqliteError> {
         for (kind, key) in self.changed_keys.drain() {
             keys::update(self.db, kind, &key)?;
@@ -65,7 +65,7 @@ impl<'a> Tx<'a> {
         Ok(())
     }
 
-    /// Completes the transaction up to its commit, and returns its notifications.
+    /// Makes the last writes before the commit, and returns the notifications.
     pub(super) fn prepare_commit(mut self) -> Result<Notifications, SqliteError> {
         self.update_keys()?;
         Ok(self.notifications)

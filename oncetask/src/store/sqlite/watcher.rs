@@ -1,9 +1,9 @@
 //! Detecting the changes that other processes make.
 //!
 //! Every commit writes to the log. While there are subscribers, the watcher checks the log's modification
-//! time every few milliseconds, which costs an idle worker next to nothing. If the log may have changed, the
+//! time every 20 to 50 ms, which costs an idle worker next to nothing. If the log may have changed, the
 //! watcher asks SQLite whether another connection has committed. If so, it reads the heads of the subscribed
-//! queues.
+//! queues, the stopped tasks, and the tasks whose ends are awaited.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -28,8 +28,8 @@ const ACTIVE_INTERVAL: Duration = Duration::from_millis(20);
 const IDLE_INTERVAL: Duration = Duration::from_millis(50);
 /// The number of checks without a change after which the interval becomes [`IDLE_INTERVAL`].
 const CHECKS_UNTIL_IDLE: u32 = 50;
-/// The number of checks without a change after which SQLite is asked in any case, because a file system may
-/// not keep the modification time well.
+/// The number of checks without a change after which SQLite is asked in any case, because some file systems
+/// do not update the modification time reliably.
 const MAX_UNVERIFIED_CHECKS: u32 = 25;
 /// The resolution of modification times. A log that changed within this time may change again without a new
 /// time.
@@ -85,8 +85,8 @@ impl WatcherSwitch {
     /// Deactivates the watcher if there are no subscribers.
     fn deactivate(&self, notifiers: &Notifiers) {
         let mut mode = self.lock();
-        // Checked under the lock: a subscriber that was added before is seen here, a later one activates the
-        // watcher.
+        // Checked under the lock: a subscriber that was added before is counted here, and a later one
+        // activates the watcher.
         if *mode == Mode::Active && notifiers.subscribed().is_empty() {
             *mode = Mode::Inactive;
         }
@@ -101,7 +101,7 @@ impl WatcherSwitch {
 struct LogProbe {
     log: File,
     last: Option<(SystemTime, u64)>,
-    /// Whether the next check must ask SQLite.
+    /// Whether the next check must ask SQLite even if the log looks unchanged.
     unsure: bool,
     /// The number of checks without a change.
     unchanged: u32,
@@ -125,7 +125,7 @@ impl LogProbe {
             .and_then(|log| Ok((log.modified()?, log.len())))
             .ok();
         let age = current.and_then(|(modified, _)| modified.elapsed().ok());
-        // On other systems the modification time of an open file may lag behind.
+        // On systems other than Unix the modification time of an open file may lag behind.
         let same = cfg!(unix) && current.is_some() && current == self.last && !self.unsure;
         self.last = current;
         self.unsure = age.is_none_or(|age| age < MTIME_RESOLUTION);

@@ -78,7 +78,7 @@ impl Writer {
     }
 
     /// Runs each operation of a failed transaction in a transaction of its own. A single operation is only
-    /// repeated if the cause of the error can be removed here.
+    /// repeated if the cause of the error may have been removed here.
     fn retry_one_by_one(&mut self, mut batch: Vec<BoxedOp>, error: &SqliteError) {
         self.roll_back();
         let full = error.is_full();

@@ -11,14 +11,14 @@
 //!
 //! # Back-off
 //!
-//! A process may lose more tasks of a page than it wins even so. The other processes then work off the queue
+//! Even so, a process may lose more tasks of a page than it wins. The other processes then work off the queue
 //! faster than it can read it: its reads cost money and slow the others down. It backs off, then reads a few tasks
 //! to probe, and backs off for longer each time that it still loses.
 //!
 //! A process that won a fixed part of its first claim of a page *leads*. It does not back off, even if it loses
-//! more afterwards. Of the processes that started at the same position at least one leads, unless many of them
-//! shared the claim evenly. So it hardly ever happens that all of them back off at once. The loss of a few tasks
-//! never causes a back-off.
+//! more afterwards. Of the processes that started at the same position, at least one leads unless many of them
+//! shared the claim evenly. So all of them hardly ever back off at once. The loss of a few tasks never causes a
+//! back-off.
 //!
 //! # Why this is safe
 //!
@@ -32,16 +32,16 @@ use crate::store::firestore::codec::Stored;
 
 /// The time after the last noticed contention during which other processes count as active.
 const ACTIVE_FOR: Duration = Duration::from_secs(5);
-/// The loss rate from which on another process is at work at the same position.
+/// The minimum loss rate at which another process is assumed to claim from the same position.
 const CONTENDED_LOSS_RATE: f64 = 0.25;
-/// The loss rate from which on the rest of a window counts as claimed by other processes.
+/// The loss rate above which the rest of a window counts as claimed by other processes.
 const STALE_LOSS_RATE: f64 = 0.5;
 /// The weight that the earlier loss rate keeps after one more claim.
 const DECAY: f64 = 0.9;
 /// A process leads if it wins at least 1/`LEADERS` of its first claim of a page. With 4, four processes that
 /// split a queue evenly all lead.
 const LEADERS: usize = 4;
-/// The number of lost claims from which on a process may back off.
+/// The minimum number of lost claims after which a process may back off.
 const MIN_LOSSES: usize = 16;
 /// The length of the first back-off, before it is randomized.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(400);
@@ -50,8 +50,8 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(2);
 /// The minimum length of a back-off, as a multiple of the duration of a read. It bounds the time that the reads of
 /// a slow process cost the others.
 const BACK_OFF_PER_READ: u32 = 10;
-/// The page size under contention, as a multiple of the usual one. With larger pages fewer processes want the same
-/// tasks, and a page is still of use after other processes have claimed part of it.
+/// The page size under contention, as a multiple of the usual one. With larger pages fewer processes compete for
+/// the same tasks, and a page is still useful after other processes have claimed part of it.
 const CONTENDED_PAGE_FACTOR: usize = 16;
 /// The minimum page size under contention, in tasks.
 const MIN_CONTENDED_PAGE: usize = 256;
@@ -61,7 +61,7 @@ const PROBE_PER_SLOT: usize = 2;
 /// The contention that this process has noticed on one queue.
 #[derive(Debug)]
 pub(super) struct Contention {
-    /// The part of recent claims that were lost: a moving average.
+    /// The fraction of recent claims that were lost: a moving average.
     loss_rate: f64,
     last_noticed: Option<Instant>,
     /// The position on the ring from which to claim next.
@@ -142,7 +142,7 @@ impl Contention {
             self.ring_position = last.wrapping_add(1);
             return false;
         }
-        // The first contention tells only that other processes are at the head of the queue.
+        // The first contention only shows that other processes claim from the head of the queue.
         let is_stale = self.is_active() && self.loss_rate > STALE_LOSS_RATE;
         self.ring_position = fastrand::u64(..);
         self.last_noticed = Some(Instant::now());

@@ -17,7 +17,7 @@ use crate::store::{Claim, Demand};
 /// The maximum number of rounds for one demand. Several rounds are needed when other processes claimed the chosen
 /// tasks, or when tasks cannot be claimed yet.
 const MAX_ROUNDS: usize = 16;
-/// The number of due tasks from which on they are a backlog.
+/// The minimum number of due tasks that count as a backlog.
 const MIN_BACKLOG: usize = 8;
 /// If a task can be claimed within this time, the next due time is not read: the caller claims again soon anyway.
 const SOON: TimeDelta = TimeDelta::milliseconds(50);
@@ -82,7 +82,7 @@ impl<'a> FillDemand<'a> {
         }
     }
 
-    /// Fills the demand. After a failure the result still holds the claims that were made before it.
+    /// Fills the demand. After a failure the result still contains the claims that were made before it.
     pub(super) async fn run(mut self) -> Filled {
         let result = if self.demand.generators_only {
             self.fill_with_generators().await
@@ -108,10 +108,10 @@ impl<'a> FillDemand<'a> {
         self.filled.claims.push(claim);
     }
 
-    /// Claims tasks in rounds until the demand is filled, the queue is drained, or going on does not pay. Each round
-    /// either claims tasks of the window or reads more of the queue.
+    /// Claims tasks in rounds until the demand is filled, the queue is drained, or another round is not worth its
+    /// cost. Each round either claims tasks of the window or reads more of the queue.
     ///
-    /// It is long because each decision depends on what the earlier ones left in the local variables.
+    /// The function is long because its decisions share many local variables.
     async fn fill(&mut self) -> Result<(), Failure> {
         self.collect_handed_over();
         let Demand { kinds, max_group, .. } = self.demand;
@@ -251,8 +251,8 @@ impl<'a> FillDemand<'a> {
         Ok(earliest(claimable_at, queue_due))
     }
 
-    /// Returns the due time of the next task that is not due now. The demands of a request share one answer. If
-    /// there are few demands and some task will be due, each demand asks for its own kinds.
+    /// Returns the due time of the next task that is not due now. The demands of a request share one result. If
+    /// there are few demands and some task will be due, each demand reads the due time of its own kinds.
     async fn next_due(&self) -> Result<Option<DateTime<Utc>>, Failure> {
         let SharedNextDue { kinds, next, exact } = self.shared_next;
         let read = || self.claims.next_due(kinds, self.now);

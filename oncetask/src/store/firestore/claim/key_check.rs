@@ -1,8 +1,8 @@
 //! Checks of the owners of resource keys: the verification after each claim, and a check before the claim of a key
-//! that another worker owned lately.
+//! that another worker owned recently.
 //!
 //! The check before the claim is an optimisation. It saves a claim and its release, two writes, at the price of a
-//! query. It decides nothing: the claim that follows is verified all the same.
+//! query. It does not replace the verification, which follows the claim in any case.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl KeyRefusals {
         let pause = FIRST_PAUSE
             .saturating_mul(2_u32.saturating_pow(*times - 1))
             .min(MAX_PAUSE);
-        // Random, so that two workers that both yielded do not meet again.
+        // Random, so that two workers that both yielded do not collide again.
         let pause = pause.mul_f64(0.5 + fastrand::f64());
         let pause = TimeDelta::from_std(pause).unwrap_or_default();
         until.min(now + pause)
@@ -60,7 +60,8 @@ impl KeyRefusals {
 }
 
 impl FillDemand<'_> {
-    /// Returns the candidates whose keys are free as far as is known, each with all the tasks that its claim takes.
+    /// Returns the candidates without those whose keys were found to be owned, each with all the tasks that its
+    /// claim takes.
     pub(super) async fn with_free_keys(
         &self,
         candidates: Vec<Candidate>,

@@ -32,16 +32,16 @@ use crate::task::transition;
 
 /// The maximum number of consecutive hand-offs of one key.
 const MAX_CONSECUTIVE_HANDOFFS: u32 = 16;
-/// The minimum remaining duration of the lease that ends. It exceeds the time limit of one write plus the
+/// The minimum remaining duration of the lease that ends. It exceeds the default time limit of one write plus the
 /// difference between two clocks.
 const MIN_REMAINING_LEASE: TimeDelta = TimeDelta::seconds(20);
-/// The time within which the worker must collect the next claim. The lease is longer by it.
+/// The time within which the worker must collect the next claim. It is added to the duration of the lease.
 const COLLECT_WITHIN: Duration = Duration::from_secs(1);
 
 /// The state of hand-offs.
 #[derive(Debug, Default)]
 pub(super) struct Handoffs {
-    /// For each kind, the last demand for its tasks.
+    /// For each kind, the last worker that demanded its tasks.
     recipients: HashMap<String, Recipient>,
     /// For each key, the number of consecutive hand-offs.
     consecutive: HashMap<Key, u32>,
@@ -124,7 +124,8 @@ impl FillDemand<'_> {
 
 impl Claims {
     /// Ends a claim with this write, and claims the key's next task in the same atomic write. Returns `None`
-    /// without writing anything if the task has no key, no next task is known, or no worker asks for it.
+    /// without writing anything if the task has no key, its lease ends too soon, no next task is known, or no
+    /// worker may receive the key.
     pub(in crate::store::firestore) async fn hand_over_key(
         self: &Arc<Self>,
         first: &Stored,

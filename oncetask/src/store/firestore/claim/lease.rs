@@ -62,7 +62,7 @@ pub(super) struct ClaimRound {
     pub(super) lost: usize,
     /// The instant at which to try again to claim the keys that other workers own.
     pub(super) retry_at: Option<DateTime<Utc>>,
-    /// The keys of which a claim was lost, or that other workers own.
+    /// The keys for which a claim was lost, and the keys that other workers own.
     pub(super) blocked: Vec<Key>,
     pub(super) failure: Option<Failure>,
 }
@@ -75,7 +75,7 @@ pub(super) struct LeaseAttempt {
 }
 
 impl FillDemand<'_> {
-    /// Claims the candidates: checks the keys that were refused lately, writes the leases, and verifies the keys.
+    /// Claims the candidates: checks the keys that were refused recently, writes the leases, and verifies the keys.
     pub(super) async fn lease(&self, candidates: Vec<Candidate>) -> ClaimRound {
         let mut round = ClaimRound::default();
         let candidates = match self.with_free_keys(candidates, &mut round).await {
@@ -143,7 +143,7 @@ impl FillDemand<'_> {
         won
     }
 
-    /// Turns a successful attempt into a claim of this demand, and remembers its tasks as claimed.
+    /// Turns a successful attempt into a claim of this demand, and adds its tasks to the claim cache.
     pub(super) fn claim_of(&self, attempt: LeaseAttempt) -> Claim {
         let claimed = |leased: LeasedTask| {
             let task = leased.after.task.clone();

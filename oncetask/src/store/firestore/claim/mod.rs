@@ -48,7 +48,7 @@
 //! | the next page is read ahead | `paging.rs` | waiting for a query during a backlog |
 //! | the fast path | `fast_path.rs` | the query before the claim of a task that a listener announced |
 //! | the key hand-off | `key_handoff.rs` | one commit and one verification for each task of a key with a backlog |
-//! | a check before the claim of a key that was refused lately | `key_check.rs` | a claim and its release, which are two writes |
+//! | a check before the claim of a key that was refused recently | `key_check.rs` | a claim and its release, which are two writes |
 //! | contending processes start at different tasks | `contention.rs` | writes that are refused because another process was faster |
 //! | slower processes back off | `contention.rs` | reads of tasks that faster processes claim |
 //! | the handlers of a request share one next due time | `next_due.rs` | two queries for each handler without due tasks |
@@ -119,7 +119,7 @@ struct Shared {
     handoffs: Handoffs,
 }
 
-/// The experience with the queue of one set of kinds.
+/// The history of this process's claims from the queue of one set of kinds.
 #[derive(Debug, Default)]
 struct QueueState {
     page_size: PageSize,
@@ -246,7 +246,7 @@ impl Shared {
         self.queues.entry(kinds.to_vec()).or_default()
     }
 
-    /// Returns whether other processes seem to have claimed from the same queues lately.
+    /// Returns whether other processes seem to have claimed from the same queues recently.
     fn may_be_contended(&self) -> bool {
         self.queues.values().any(|queue| queue.contention.is_suspected())
     }
@@ -260,7 +260,7 @@ impl Shared {
     }
 
     /// Discards the windows of this kind that reach beyond this due time: a new task with this due time would be
-    /// missing in them.
+    /// missing from them.
     fn discard_windows_over(&mut self, kind: &str, due: DateTime<Utc>) {
         self.windows
             .retain(|kinds, window| !kinds.iter().any(|of| of == kind) || window.ends_by(due));

@@ -6,7 +6,7 @@
 //! - While a listener follows the queue, it knows the first waiting task, and notifies the worker when that
 //!   changes.
 //! - The first lease end is cached for `poll_every`. A lease that another process takes later and that expires
-//!   earlier is missed for that long at most.
+//!   earlier is missed for at most that long.
 
 use std::time::Instant;
 
@@ -90,7 +90,7 @@ impl Claims {
                 return Ok(first.and_then(|stored| stored.task.state.due()));
             }
         }
-        // More tasks than the last limit are in the way: the caller claims again at once.
+        // More tasks than the last limit are leased or due already: the caller claims again at once.
         Ok(Some(now))
     }
 

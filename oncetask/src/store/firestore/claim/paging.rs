@@ -2,11 +2,12 @@
 //!
 //! Two optimisations are here. Neither affects which claims succeed.
 //!
-//! - *Page size.* A page is as large as the number of tasks that were used of the last one, and doubles while all of
-//!   a page is used. This saves reads that serve no claim, which cost money, and queries during a backlog, which cost
-//!   time.
+//! - *Page size.* A page is as large as the number of tasks that claims used of the last page, and doubles while all
+//!   of a page is used. This saves reads that serve no claim, which cost money, and queries during a backlog, which
+//!   cost time.
 //! - *Read-ahead.* A query takes as long as several claims. During a backlog the next page is read before the window
-//!   is used up, so that no claim waits for it. A task that another process claims meanwhile costs a refused write.
+//!   is used up, so that no claim waits for it. A task that another process claims in the meantime costs a refused
+//!   write.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,7 +65,7 @@ pub(super) struct PageSize {
     pub(super) tasks: usize,
     /// Whether nothing is read ahead, because the last page that was read ahead was not used.
     pub(super) no_read_ahead: bool,
-    /// The average size of a document.
+    /// The average size of a document in bytes.
     bytes: usize,
 }
 
@@ -87,7 +88,7 @@ impl Consumption {
         };
         let used = self.at_start.saturating_sub(left);
         let [used, left] = [used, left].map(|tasks| u32::try_from(tasks).unwrap_or(u32::MAX));
-        // Counts one task more, because a window with one task or none may still have lasted for long.
+        // Counts one task more, because a window with one task or none may still have lasted for a long time.
         let left = left.saturating_add(1);
         let limit = self.query.saturating_mul(READ_AHEAD_FACTOR);
         since.elapsed().saturating_mul(left) < limit.saturating_mul(used)
@@ -95,8 +96,8 @@ impl Consumption {
 }
 
 impl PageSize {
-    /// Returns the number of tasks to read for this many free slots. It is at least one more, which tells whether
-    /// any tasks are left.
+    /// Returns the number of tasks to read for this many free slots. Within the limits of a page it is at least one
+    /// more, which shows whether any tasks are left.
     fn limit(self, slots: usize, contention: &Contention) -> usize {
         let wanted = match self.tasks {
             // A large first page saves queries if there is a backlog. Otherwise it reads too much only once.

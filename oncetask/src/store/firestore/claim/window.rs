@@ -23,8 +23,8 @@ use crate::store::firestore::query::MAX_IN;
 use crate::store::firestore::retry::Failure;
 use crate::store::firestore::settings::KeyClaims;
 
-/// The time for which a window is used. A task that another process makes due earlier waits behind the window for as
-/// long at most.
+/// The time for which a window is used. A task that another process makes due earlier waits behind the window for at
+/// most this time.
 const FRESH_FOR: Duration = Duration::from_secs(3);
 /// The maximum number of tasks that are kept for the next claim.
 const MAX_KEPT: usize = 1024;
@@ -44,8 +44,8 @@ pub(super) struct Window {
     pub(super) consumption: Consumption,
     /// Whether tasks were dropped from the window that may still be free.
     pub(super) has_gaps: bool,
-    /// The keys of which a claim was lost, or that other workers own. Their later tasks must not overtake the one
-    /// that could not be claimed.
+    /// The keys for which a claim was lost, and the keys that other workers own. Their later tasks must not overtake
+    /// the one that could not be claimed.
     blocked_keys: HashSet<Key>,
     /// The instant at which to try again to claim blocked keys.
     pub(super) blocked_until: Option<DateTime<Utc>>,
@@ -92,8 +92,8 @@ impl Window {
         }
     }
 
-    /// Removes the tasks of these keys, of later pages too, until the queue is read anew. With `may_be_free` that
-    /// happens before the queue counts as drained.
+    /// Removes the tasks of these keys, also from later pages, until the queue is read anew. If `may_be_free` is set,
+    /// the queue is read anew before it counts as drained.
     pub(super) fn block_keys(&mut self, keys: Vec<Key>, until: Option<DateTime<Utc>>, may_be_free: bool) {
         if !keys.is_empty() {
             self.blocked_keys.extend(keys);
@@ -128,7 +128,7 @@ impl Window {
             && age.to_std().is_ok_and(|age| age < FRESH_FOR)
     }
 
-    /// Returns whether the window and its later pages hold every task that is due at this instant.
+    /// Returns whether the window and its later pages contain every task that is due at this instant.
     pub(super) fn is_current(&self, now: DateTime<Utc>) -> bool {
         self.as_of == now && !self.has_gaps
     }
@@ -277,7 +277,7 @@ impl Claims {
     }
 
     /// Brings a window into the order in which to claim its tasks: ring order while other processes claim from the
-    /// same queue, and otherwise the order of the queue.
+    /// same queue, and otherwise the order of the queue. The test variants of [`KeyClaims`] use a random order.
     pub(super) fn arrange(&self, kinds: &[String], window: &mut Window) {
         if self.documents.settings.key_claims != KeyClaims::Normal {
             fastrand::shuffle(window.tasks.make_contiguous());

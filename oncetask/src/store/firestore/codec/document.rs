@@ -50,10 +50,10 @@ pub(in crate::store::firestore) mod field {
     pub(super) const FINISH_TOKEN: &str = "finishToken";
 }
 
-/// The owner of a lease that a program without lease tokens took.
+/// The owner that is shown for a lease of a program without lease tokens.
 const UNNAMED_OWNER: &str = "(unnamed program)";
 
-/// The tokens in a document by which a write whose answer was lost recognises its success.
+/// The tokens in a document that show whether a write whose response was lost has been applied.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::store::firestore) struct Marks {
     /// The token of the write that created the document.
@@ -129,7 +129,7 @@ fn wait_until(task: &Task) -> String {
     }
 }
 
-/// Returns the number of attempts for Go, which takes a task for completed if it has more attempts than errors.
+/// Returns the number of attempts for Go, which regards a task as completed if it has more attempts than errors.
 fn attempts_for_go(state: &TaskState) -> u32 {
     let errors = u32::try_from(state.errors.len()).unwrap_or(u32::MAX);
     match state.done.map(|done| done.how) {
@@ -275,7 +275,7 @@ fn read_state(reader: &mut Reader<'_>, created_at: DateTime<Utc>) -> Result<Task
     let lease = read_lease(reader)?;
     let counts_cleanups = cancelled_at.is_some();
     Ok(TaskState {
-        // Go's zero time means that the task is due since it was created.
+        // Go's zero time means that the task has been due since its creation.
         wait_until: reader.instant(field::WAIT_UNTIL)?.unwrap_or(created_at),
         attempts,
         cleanup_attempts: reader

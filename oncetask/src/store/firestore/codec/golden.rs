@@ -71,7 +71,7 @@ fn a_task_that_go_created_is_pending() {
         assert_eq!(task.kind(), "created");
         assert_eq!(
             task.state.wait_until, task.spec.created_at,
-            "due since it was created"
+            "due since its creation"
         );
         assert_eq!(task.status(at("2026-11-23T16:11:30Z")), Status::Pending);
         assert_eq!(task.spec.payload.value()["kind"], "created");
@@ -304,7 +304,7 @@ fn status_for_go(fields: &Fields) -> &'static str {
         other => panic!("attempts are {other:?}"),
     };
     let errors = match &fields["errors"].value_type {
-        Some(ValueType::ArrayValue(of)) => i64::try_from(of.values.len()).expect("few"),
+        Some(ValueType::ArrayValue(of)) => i64::try_from(of.values.len()).expect("a small number"),
         _ => 0,
     };
     match fields["isCancelled"].value_type {

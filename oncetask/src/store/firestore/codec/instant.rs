@@ -2,8 +2,8 @@
 //!
 //! Go writes whole seconds, `…:05Z`. We write milliseconds of fixed width, `…:05.250Z`, so that our strings sort as
 //! the instants do. `.` sorts before `Z`: within a second all our instants sort before Go's, although Go's is the first
-//! instant of the second. Therefore a bound that covers both spellings is the whole [`second`] from above and the
-//! [`exact`] instant from below; the exact comparison follows after parsing.
+//! instant of the second. Therefore the upper bound that covers both spellings is the whole [`second`], and the lower
+//! bound is the [`exact`] instant. The exact comparison follows after parsing.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 

@@ -53,7 +53,7 @@ fn numbers(json: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns the text after the string that it begins with.
+/// Returns the rest of a JSON text after the string at its beginning.
 fn after_string(json: &str) -> &str {
     let mut escaped = false;
     let end = json[1..].find(|c| {

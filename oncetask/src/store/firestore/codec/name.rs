@@ -1,14 +1,14 @@
 //! The names of documents.
 //!
-//! The name of a document is its task's id, percent-encoded where Firestore forbids a character: `a/b` would be a
-//! document of a sub-collection, and lost. In an environment other than the default one the name begins with `ENV~`,
-//! so that two environments never share a name. For the same reason `~` is encoded. `%` is encoded so that two ids never
-//! share a name.
+//! The name of a document is its task's id, percent-encoded where Firestore forbids a character: `a/b` would name a
+//! sub-collection. In an environment other than the default one the name begins with `ENV~`, so that two environments
+//! never share a name. For the same reason `~` is encoded. `%` is encoded so that two ids never share a name.
 //!
 //! A name that would be too long is truncated, and ends with `~~` and a digest of the whole name.
 //!
-//! With shared ids the names are those of the Go library: the id without this encoding, in every environment. Then two
-//! ids or two environments may share a name. The document's own `id` and `env` show that, and it is an error.
+//! With shared ids the names are those of the Go library: the id in every environment, encoded only where Firestore
+//! forbids it. Then two ids or two environments may share a name. The document's own `id` and `env` show that, and it
+//! is an error.
 
 use sha2::{Digest, Sha256};
 

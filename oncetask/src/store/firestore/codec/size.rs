@@ -5,7 +5,9 @@ use crate::store::firestore::proto::{Fields, ValueType, pb};
 /// The maximum size of a document in bytes, including its name.
 pub(in crate::store::firestore) const MAX_DOCUMENT_BYTES: usize = 1_048_576;
 
+/// The number of bytes that Firestore adds to the size of each document.
 const DOCUMENT_OVERHEAD: usize = 32;
+/// The number of bytes that Firestore adds to the size of each document's name.
 const NAME_OVERHEAD: usize = 16;
 
 /// Returns the size of a document in bytes, by the rules of Firestore's documentation.

@@ -15,8 +15,9 @@ const MAX_NAME_BYTES: usize = 1500;
 /// read as an integer, because the Go library stores every number as a double.
 const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
-/// Returns the part of a JSON value that Firestore can represent. A list in a list becomes `null`, a number the nearest
-/// double, and a field with a forbidden name is left out. The module [`json`](super::json) stores the whole value.
+/// Returns the part of a JSON value that Firestore can represent. A list in a list and a value that is nested too
+/// deeply become `null`. A number that is not an `i64` becomes the nearest double. A field with a forbidden name is
+/// left out. The module [`json`](super::json) stores the whole value.
 pub(super) fn to_value(json: &Json) -> pb::Value {
     at_depth(json, 1)
 }
@@ -79,7 +80,7 @@ pub(super) fn to_json(value: pb::Value) -> Result<Json, Undecodable> {
 }
 
 fn members(fields: Fields) -> Result<Json, Undecodable> {
-    // The maps of a document have no order. Sorted, the JSON is the same each time.
+    // The maps of a document have no order. Sorting makes the JSON the same each time.
     let mut fields: Vec<_> = fields.into_iter().collect();
     fields.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     fields
@@ -118,7 +119,7 @@ pub(super) fn name_of(value: &ValueType) -> &'static str {
     }
 }
 
-/// Returns whether the stored value of a number gives back its text.
+/// Returns whether the text of a number can be restored from its stored value.
 pub(super) fn number_is_lossless(token: &str) -> bool {
     if let Ok(whole) = token.parse::<i64>() {
         return whole.to_string() == token;

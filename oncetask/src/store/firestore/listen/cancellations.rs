@@ -8,11 +8,11 @@ use super::stream::{ListenEvent, Target, listen};
 use crate::store::firestore::codec::Stored;
 use crate::store::firestore::queries;
 
-/// The age from which on a claim is worth a stream of cancellations. Short handlers end before.
+/// The minimum age of a claim for which cancellations are listened to. Most handlers end before that.
 pub(super) const LONG_CLAIM: Duration = Duration::from_millis(300);
 
 /// The interval between two queries for cancellations while a backlog is worked off. A stream would report every
-/// step.
+/// write.
 pub(super) const QUERY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Listens for tasks whose cancellation was accepted and that have not ended.
@@ -40,7 +40,7 @@ pub(super) async fn follow(listener: Weak<Listener>) {
     .await;
 }
 
-/// Queries such tasks once.
+/// Queries the tasks whose cancellation was accepted and that have not ended, once.
 pub(super) async fn query(listener: Arc<Listener>) {
     let documents = &listener.documents;
     // An error is ignored, because the query is repeated soon.

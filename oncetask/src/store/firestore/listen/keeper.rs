@@ -32,12 +32,12 @@ impl Drop for RunningStream {
 
 #[derive(Default)]
 struct Streams {
-    /// By their kinds.
+    /// The streams of the heads of queues, by their kinds.
     queues: HashMap<Vec<String>, RunningStream>,
     /// The instant at which the last of them was opened.
     queue_opened: Option<Instant>,
     cancellations: Option<RunningStream>,
-    /// The last instant at which a claim was long.
+    /// The last instant at which there was a long claim.
     long_claim_seen: Option<Instant>,
     /// The instant of the last query for cancellations.
     cancellations_queried: Option<Instant>,
@@ -46,7 +46,7 @@ struct Streams {
     poll_interval: Duration,
 }
 
-/// Keeps the streams as they should be while there are subscribers to kinds.
+/// Opens and closes streams, and polls, while there are subscribers to kinds.
 pub(super) async fn keep(listener: Weak<Listener>) {
     let mut streams = Streams::default();
     loop {

@@ -1,9 +1,9 @@
-//! Learning what other processes do with the tasks of an environment.
+//! Detecting the changes that other processes make to the tasks of an environment.
 //!
 //! Each stream of Firestore has one target: the head of the queue of the kinds that have subscribers; the
-//! cancelled tasks, while handlers run for longer than a moment; or one task whose end has subscribers. No queue
-//! is listened to while a backlog is worked off, because each claim reads the queue anyway, and a stream would
-//! report every step. A slow poll finds the changes that a dead stream did not report.
+//! cancelled tasks, while there are long claims; or one task whose end has subscribers. No queue is listened to
+//! while a backlog is worked off, because each claim reads the queue anyway, and a stream would report every
+//! write. An infrequent poll finds the changes that a dead stream did not report.
 
 mod cancellations;
 mod keeper;
@@ -97,14 +97,14 @@ impl Listener {
         !self.state().heads.is_empty()
     }
 
-    /// Notes that a claim begins. While claims read the queue it is not known whether there is a backlog, and a
+    /// Records that a claim begins. While claims read the queue it is not known whether there is a backlog, and a
     /// stream that is opened too early slows down the claims that find one.
     pub(super) fn begin_claim(&self) -> ClaimInProgress<'_> {
         self.state().claims_in_progress += 1;
         ClaimInProgress(self)
     }
 
-    /// Notes that a claim found a backlog: from now on claims read the queue, and no stream is needed.
+    /// Records that a claim found a backlog: from now on claims read the queue, and no stream is needed.
     pub(super) fn backlog_found(&self) {
         self.state().extend_backlog(WORKING_ALONE);
         self.changed.notify_one();

@@ -9,14 +9,14 @@ use crate::store::firestore::queries;
 use crate::store::firestore::query::MAX_IN;
 use crate::store::firestore::retry::Failure;
 
-/// Notifies all subscribers if a task of these kinds may be due before the next poll. One read for each 30 kinds
-/// shows that no task is.
+/// Notifies all subscribers if a task of these kinds may be due before the next poll. This costs one read for each
+/// 30 kinds.
 pub(super) async fn poll(documents: Arc<Documents>, kinds: Vec<String>) {
     // Twice the interval, because a poll may be late.
     let horizon = TimeDelta::from_std(documents.settings.poll_every * 2).ok();
     let horizon = horizon.and_then(|horizon| Utc::now().checked_add_signed(horizon));
     for kinds in kinds.chunks(MAX_IN) {
-        // An error is left to the next claim, which meets it too and reports it.
+        // An error counts as a due task, because the next claim meets it too and reports it.
         let is_due = match horizon {
             Some(horizon) => is_due_before(&documents, kinds, horizon).await.unwrap_or(true),
             None => true,

@@ -32,8 +32,8 @@ struct HeadTracker {
     listener: Weak<Listener>,
     kinds: Vec<String>,
     head: Option<QueueHead>,
-    /// The document, with its version, of which subscribers were last notified. The emulator reports everything
-    /// again after each write to the collection.
+    /// The name and the version of the last document that subscribers were notified of. The emulator reports every
+    /// document again after each write to the collection.
     notified: Option<(String, Timestamp)>,
 }
 

@@ -19,7 +19,7 @@ pub(super) struct ListenerState {
     pub(super) has_keeper: bool,
     /// The number of claims in progress.
     pub(super) claims_in_progress: usize,
-    /// The names of the documents whose cancellation was notified.
+    /// The names of the documents of whose cancellation subscribers were notified.
     pub(super) notified_cancellations: HashSet<String>,
     /// For each stream that is up to date, by its kinds: the head of their queue.
     pub(super) heads: HashMap<Vec<String>, Option<QueueHead>>,
@@ -59,7 +59,7 @@ impl ListenerState {
         std::mem::replace(&mut self.has_keeper, true)
     }
 
-    /// Notes a backlog that is assumed to last for this duration, or for longer if that was known before.
+    /// Records a backlog that is assumed to last for this duration, or for longer if that was known before.
     pub(super) fn extend_backlog(&mut self, lasts: Duration) {
         let lasts = self.backlog.map_or(lasts, |backlog| backlog.lasts.max(lasts));
         self.backlog = Some(Backlog {

@@ -168,8 +168,8 @@ async fn follow(
     }
 }
 
-/// The requests sent on a stream: one, which names the target. It does not end after that, because the end would
-/// close the stream.
+/// The requests sent on a stream: a single one, which names the target. The sequence does not end after it, because
+/// its end would close the stream.
 struct OneRequest(Option<pb::ListenRequest>);
 
 impl Stream for OneRequest {

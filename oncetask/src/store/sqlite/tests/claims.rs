@@ -1,5 +1,5 @@
-//! Claims and their ends: the claim cache loses against changes of other processes, an expired lease is
-//! claimed by any process, and batches have the same effect as single writes.
+//! Claims and their ends: changes by other processes override the claim cache, any process can claim a task
+//! whose lease has expired, and batches have the same effect as single writes.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -153,7 +153,7 @@ enum Loss {
 
 const BATCH_LEN: usize = 2 * ROWS_PER_STATEMENT + 3;
 
-/// Ends [`BATCH_LEN`] claims in one call, of which the one with the given index may be lost.
+/// Ends [`BATCH_LEN`] claims in one call. If `loss` is given, the claim with its index differs from the others.
 async fn end_batch(loss: Option<(usize, Loss)>) {
     let (directory, store) = store().await;
     let other = second_store(directory.path()).await;
@@ -190,7 +190,7 @@ async fn create_batch(store: &SqliteStore) -> usize {
     (0..BATCH_LEN).filter_map(bystander).count()
 }
 
-/// Returns the verdict on a task: ten equal ones follow ten that are not all equal.
+/// Returns the verdict on a task. Nine equal verdicts and a failure alternate with ten mixed verdicts.
 fn verdict(index: usize) -> Verdict {
     match index % 10 {
         9 => Verdict::Fail {

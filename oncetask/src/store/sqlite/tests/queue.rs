@@ -9,8 +9,8 @@ use crate::store::Store;
 async fn done_tasks_are_in_no_index_of_the_queue() {
     let (directory, store) = store().await;
     let keyed = (0..20).map(|n| task(&format!("k{n}"), "Mail", Some(&format!("key-{n}"))));
-    let free = (0..20).map(|n| task(&format!("f{n}"), "Mail", None));
-    create(&store, keyed.chain(free)).await;
+    let keyless = (0..20).map(|n| task(&format!("f{n}"), "Mail", None));
+    create(&store, keyed.chain(keyless)).await;
     let claimed = store
         .claim(request(&["Mail"], 100, at(0)))
         .await
