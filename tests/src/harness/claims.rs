@@ -1,4 +1,4 @@
-//! Calls of a [`Store`](oncetask::store::Store) as a worker makes them, and readers of their results.
+//! Calls of a [`Store`] as a worker makes them, and readers of their results.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use oncetask::store::{Claim, ClaimRequest, ClaimedTask, Demand, Finish, Renewal, Store};
