@@ -60,9 +60,9 @@ impl Fleet {
         enqueued.task.spec.id
     }
 
-    /// Waits for an entry of the journal, and returns it. `what` describes the entry.
-    async fn entry(&self, what: &str, matches: impl Fn(&Entry) -> bool) -> Entry {
-        until(what, async || {
+    /// Waits for an entry of the journal, and returns it. `description` is for the panic message.
+    async fn entry(&self, description: &str, matches: impl Fn(&Entry) -> bool) -> Entry {
+        until(description, async || {
             self.journal.read().into_iter().find(|entry| matches(entry))
         })
         .await
@@ -88,10 +88,10 @@ async fn ended(worker: &mut Process) -> ExitStatus {
     until("the worker exits", async || worker.ended()).await
 }
 
-/// Polls until there is a value. `what` completes the message "timed out: …".
-async fn until<T>(what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
+/// Polls until there is a value. `description` completes the message "timed out: …".
+async fn until<T>(description: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
     let value = poll(INTERVAL, LIMIT, probe).await;
-    value.unwrap_or_else(|| panic!("timed out: {what}"))
+    value.unwrap_or_else(|| panic!("timed out: {description}"))
 }
 
 #[tokio::test]

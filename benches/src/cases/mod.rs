@@ -22,7 +22,7 @@ pub(crate) async fn run(options: &Options) -> Result {
     }
     match options.case.as_str() {
         "create" => create::one_by_one(options).await,
-        // The peers have the first name; the method of the client is called as the second one.
+        // The first name is that of the peers' case, the second one that of the client's method.
         "create_all" | "create_many" => create::in_bulk(options).await,
         "drain" => drain::drain(options).await,
         "drain-worker" => drain::worker_process(options).await,

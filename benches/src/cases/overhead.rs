@@ -31,7 +31,7 @@ pub(crate) async fn overhead(options: &Options) -> Result {
 /// The resources that were used until now.
 struct Reading {
     process: ProcessUsage,
-    /// The number of calls to the allocator, and of the bytes that they requested.
+    /// The number of calls to the allocator, and the number of bytes that they requested.
     allocations: Option<(usize, usize)>,
     file_bytes: Option<u64>,
 }

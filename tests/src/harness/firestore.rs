@@ -15,7 +15,7 @@ use crate::emulator::Emulator;
 /// The emulator of this test program, started when it is first needed.
 static EMULATOR: Mutex<Option<Emulator>> = Mutex::new(None);
 
-/// Returns the address of the emulator, and starts it if it does not run.
+/// Returns the address of the emulator, and starts the emulator if it is not running.
 ///
 /// # Panics
 ///

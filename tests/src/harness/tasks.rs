@@ -1,4 +1,4 @@
-//! Task types without behaviour of their own, for tests that bring the handler.
+//! Task types without behaviour of their own, for tests that provide the handler.
 
 use chrono::{DateTime, Utc};
 use oncetask::{OnceTask, Recurrence};

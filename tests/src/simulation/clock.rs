@@ -49,7 +49,7 @@ pub(crate) struct Skew {
     pub(crate) offset: i64,
     /// The gain in parts per million.
     pub(crate) drift: i64,
-    /// The times at which the clock is set, and by how much.
+    /// The times at which the clock is set, and the change of each in milliseconds.
     pub(crate) jumps: Vec<(Millis, i64)>,
     /// The largest error in either direction.
     pub(crate) band: i64,

@@ -126,7 +126,7 @@ impl Recorder {
         self.record(node, EventKind::Fault(description.into()));
     }
 
-    /// Returns the events recorded so far, and forgets them.
+    /// Removes the events recorded so far, and returns them.
     pub(crate) fn take(&self) -> History {
         History {
             events: std::mem::take(&mut self.events()),
@@ -216,8 +216,8 @@ impl fmt::Display for Op {
             Self::Spawn => f.write_str("spawned"),
             Self::Claim { token, .. } => write!(f, "claimed with token {token:?}"),
             Self::Renew { token, until, answer } => {
-                let what = if until.is_some() { "extend" } else { "check" };
-                write!(f, "{what} {token:?}: {answer:?}")
+                let action = if until.is_some() { "extend" } else { "check" };
+                write!(f, "{action} {token:?}: {answer:?}")
             }
             Self::Finish {
                 token,
@@ -276,7 +276,7 @@ impl fmt::Display for State<'_> {
 
 #[expect(
     clippy::cast_precision_loss,
-    reason = "for people, and a simulation lasts minutes"
+    reason = "the text is rounded, and a simulation lasts minutes"
 )]
 fn seconds(at: Millis) -> f64 {
     at as f64 / 1000.0

@@ -52,17 +52,17 @@ pub(crate) struct Connection {
 pub(crate) struct Delivery {
     /// The time until the request arrives; `None` if it is lost.
     pub(crate) request_delay: Option<Millis>,
-    /// The request arrives and is answered with an error before the write.
+    /// Whether the request arrives and is answered with an error before the write.
     pub(crate) fails_before: bool,
-    /// The request is answered with an error after the write.
+    /// Whether the request is answered with an error after the write.
     pub(crate) fails_after: bool,
     /// The number of tasks of the request that are written before the error.
     pub(crate) max_written: usize,
-    /// The request is executed and its reply is lost.
+    /// Whether the request is executed and its reply is lost.
     pub(crate) reply_lost: bool,
     /// The time until the reply arrives.
     pub(crate) reply_delay: Millis,
-    /// The request arrives a second time after this time.
+    /// The time after which the request arrives a second time; `None` if it arrives once.
     pub(crate) duplicate_after: Option<Millis>,
 }
 
@@ -178,7 +178,7 @@ impl Connection {
         current.map(|(_, to)| to - now).max().unwrap_or_default()
     }
 
-    /// Notifies the node that tasks of these kinds may be due, and that these tasks are to be stopped.
+    /// Notifies the node that tasks of these kinds may be due, and that the handlers of these tasks must stop.
     pub(crate) fn notify(self: &Arc<Self>, kinds: &[Arc<str>], stopped: &[TaskId]) {
         let number = self.wakeups.fetch_add(1, Ordering::Relaxed);
         let rng = &mut rng_for(self.network.seed, &[3, self.rng_purpose(), number]);

@@ -67,7 +67,7 @@ pub(crate) enum ClientAction {
     CreateAgain,
     Cancel,
     Delete,
-    /// Reset the task this long after it is done.
+    /// Resets the task this long after it is done.
     ResetOnceDone(Millis),
 }
 
@@ -104,9 +104,9 @@ pub(crate) struct NetworkPlan {
     pub(crate) lose_request: u32,
     pub(crate) lose_reply: u32,
     pub(crate) duplicate: u32,
-    /// An error before the write.
+    /// The probability of an error before the write.
     pub(crate) fail_before: u32,
-    /// An error after the write.
+    /// The probability of an error after the write.
     pub(crate) fail_after: u32,
     /// The longest time of a wake-up.
     pub(crate) wakeup_delay: Millis,

@@ -18,7 +18,7 @@ use super::process::{Process, ProcessFault};
 use super::server::Server;
 use super::store_proxy::StoreProxy;
 
-/// The time that all tasks have to end after the faults have stopped.
+/// The maximum time from the end of the faults to the end of all tasks, in milliseconds.
 const SETTLE_TIMEOUT: Millis = 3_600_000;
 /// The number of requests after which a run is stopped. A correct run sends fewer; a livelock sends more.
 const MAX_REQUESTS: u64 = 100_000;

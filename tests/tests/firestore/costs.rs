@@ -39,17 +39,17 @@ async fn a_task_costs_one_read_and_three_writes() {
     assert_eq!(
         after.reads - before.reads,
         100,
-        "each once, and one of them not claimed yet"
+        "one read for each task, including the one that is not claimed"
     );
     assert_eq!((after.conflicts, after.deletes), (0, 0));
 }
 
-/// Completes a backlog as a worker does, alone or with others, until `done` tasks of all workers are `tasks`. It fills
-/// its free slots, reports each completion by itself, and after an empty claim waits for the next due time.
+/// Completes a backlog as a worker does, alone or with others, until all workers together have completed `tasks` tasks.
+/// Fills the free slots, reports each completion by itself, and after an empty claim waits for the next due time.
 async fn drain(store: Arc<FirestoreStore>, slots: usize, tasks: usize, done: Arc<AtomicUsize>) {
     let mut running = JoinSet::new();
     while done.load(Ordering::SeqCst) < tasks {
-        // Not later, because another worker may complete the last task.
+        // After at most 100 ms, because another worker may complete the last task.
         let mut next_claim = Utc::now() + TimeDelta::milliseconds(100);
         let free = slots - running.len();
         if free > 0 {
@@ -103,8 +103,8 @@ async fn a_backlog_takes_few_requests() {
 }
 
 async fn a_backlog_is_read_before_it_is_needed() {
-    // The first query reads four times the requested tasks. After three claims one claim's worth is left of them. If
-    // the machine stalls between two claims, the store sees no demand for a prefetch, and the attempt is repeated.
+    // The first query reads four times the requested tasks, so after three claims the tasks of one claim are left. If
+    // the machine stalls between two claims, the store has no reason to read ahead, and the attempt is repeated.
     until_async("the next tasks are read before the window is empty", async || {
         let store = Project::new().connect().await;
         store.create(tasks(600, "K")).await.expect("the store answers");
@@ -181,19 +181,17 @@ async fn several_workers_share_a_backlog() {
         600,
         "each completion was accepted once"
     );
-    let open = oncetask::Filter::new()
+    let completed = oncetask::Filter::new()
         .kind("K")
         .status(oncetask::Status::Completed);
-    assert_eq!(
-        creator.count(open, Utc::now()).await.expect("the store answers"),
-        600
-    );
+    let completed = creator.count(completed, Utc::now()).await;
+    assert_eq!(completed.expect("the store answers"), 600);
 }
 
 async fn an_idle_claim_is_cheap_while_the_store_listens() {
     let store = Project::new().connect().await;
     let _subscription = store.subscribe(Topic::Kinds(vec!["K".into()]));
-    // The first claim learns when the next lease expires.
+    // The first claim reads the end of the next lease.
     store.claim(request("K", 1)).await.expect("the store answers");
     until_async("the store listens", async || store.is_listening()).await;
     store.claim(request("K", 1)).await.expect("the store answers");

@@ -1,4 +1,4 @@
-//! A gRPC server whose test scripts its answers, for answers that Firestore gives and its emulator never does.
+//! A gRPC server with scripted answers, for the answers of Firestore that its emulator never gives.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};

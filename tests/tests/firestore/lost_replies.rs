@@ -24,7 +24,7 @@ crate::tests! {
 /// A proxy between the store and the emulator that can lose a reply. With the reply it closes the connection.
 struct LossyProxy {
     host: String,
-    /// The number of the lost reply among the next ones, from 1; 0 loses none.
+    /// The number, from 1, of the reply among the next ones that is lost; 0 if none is.
     loses: Arc<AtomicUsize>,
 }
 

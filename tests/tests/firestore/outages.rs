@@ -33,7 +33,7 @@ async fn own_emulator() -> (Emulator, Project) {
 
 /// Opens a store with short timeouts.
 async fn with_short_timeouts(project: &Project) -> FirestoreStore {
-    // The first answers of a new emulator take long.
+    // The first answers of a new emulator take a long time.
     let store = project.connect().await;
     store
         .create(vec![task("warm", "Warm")])
@@ -112,7 +112,7 @@ async fn the_store_reconnects_to_a_restarted_server() {
         .rsplit(':')
         .next()
         .and_then(|port| port.parse().ok())
-        .expect("a free port");
+        .expect("the address has a port");
     drop(emulator);
     until_async("requests fail", async || {
         let answer = store.get(vec!["a".into()]).await;

@@ -67,7 +67,7 @@ pub(crate) fn role() -> Option<String> {
     env::var(ROLE).ok()
 }
 
-/// Runs the tasks of the queue as this kind of worker. Prints a line for each task: its key, its begin and its end.
+/// Runs the tasks of the queue as this kind of worker. Prints a line for each task: its key, its start and its end.
 pub(crate) fn run_role(role: &str) {
     let words: Vec<_> = role.split(' ').collect();
     let [worker, host, id] = words[..] else {
@@ -133,7 +133,7 @@ async fn a_refused_task_is_not_overtaken(next: Next) {
 }
 
 /// Checks that two processes run tasks of one key at the same time. This happens if one claims while the other's claim
-/// is in flight, which is not so in every round.
+/// is in flight, which does not occur in every round.
 async fn must_overlap(fleet: &[&str], keys: usize, tasks: usize) {
     const ROUNDS: usize = 10;
     for _ in 0..ROUNDS {
@@ -197,7 +197,7 @@ async fn handle(store: FirestoreStore, claimed: ClaimedTask) {
     assert_eq!(finished.expect("the store answers"), [Ok(())]);
 }
 
-/// Runs the work of a handler, and prints its key, its begin and its end.
+/// Runs the work of a handler, and prints its key, its start and its end.
 async fn work(key: String) {
     let began = nanos();
     tokio::time::sleep(WORK).await;

@@ -134,7 +134,7 @@ const MIB: usize = 1024 * 1024;
 async fn a_too_large_payload_is_refused_with_the_limit(fixture: Fixture) {
     let refused = fixture.client.create(work("a").text("x".repeat(MIB))).await;
     let Err(Error::InvalidTask { id, reason, .. }) = refused else {
-        panic!("it is refused")
+        panic!("the task is refused")
     };
     assert_eq!(id.as_str(), "work:a");
     assert!(reason.contains(&MIB.to_string()), "it names the limit: {reason}");

@@ -71,7 +71,7 @@ async fn a_due_generator_creates_an_occurrence_and_waits_for_the_next(fixture: F
     assert_eq!(generator.attempts(), 0);
 }
 
-/// The rules of the Go library's tests, and their first occurrences.
+/// Checks the rules of the Go library's tests and their first occurrences.
 async fn the_first_due_time_follows_from_the_rule(fixture: Fixture) {
     // The start is a Thursday.
     let start: NaiveDateTime = "2026-01-01T09:00:00".parse().expect("a local time");
@@ -154,7 +154,7 @@ async fn a_cancelled_generator_creates_no_more_occurrences(fixture: Fixture) {
     worker.shutdown().await;
     assert!(
         received.drain().len() <= 1,
-        "at most the one in flight still comes"
+        "at most the occurrence in flight still runs"
     );
     assert_eq!(
         fixture
@@ -185,7 +185,7 @@ async fn an_endless_rule_of_every_second_is_one_task(fixture: Fixture) {
     assert_eq!(
         received.next().await,
         occurrence("chime:a", start.and_utc()),
-        "the late one runs once"
+        "the late occurrence runs once"
     );
     let next = fixture.task("chime:a").await.state.wait_until;
     assert!(

@@ -152,7 +152,7 @@ async fn a_cancelled_task_of_a_crashed_worker_ends_when_its_lease_expires(fixtur
     assert_eq!(received.drain(), [""; 0]);
 }
 
-/// The cancellation is accepted after the handler returned and before its completion is stored.
+/// Checks a cancellation that is accepted after the handler has returned and before its completion is stored.
 async fn a_cancellation_wins_over_a_completion_in_flight(fixture: Fixture) {
     let (client, control) = flaky(&fixture.client);
     let ((reporter, mut received), gate) = (reports(), Gate::closed());
@@ -191,7 +191,7 @@ async fn cancel_by_resource_key_cancels_only_that_key(fixture: Fixture) {
     assert_eq!(fixture.task(&unrelated).await.state.cancelled_at, None);
 }
 
-/// A worker that always has something to claim still receives a cancellation.
+/// Checks that a worker that always has something to claim still receives a cancellation.
 async fn a_cancellation_arrives_during_a_backlog(fixture: Fixture) {
     let (reporter, mut received) = reports();
     let client = fixture.client.clone();

@@ -30,7 +30,7 @@ on_every_store!(
     a_reset_runs_the_handler_again,
 );
 
-/// Returns a handler and a cleanup handler that report their begin and their end, and wait for the gate between.
+/// Returns a handler and a cleanup handler that report their start and their end, and wait for the gate in between.
 fn gated_pair(reporter: &Reporter<&'static str>, gate: &Gate) -> Handler {
     let (run, cancel) = ((reporter.clone(), gate.clone()), (reporter.clone(), gate.clone()));
     let run = move |_: Work| {
@@ -278,7 +278,7 @@ async fn a_crash_during_the_cleanup_counts_as_a_cleanup_attempt(fixture: Fixture
     assert!(task.errors()[0].error.contains("lease expired"));
 }
 
-/// The cleanup outlasts its heartbeat. Its renewals return that the task is cancelled, which does not stop it.
+/// Checks that the renewals of a cleanup, which return that the task is cancelled, do not stop it.
 async fn renewals_do_not_signal_the_cleanup(fixture: Fixture) {
     let (client, control) = flaky(&fixture.client);
     let (reporter, mut received) = reports();
@@ -298,7 +298,7 @@ async fn renewals_do_not_signal_the_cleanup(fixture: Fixture) {
     );
 }
 
-/// The wake-up for a cancellation may arrive when the cleanup already runs.
+/// Checks a wake-up for a cancellation that arrives when the cleanup is already running.
 async fn a_late_wakeup_does_not_signal_the_cleanup(fixture: Fixture) {
     let (reporter, mut received) = reports();
     let id = fixture.create(work("a")).await;

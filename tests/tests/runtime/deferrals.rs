@@ -99,7 +99,7 @@ async fn a_newer_worker_runs_a_deferred_task(fixture: Fixture) {
         let reporter = reporter.clone();
         async move { reporter.report(task.amount) }
     });
-    // The deferral of a minute is over on this clock.
+    // On this clock, the deferral of one minute has passed.
     let later = fixture.client_ahead(TimeDelta::minutes(2));
     let _newer = start(builder(&later).handler(handler)).await;
     assert_eq!(received.next().await, "seven");
@@ -120,7 +120,7 @@ struct Fragile {
 impl<'de> Deserialize<'de> for Fragile {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let mut fields = std::collections::HashMap::<String, String>::deserialize(from)?;
-        let mut field = |name: &str| fields.remove(name).expect("every field is there");
+        let mut field = |name: &str| fields.remove(name).expect("every field exists");
         let (name, key) = (field("name"), field("key"));
         assert!(!name.contains("unreadable"), "deserialize panics");
         Ok(Self { name, key })

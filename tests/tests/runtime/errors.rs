@@ -253,7 +253,7 @@ async fn a_panic_in_the_errors_drop_is_ignored(fixture: Fixture) {
     assert_eq!(errors, ["the charge failed"; 2]);
 }
 
-/// A value of the handler panics when its future is dropped at a shutdown. The claim is still released.
+/// Checks that the claim is released even if a value of the handler panics when a shutdown drops its future.
 async fn a_panic_in_a_dropped_handler_does_not_prevent_the_release(fixture: Fixture) {
     struct PanicOnDrop(DropReporter);
 

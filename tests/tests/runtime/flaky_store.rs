@@ -1,4 +1,4 @@
-//! A store that forwards to another one and that a test can make fail, hang and record its calls.
+//! A store that forwards to another one, records its calls, and fails or hangs when a test requests it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -143,7 +143,7 @@ impl StoreControl {
         self.failing_finishes.load(SeqCst)
     }
 
-    /// Hangs or fails as the test asked.
+    /// Hangs or fails as the test requests.
     async fn pass(&self, failing: &AtomicUsize) -> Result<(), StoreError> {
         if self.hangs.load(SeqCst) {
             std::future::pending::<()>().await;

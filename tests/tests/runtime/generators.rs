@@ -399,7 +399,8 @@ async fn a_reset_generator_continues_from_now(fixture: Fixture) {
     assert_eq!(task.status(client.clock().now()), Status::Waiting);
 }
 
-/// The id of an occurrence is the generator's id with a suffix of up to 25 bytes, and must not exceed 1500 bytes.
+/// Checks the maximum length of a generator's id. The id of an occurrence is the generator's id with a suffix of up
+/// to 25 bytes, and must not exceed 1500 bytes.
 async fn a_generators_id_leaves_room_for_the_suffix_of_its_occurrences(fixture: Fixture) {
     let named = |bytes: usize| Chime {
         name: "x".repeat(bytes - "chime:".len()),

@@ -33,7 +33,7 @@ fn status(fixture: &Fixture, task: &Task) -> Status {
 /// A part of the error of an attempt whose lease could not be renewed.
 const NOT_RENEWED: &str = "could not be extended";
 
-/// Returns a handler that runs until it is dropped. Reports `began`, `stopping` and `dropped`.
+/// Returns a handler that runs until it is dropped. It reports `began`, `stopping` and `dropped`.
 fn endless_handler(reporter: Reporter<&'static str>) -> Handler {
     Handler::new(move |_: Work, cx: Context| {
         let reporter = reporter.clone();
@@ -73,7 +73,7 @@ async fn a_handler_is_stopped_at_its_lease_limit(fixture: Fixture) {
     let config = attempts(1).lease(Duration::from_secs(1));
     let id = fixture.create(work("a")).await;
     // On this clock the lease never expires in the store. Otherwise a busy machine might claim the task again before
-    // the verdict is stored. The long heartbeat makes renewals unnecessary, which might be late as well.
+    // the verdict is stored. The long heartbeat makes renewals unnecessary, as they might be late as well.
     let client = fixture.client_at(fixture.client.clock().now());
     let _worker = start(builder(&client).handler(endless_handler(reporter).config(config))).await;
     let task = fixture.done(&id).await;
@@ -161,7 +161,7 @@ async fn a_hanging_store_stops_the_handler_before_its_lease_expires(fixture: Fix
     drop(worker);
 }
 
-/// The handler blocks the only thread of its worker's runtime.
+/// Checks that leases are renewed while a handler blocks the only thread of its worker's runtime.
 async fn leases_are_renewed_while_a_handler_blocks_every_thread(fixture: Fixture) {
     let (reporter, mut received) = reports();
     let (unblock, blocked) = std::sync::mpsc::channel::<()>();
@@ -204,7 +204,8 @@ async fn leases_are_renewed_while_a_handler_blocks_every_thread(fixture: Fixture
     worker.join().expect("the worker ends");
 }
 
-/// The lease expired and another worker claimed the task, as it happens when a process is suspended.
+/// Checks that a handler is stopped when its lease has expired and another worker has claimed the task, as happens
+/// when a process is suspended.
 async fn a_lost_lease_stops_the_handler(fixture: Fixture) {
     let (reporter, mut received) = reports();
     let _worker = start(with_short_leases(&fixture.client).handler(endless_handler(reporter))).await;
@@ -221,7 +222,8 @@ async fn a_lost_lease_stops_the_handler(fixture: Fixture) {
     assert_eq!(task.state.lease, claim.tasks[0].task.state.lease);
 }
 
-/// The store answers a claim after its lease has expired. The claim runs no handler, and the task is claimed again.
+/// Checks that a claim that the store answers after the lease has expired runs no handler, and that the task is
+/// claimed again.
 async fn a_claim_answered_after_its_lease_expired_runs_no_handler(fixture: Fixture) {
     let (client, control) = flaky(&fixture.client);
     let (reporter, mut received) = reports();
@@ -252,7 +254,8 @@ async fn a_claim_answered_after_its_lease_expired_runs_no_handler(fixture: Fixtu
     );
 }
 
-/// On a slow store a lease of one heartbeat has expired when the response arrives, so the worker asks for a longer one.
+/// Checks that tasks run on a slow store. There, a lease of one heartbeat has expired when the response arrives, so
+/// the worker requests a longer one.
 async fn tasks_run_although_every_claim_takes_longer_than_a_heartbeat(fixture: Fixture) {
     let (client, control) = flaky(&fixture.client);
     let heartbeat = HEARTBEAT / 4;

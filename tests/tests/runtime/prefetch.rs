@@ -61,7 +61,7 @@ fn one_at_a_time() -> HandlerConfig {
     HandlerConfig::DEFAULT.concurrency(1)
 }
 
-/// Returns the demands for more tasks than the one slot takes.
+/// Returns the demands for more tasks than the worker has slots (one).
 fn prefetch_demands(control: &StoreControl) -> Vec<Demand> {
     let demands = control.demands();
     demands

@@ -119,7 +119,7 @@ async fn progress_under_a_lost_lease_is_not_stored(fixture: Fixture) {
             end.opened().await;
         }
     });
-    // The worker is not notified of the deletion and takes its claim for valid.
+    // The worker is not notified of the deletion and considers its claim valid.
     control.use_own_notifier();
     let id = fixture.create(work("a")).await;
     let worker = start(builder(&client).handler(handler.config(HandlerConfig::DEFAULT.concurrency(2)))).await;
@@ -139,7 +139,7 @@ async fn progress_under_a_lost_lease_is_not_stored(fixture: Fixture) {
 async fn the_last_progress_is_stored_with_the_completion(fixture: Fixture) {
     logs::record();
     let handler = Handler::new(|_: Work, cx: Context| async move {
-        // The second report comes before the second in which it could be stored by itself.
+        // The second report comes before one second has passed, so no separate write stores it.
         cx.progress(0.5, "half");
         cx.progress(1.0, "done");
     });

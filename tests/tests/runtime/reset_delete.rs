@@ -56,7 +56,7 @@ async fn a_reset_task_starts_over(fixture: Fixture) {
     assert_eq!((task.attempts(), task.errors().len()), (2, 2));
 }
 
-/// Returns a handler that runs until it is dropped. Reports `began`, `stopping` and `dropped`.
+/// Returns a handler that runs until it is dropped. It reports `began`, `stopping` and `dropped`.
 fn endless_handler(reporter: Reporter<&'static str>) -> Handler {
     Handler::new(move |_: Work, cx: Context| {
         let reporter = reporter.clone();

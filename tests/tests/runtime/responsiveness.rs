@@ -164,7 +164,8 @@ async fn a_group_with_a_failing_renewal_is_stopped_before_its_lease_expires(fixt
     assert!(dropped < end, "dropped at {dropped}, after {end}");
 }
 
-/// On a runtime of one thread the wake-up arrives before the handler's future exists.
+/// Checks a cancellation during a claim. On a runtime with one thread, the wake-up arrives before the handler's
+/// future exists.
 async fn a_cancellation_during_a_claim_is_signalled(fixture: Fixture) {
     let (client, control) = flaky(&fixture.client);
     let (reporter, mut received) = reports();

@@ -25,7 +25,7 @@ on_every_store!(
     exhausted_attempts_fail_the_task_during_a_shutdown,
 );
 
-/// Returns a handler that never ends. Reports `began` and `dropped`.
+/// Returns a handler that never ends. It reports `began` and `dropped`.
 fn endless_handler(reporter: Reporter<&'static str>) -> Handler {
     Handler::new(move |_: Work| {
         let reporter = reporter.clone();
@@ -186,7 +186,8 @@ async fn dropping_the_runtime_of_a_worker_does_not_panic(fixture: Fixture) {
     assert_eq!(fixture.done(&id).await.attempts(), 2);
 }
 
-/// The worker repeats its last writes for a while. The paused clock makes that wait short.
+/// Checks that a shutdown ends although every write fails. The worker repeats its last writes for a limited time,
+/// which the paused clock shortens.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_ends_during_an_outage() {
     let fixture = Fixture::memory();
@@ -218,7 +219,7 @@ async fn an_idle_worker_stops_at_once(fixture: Fixture) {
     within(worker.shutdown()).await;
 }
 
-/// A release would give a task whose last attempt was orphaned one more attempt. The worker fails it instead.
+/// Checks that the worker fails a task whose last attempt was orphaned. A release would allow it one more attempt.
 async fn exhausted_attempts_fail_the_task_during_a_shutdown(fixture: Fixture) {
     let (client, control) = flaky(&fixture.client);
     let id = fixture.create(work("a")).await;

@@ -117,7 +117,7 @@ async fn aliases_and_kinds_of_other_workers_are_not_unknown(fixture: Fixture) {
     assert_eq!(logs::lines(&["WARN", "kind=Mine"]), [""; 0]);
 }
 
-/// The state with which the derived handlers of this file report.
+/// The state through which the derived handlers of this file send their reports.
 #[derive(Clone)]
 struct Log(Reporter<String>);
 

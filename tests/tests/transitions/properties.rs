@@ -49,7 +49,7 @@ enum Outcome {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    // Half of the gaps are shorter than a lease, half are longer.
+    // Half of the delays are shorter than a lease; most of the others are longer.
     let micros = prop_oneof![0..30_000_000_i64, 0..200_000_000_i64];
     let event = prop_oneof![
         6 => Just(Event::Claim),
@@ -260,7 +260,7 @@ impl Model {
         self.check_status();
     }
 
-    /// The attempts of a phase are its successes, its errors and its running attempt.
+    /// Checks that the attempts of a phase are its successes, its errors and its running attempt.
     fn check_counts(&self) {
         let state = &self.task.state;
         for (phase, attempts) in [
@@ -274,7 +274,7 @@ impl Model {
         }
     }
 
-    /// The first error and the last 99 are stored, each truncated at a character.
+    /// Checks that the first error and the last 99 are stored, each truncated at a character boundary.
     fn check_errors(&self) {
         let errors = self.task.errors();
         assert_eq!(errors.len(), self.errors.len().min(MAX_ERRORS));

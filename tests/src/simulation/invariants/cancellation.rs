@@ -8,7 +8,8 @@ use crate::simulation::history::{History, Op};
 use crate::simulation::plan::Plan;
 use crate::simulation::tasks::Kind;
 
-/// A cancelled task never completes. If its type has a cleanup handler, it ends with a claim for the cleanup.
+/// Checks that a cancelled task never completes, and ends with a claim for the cleanup if its type has a cleanup
+/// handler.
 pub(super) fn a_cancelled_task_is_cleaned_up(history: &History, _: &Plan) -> Option<Finding> {
     writes(history).find_map(|(index, _, write)| {
         let (before, after) = (write.before.as_ref()?, write.after.as_ref()?);

@@ -9,7 +9,8 @@ use super::{Finding, writes};
 use crate::simulation::history::{History, Op};
 use crate::simulation::plan::Plan;
 
-/// A task is due by the clock of the worker that claims it. A task with an active lease is not due.
+/// Checks that each claimed task is due by the clock of the worker that claims it. A task with an active lease is not
+/// due.
 pub(super) fn no_task_is_claimed_before_it_is_due(history: &History, _: &Plan) -> Option<Finding> {
     writes(history).find_map(|(index, _, write)| {
         let Op::Claim { .. } = write.op else { return None };
@@ -135,7 +136,7 @@ pub(super) fn an_expired_lease_is_not_extended(history: &History, _: &Plan) -> O
     })
 }
 
-/// A worker relies on the latest end of its lease that was acknowledged.
+/// Checks that no renewal shortens a lease. A worker relies on the latest end of its lease that was acknowledged.
 pub(super) fn a_lease_is_not_shortened(history: &History, _: &Plan) -> Option<Finding> {
     writes(history).find_map(|(index, _, write)| {
         let Op::Renew { .. } = write.op else { return None };

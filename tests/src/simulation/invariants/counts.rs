@@ -71,7 +71,7 @@ fn count(counts: &mut [Counts; 2], write: &Write) {
     }
 }
 
-/// Every attempt completed, left an error, or is under way. Returns a text if the numbers do not say so.
+/// Checks that every attempt completed, left an error, or is under way. Returns a description if the numbers differ.
 fn difference(task: &Task, phase: Phase, counts: Counts) -> Option<String> {
     let state = &task.state;
     let attempts = match phase {
@@ -91,7 +91,7 @@ fn difference(task: &Task, phase: Phase, counts: Counts) -> Option<String> {
         .filter(|error| error.cleanup == (phase == Phase::Cleanup))
         .count();
     let leased = u32::from(state.lease.as_ref().is_some_and(|lease| lease.phase == phase));
-    let sum = u32::try_from(errors).expect("errors are few") + counts.completions + leased;
+    let sum = u32::try_from(errors).expect("a small number of errors") + counts.completions + leased;
     (attempts != sum).then(|| {
         let completions = counts.completions;
         format!(

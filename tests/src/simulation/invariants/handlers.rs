@@ -90,8 +90,8 @@ fn replay<'a>(
     None
 }
 
-/// The lease ends by the clock of the handler's own node. A deleted task has no lease, and its handler may have
-/// effects until it is stopped.
+/// Checks that no handler has an effect after its lease, which ends by the clock of the handler's own node. A deleted
+/// task has no lease, and its handler may have effects until it is stopped.
 pub(super) fn no_handler_outlives_its_lease(history: &History, _: &Plan) -> Option<Finding> {
     let mut deleted = HashSet::new();
     replay(history, |index, event, claims, calls| {
@@ -115,7 +115,7 @@ pub(super) fn no_handler_outlives_its_lease(history: &History, _: &Plan) -> Opti
     })
 }
 
-/// A handler has no effect after another call of its task or key has started.
+/// Checks that a handler has no effect after another call of its task or key has started.
 pub(super) fn handlers_do_not_overlap(history: &History, _: &Plan) -> Option<Finding> {
     let mut keys = HashMap::<&TaskId, (String, String)>::new();
     let mut deleted = HashSet::<TaskId>::new();
@@ -135,7 +135,7 @@ pub(super) fn handlers_do_not_overlap(history: &History, _: &Plan) -> Option<Fin
             }
             EventKind::CallStarted { call, ids, .. } => {
                 let (number, key) = (*call, ids.first().and_then(|id| keys.get(id)));
-                // A deleted task does not hold its key. Its handler may learn of the deletion only after it started.
+                // A deleted task does not own its key. Its handler may be stopped only after it has started.
                 if ids.iter().all(|id| deleted.contains(id)) {
                     return None;
                 }
@@ -199,7 +199,7 @@ pub(super) fn every_completion_was_returned(history: &History, _: &Plan) -> Opti
     })
 }
 
-/// Every call belongs to a claim of its own node, and every claim has at most one call.
+/// Checks that every call belongs to a claim of its own node, and that every claim has at most one call.
 pub(super) fn every_handler_has_a_claim(history: &History, _: &Plan) -> Option<Finding> {
     let mut called = HashSet::new();
     let granted: HashSet<_> = writes(history)

@@ -83,7 +83,7 @@ pub(super) fn each_id_is_created_once(history: &History, _: &Plan) -> Option<Fin
     })
 }
 
-/// The handler and the cleanup handler each complete at most once.
+/// Checks that the handler and the cleanup handler each complete at most once until the task is reset.
 pub(super) fn at_most_one_completion_per_reset(history: &History, _: &Plan) -> Option<Finding> {
     let mut completed = HashMap::<_, Vec<Phase>>::new();
     writes(history).find_map(|(index, _, write)| match &write.op {
@@ -109,7 +109,7 @@ pub(super) fn at_most_one_completion_per_reset(history: &History, _: &Plan) -> O
     })
 }
 
-/// Liveness: long after the last fault no task is unfinished.
+/// Checks liveness: long after the last fault no task is unfinished.
 pub(super) fn every_task_ends(history: &History, _: &Plan) -> Option<Finding> {
     let mut events = history.events.iter().enumerate();
     events.find_map(|(index, event)| match &event.kind {
