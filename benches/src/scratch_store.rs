@@ -62,7 +62,7 @@ impl ScratchStore {
         Ok(self.open().await?.client)
     }
 
-    /// Returns the size of the store's files in bytes; `None` if it has no files.
+    /// Returns the size of the store's files in bytes, or `None` if it has no files.
     pub(crate) fn file_bytes(&self) -> Result<Option<u64>, Error> {
         let Backing::Folder(folder) = &self.backing else {
             return Ok(None);

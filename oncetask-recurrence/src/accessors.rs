@@ -24,7 +24,7 @@ impl Recurrence {
         self.parts().tz
     }
 
-    /// Returns the start as a local time; `None` if there is no start yet.
+    /// Returns the local start time, or `None` if no start is set.
     #[must_use]
     pub fn dtstart(&self) -> Option<NaiveDateTime> {
         self.parts().start

@@ -32,7 +32,7 @@ struct Segment {
     offset: Second,
     /// The offset just before `start`. If the limit is reached before the offset changes, this is `offset`.
     before: Second,
-    /// Whether the offset changes at `end`. Otherwise `end` is the limit.
+    /// True if the offset changes at `end`. Otherwise `end` is the limit.
     changes: bool,
 }
 

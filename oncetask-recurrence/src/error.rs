@@ -98,7 +98,7 @@ impl RecurrenceError {
         &self.reason
     }
 
-    /// Returns the range of the invalid bytes of the rule; `None` if the error is not about a single part of
+    /// Returns the range of the invalid bytes of the rule, or `None` if the error is not about a single part of
     /// the rule.
     #[must_use]
     pub fn span(&self) -> Option<Range<usize>> {

@@ -58,7 +58,7 @@
 //!
 //! # Differences from python-dateutil
 //!
-//! Where python-dateutil deviates from RFC 5545, this crate follows the RFC. There are three such cases:
+//! This crate follows RFC 5545 in the three cases in which python-dateutil deviates from it:
 //!
 //! - The first days of January can belong to the last week of the previous year. In some years
 //!   python-dateutil counts week 52 as week 53. An example is 2011-01-01, which belongs to week 52.
@@ -67,7 +67,7 @@
 //! - `BYDAY=MO,1TU` is a list of alternatives. python-dateutil requires a day to match all of them, and finds
 //!   none.
 //!
-//! Where RFC 5545 is ambiguous, this crate follows python-dateutil: `FREQ=YEARLY;BYWEEKNO=20` selects every
+//! This crate follows python-dateutil in the cases in which RFC 5545 is ambiguous: `FREQ=YEARLY;BYWEEKNO=20` selects every
 //! day of that week. `BYSETPOS` counts from the first day of the year or month even if `dtstart` is later;
 //! with `WEEKLY` it counts from `dtstart` in the week of `dtstart`.
 //!

@@ -13,7 +13,7 @@ use crate::recurrence::{Parts, Recurrence};
 use crate::zone::Zone;
 
 impl Recurrence {
-    /// Returns the first occurrence strictly after an instant; `None` if there is none up to the year 9999.
+    /// Returns the first occurrence strictly after an instant, or `None` if there is none up to the year 9999.
     ///
     /// A recurrence without a start starts at this instant. The cost does not depend on the distance to the
     /// start. A rule with `COUNT` is expanded once from its start, and the result is cached.
@@ -33,7 +33,7 @@ impl Recurrence {
         self.iter_after(instant).next()
     }
 
-    /// Returns the first occurrence; `None` if there is none, or if the recurrence has no start.
+    /// Returns the first occurrence, or `None` if there is none, or if the recurrence has no start.
     #[must_use]
     pub fn first(&self) -> Option<DateTime<Utc>> {
         second_to_instant(self.plan()?.next(Second::MIN)?)

@@ -19,7 +19,7 @@ pub(crate) struct Panic {
 }
 
 thread_local! {
-    /// Whether this thread runs user code inside [`catch`].
+    /// True if this thread runs user code inside [`catch`].
     static CATCHING: Cell<bool> = const { Cell::new(false) };
     /// The location and the backtrace of the last panic, from the hook to [`catch`].
     static LAST_PANIC: RefCell<Option<(String, Backtrace)>> = const { RefCell::new(None) };

@@ -25,7 +25,7 @@ pub(crate) struct Function {
     pub(crate) path: ExprPath,
     /// The span at which errors about the function are shown.
     pub(crate) span: Span,
-    /// Whether the attribute names no path, so that `path` is `Self::run` or `Self::on_cancel`.
+    /// True if the attribute names no path, so that `path` is `Self::run` or `Self::on_cancel`.
     pub(crate) is_default: bool,
 }
 
@@ -78,7 +78,7 @@ pub(super) fn check(attr: HandlerAttr) -> Result<Handler> {
     }))
 }
 
-/// Returns the cleanup handler; `None` if its form is invalid, which is already reported.
+/// Returns the cleanup handler, or `None` if its form is invalid, which is already reported.
 fn on_cancel(form: OnCancelForm) -> Option<Function> {
     match form {
         OnCancelForm::Method(span) => {

@@ -128,7 +128,7 @@ pub(super) fn resource_key(input: &Struct<'_>) -> Result<Option<ResourceKey>> {
     errors.finish(Some(key))
 }
 
-/// Returns the resource key that the struct defines; `None` if its form is invalid, which is already reported.
+/// Returns the resource key that the struct defines, or `None` if its form is invalid, which is already reported.
 fn resource_key_on_struct(input: &Struct<'_>, span: Span, form: &KeyForm) -> Result<Option<ResourceKey>> {
     match form {
         KeyForm::Template(text) => template::parse(text, input).map(|parts| Some(ResourceKey::Parts(parts))),

@@ -16,7 +16,7 @@ pub(crate) struct TaskAttr {
     pub(crate) kind: Option<LitStr>,
     pub(crate) aliases: Vec<LitStr>,
     pub(crate) krate: Option<Path>,
-    /// Whether the attribute has no option, not even an invalid one.
+    /// True if the attribute has no option, not even an invalid one.
     pub(crate) is_empty: bool,
 }
 

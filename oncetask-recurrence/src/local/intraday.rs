@@ -24,7 +24,7 @@ pub(crate) struct IntradayPeriods {
     begins: DayTimes,
     times: PeriodTimes,
     weekly: WeeklyWindows,
-    /// Whether no period belongs to the rule, or a period contains no time.
+    /// True if no period belongs to the rule, or a period contains no time.
     is_empty: bool,
 }
 

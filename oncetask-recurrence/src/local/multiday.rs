@@ -148,7 +148,7 @@ impl MultidayPeriods {
     }
 }
 
-/// Returns the index of the element at a position of `BYSETPOS` in a set of this size; `None` if the set has
+/// Returns the index of the element at a position of `BYSETPOS` in a set of this size, or `None` if the set has
 /// no such element.
 pub(crate) fn rank(position: i64, size: i64) -> Option<u32> {
     let rank = if position > 0 {

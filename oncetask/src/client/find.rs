@@ -6,7 +6,7 @@ use crate::store::Filter;
 use crate::task::{Status, Task, TaskId};
 
 impl Client {
-    /// Returns the task with this id; `None` if it does not exist.
+    /// Returns the task with this id, or `None` if it does not exist.
     ///
     /// # Errors
     ///

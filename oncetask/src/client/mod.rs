@@ -51,7 +51,7 @@ pub struct Client {
 pub struct Enqueued {
     /// The stored task: the new one, or the one that already existed.
     pub task: Task,
-    /// Whether the task is new. If a task with its id already existed, nothing was changed, whatever the status
+    /// True if the task is new. If a task with its id already existed, nothing was changed, whatever the status
     /// of that task.
     pub is_new: bool,
 }

@@ -42,7 +42,7 @@ pub struct Handler {
     /// The position in the source at which the handler, or its task type, is defined.
     pub(crate) location: Location,
     pub(crate) config: HandlerConfig,
-    /// Whether a call takes all pending tasks of a resource key.
+    /// True if a call takes all pending tasks of a resource key.
     pub(crate) grouped: bool,
     pub(crate) run: HandlerFn,
     pub(crate) on_cancel: Option<CleanupHandler>,
@@ -152,7 +152,7 @@ impl Handler {
         self
     }
 
-    /// Returns the function for a phase; `None` if there is no cleanup handler.
+    /// Returns the function for a phase, or `None` if the handler has no cleanup function.
     pub(crate) fn function(&self, phase: Phase) -> Option<&HandlerFn> {
         match phase {
             Phase::Run => Some(&self.run),

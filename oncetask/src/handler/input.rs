@@ -74,7 +74,7 @@ impl<T> Deref for Attempt<T> {
     note = "or all pending tasks of one resource key: `Vec<{T}>` or `Vec<Attempt<{T}>>`"
 )]
 pub trait TaskInput<T>: Sized + Send + 'static {
-    /// Whether the handler takes all pending tasks of a resource key in one call.
+    /// True if the handler takes all pending tasks of a resource key in one call.
     const GROUPED: bool;
 
     #[doc(hidden)]

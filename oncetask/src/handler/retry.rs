@@ -166,7 +166,7 @@ impl Retry {
         }
     }
 
-    /// Returns the delay after this attempt, counted from one; `None` if it was the last.
+    /// Returns the delay after this attempt, counted from one, or `None` if it was the last.
     #[must_use]
     pub fn delay(&self, attempt: u32, error: &HandlerError) -> Option<Duration> {
         if !self.allows_after(attempt) {

@@ -29,7 +29,7 @@ pub(crate) struct ActiveClaim {
     stop: Latch,
     /// Set when the handler's future must be dropped.
     drop: Latch,
-    /// Whether the handler has ended, so that the store's answers no longer concern it.
+    /// True if the handler has ended, so that the store's answers no longer concern it.
     ended: AtomicBool,
     state: Mutex<ClaimTimeline>,
     pub(super) deadlines: Arc<Deadlines>,
@@ -166,7 +166,7 @@ impl ActiveClaim {
         Some((previous, next))
     }
 
-    /// Records that the claim is no longer registered. Returns its last deadline.
+    /// Marks the claim as unregistered and returns its last deadline.
     pub(super) fn unregister(&self) -> Option<Instant> {
         lock(&self.state).registered.take()
     }

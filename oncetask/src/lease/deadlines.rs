@@ -23,7 +23,7 @@ pub(super) struct Deadlines {
     pub(super) client: Client,
     entries: Mutex<Entries>,
     pub(super) recent_cancellations: Mutex<RecentCancellations>,
-    /// Whether `recent_cancellations` was ever filled. A claim that is inserted after a call of
+    /// True if `recent_cancellations` was ever filled. A claim that is inserted after a call of
     /// [`all`](Self::all) sees it set, because the lock of the entries orders the two.
     pub(super) has_cancellations: AtomicBool,
     /// Notified when the earliest deadline may have changed.

@@ -93,7 +93,7 @@ async fn run(
     end
 }
 
-/// Returns the outcome that the end of a call stands for; `None` if its tasks are released.
+/// Returns the outcome that the end of a call stands for, or `None` if its tasks are released.
 fn outcome(end: End, handler: &Handler, claim: &ActiveClaim) -> Option<HandlerOutcome> {
     let error = match end {
         End::Released => return None,

@@ -55,9 +55,9 @@ struct SentDemand {
 /// The events that arrived while a claim request was in flight.
 #[derive(Default)]
 struct DuringClaim {
-    /// Whether the store sent a wake-up.
+    /// True if the store sent a wake-up.
     notified: bool,
-    /// Whether a slot sent an event.
+    /// True if a slot sent an event.
     slot_event: bool,
 }
 
@@ -137,7 +137,7 @@ impl Dispatcher {
         self.queues.iter().any(HandlerQueue::wants_claim)
     }
 
-    /// Returns the time until a failed claim is repeated; `None` if there is no reason to wait.
+    /// Returns the time until a failed claim is repeated, or `None` if there is no reason to wait.
     fn until_retry(&self) -> Option<Duration> {
         let left = self.retry_at?.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)

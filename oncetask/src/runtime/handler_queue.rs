@@ -34,7 +34,7 @@ pub(super) struct HandlerQueue {
     tasks: DueState,
     /// The state of the queue of generators. It counts while the handler cannot start tasks.
     generators: DueState,
-    /// Whether the handler is known to have generators.
+    /// True if the handler is known to have generators.
     has_generators: bool,
     /// The instant at which the handler last asked for generators only.
     generators_asked_at: Instant,
@@ -42,7 +42,7 @@ pub(super) struct HandlerQueue {
 
 /// The dispatcher's knowledge about the due time of the next task in a queue.
 pub(super) struct DueState {
-    /// Whether a task may be due, so that a claim is worthwhile.
+    /// True if a task may be due, so that a claim is worthwhile.
     may_be_due: bool,
     /// The due time of the next task, as the store answered last.
     pub(super) next_due: Option<DateTime<Utc>>,

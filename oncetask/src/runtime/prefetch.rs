@@ -81,7 +81,7 @@ impl Drop for Slot {
 #[derive(Debug)]
 pub(super) struct PrefetchBuffer {
     slots: u32,
-    /// Whether the store and the retry policies of the handler allow prefetching.
+    /// True if the store and the retry policies of the handler allow prefetching.
     may_prefetch: bool,
     state: Mutex<BufferState>,
 }
@@ -93,14 +93,14 @@ struct BufferState {
     waiting: VecDeque<(Instant, Assignment)>,
     /// The moving average of the durations of the last calls.
     average_call: Duration,
-    /// Whether the dispatcher was told that the buffer is nearly empty.
+    /// True if the dispatcher was told that the buffer is nearly empty.
     low_reported: bool,
 }
 
 /// The next claim for a slot.
 struct NextAssignment {
     assignment: Assignment,
-    /// Whether the dispatcher must be told that the buffer is nearly empty.
+    /// True if the dispatcher must be told that the buffer is nearly empty.
     report_low: bool,
     /// The claims behind it, which are released before it begins. Empty unless it may be the cause of a
     /// crash.

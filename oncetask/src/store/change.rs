@@ -76,7 +76,7 @@ pub struct Finish {
     pub token: LeaseToken,
     /// The worker's verdict.
     pub verdict: Verdict,
-    /// Whether the task's type has a cleanup handler.
+    /// True if the task's type has a cleanup handler.
     pub cleanup: bool,
     /// The occurrences to create, with [`Verdict::Advance`].
     pub spawn: Vec<Task>,

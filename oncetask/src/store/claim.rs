@@ -51,7 +51,7 @@ pub struct Demand {
     pub max_group: usize,
     /// The duration of each lease, from `now` on.
     pub lease: TimeDelta,
-    /// Whether the demand is for generators only. A generator calls no handler, so a handler without a free slot
+    /// True if the demand is for generators only. A generator calls no handler, so a handler without a free slot
     /// still asks for its generators. `next_due` then gives the due time of the next generator, or an earlier
     /// instant.
     pub generators_only: bool,
@@ -136,7 +136,7 @@ impl Claim {
 pub struct ClaimedTask {
     /// The task as it is now stored, with the new lease.
     pub task: Task,
-    /// Whether the previous attempt was orphaned: its lease expired without a report.
+    /// True if the previous attempt was orphaned: its lease expired without a report.
     pub orphaned: bool,
 }
 

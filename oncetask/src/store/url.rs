@@ -109,7 +109,7 @@ fn env_from_variables(variable: impl Fn(&str) -> Result<Option<String>, Error>) 
     }
 }
 
-/// Reads an environment variable; `None` if it is not set or empty.
+/// Returns the value of an environment variable, or `None` if it is not set or empty.
 fn variable(name: &str) -> Result<Option<String>, Error> {
     match env::var(name) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),

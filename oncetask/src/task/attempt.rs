@@ -75,7 +75,7 @@ pub struct AttemptError {
     pub at: DateTime<Utc>,
     /// The number of the attempt, counted from one; 0 if the store does not know it.
     pub attempt: u32,
-    /// Whether it was an attempt of the cleanup handler.
+    /// True if it was an attempt of the cleanup handler.
     pub cleanup: bool,
     /// The error and its causes in one line, truncated to 4 KiB.
     pub error: String,

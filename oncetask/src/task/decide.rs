@@ -39,7 +39,7 @@ pub(crate) fn next_step(task: &Task, has_handler: bool) -> NextStep {
     }
 }
 
-/// Returns the verdict on a claimed task whose previous attempts used up its retry policy; `None` if another
+/// Returns the verdict on a claimed task whose previous attempts used up its retry policy, or `None` if another
 /// attempt may begin.
 ///
 /// Only an orphaned attempt is checked here, because the worker that reported any other attempt applied the
@@ -71,7 +71,7 @@ pub(crate) fn failed(error: String, delay: Option<Duration>, now: DateTime<Utc>)
     }
 }
 
-/// Returns the error of an attempt whose result is larger than a store can hold; `None` if it is not.
+/// Returns the error of an attempt whose result is larger than a store can hold, or `None` if it is not.
 pub(crate) fn too_large(result: &Json) -> Option<String> {
     let bytes = result.as_str().len();
     (bytes > Json::MAX_BYTES).then(|| {

@@ -140,7 +140,7 @@ impl ResourceKey {
     /// The maximum length of a key, in bytes.
     pub const MAX_BYTES: usize = limits::MAX_KEY_BYTES;
 
-    /// Returns the key with this text; `None` if the text is empty.
+    /// Returns the key with this text, or `None` if the text is empty.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
@@ -276,7 +276,7 @@ impl IdBuilder {
         TaskId::new(self.text)
     }
 
-    /// Returns the resource key; `None` if its text is empty.
+    /// Returns the resource key, or `None` if its text is empty.
     #[must_use]
     pub fn key(self) -> Option<ResourceKey> {
         ResourceKey::new(self.text)

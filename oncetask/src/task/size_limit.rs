@@ -13,7 +13,7 @@ const SHORT_ERROR_BYTES: usize = 200;
 pub(crate) struct SizedFinish<'a> {
     pub(crate) token: LeaseToken,
     pub(crate) verdict: &'a Verdict,
-    /// Whether the task's type has a cleanup handler.
+    /// True if the task's type has a cleanup handler.
     pub(crate) has_cleanup: bool,
     /// The handler's last progress.
     pub(crate) progress: Option<&'a Progress>,

@@ -131,9 +131,9 @@ pub(crate) struct RecordedCall {
 pub(crate) struct RecordedAttempt {
     pub(crate) id: TaskId,
     pub(crate) attempt: u32,
-    /// Whether the handler succeeded.
+    /// True if the handler succeeded.
     pub(crate) ended: bool,
-    /// Whether the handler failed.
+    /// True if the handler failed.
     pub(crate) failed: bool,
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Known {
     pub(crate) cancelled: Option<(DateTime<Utc>, Change)>,
     /// The instant at which the deletion was acknowledged.
     pub(crate) deleted: Option<DateTime<Utc>>,
-    /// Whether the task will be reset or deleted, and may therefore change after its end.
+    /// True if the task will be reset or deleted, and may therefore change after its end.
     may_change: bool,
     /// The task as it was first read after its end.
     pub(crate) ended_as: Option<Task>,
@@ -109,6 +109,7 @@ impl Ledger {
                 Err(Error::Store(error)) if error.is_transient() => {}
                 Err(error) => self.errors().push(error.to_string()),
             }
+            // No event announces the end of an injected outage.
             tokio::time::sleep(RETRY).await;
         }
     }
@@ -137,6 +138,7 @@ pub(crate) async fn produce(
         while let Some(ended) = scenarios.try_join_next() {
             ended.expect("a scenario does not panic");
         }
+        // This pause is the rate of the load. It waits for nothing.
         tokio::time::sleep(Duration::from_millis(rng.u64(0..longest_pause))).await;
     }
     while let Some(ended) = scenarios.join_next().await {
@@ -303,6 +305,7 @@ impl Scenario {
                 if change == Change::Applied {
                     break;
                 }
+                // The task may end in a worker that is killed, so only another reset tells.
                 tokio::time::sleep(RETRY * 3).await;
             }
             self.ledger.update(&id, |known| known.resets += 1);

@@ -92,7 +92,7 @@ pub(crate) struct Ticker {
 pub(crate) struct Cancelled {
     pub(crate) number: u32,
     pub(crate) millis: u64,
-    /// Whether the handler ignores the signal to stop.
+    /// True if the handler ignores the signal to stop.
     pub(crate) ignores_signal: bool,
 }
 

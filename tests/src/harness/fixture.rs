@@ -8,7 +8,7 @@ use oncetask::store::{Claim, ClaimRequest, Demand, MemoryStore, SqliteStore};
 use oncetask::{Change, Client, Clock, Error, Handler, OnceTask, Task, TaskId, Worker, WorkerBuilder};
 use tempfile::TempDir;
 
-use super::wait::within;
+use super::wait::{INTERVAL, within};
 
 /// The environment of every fixture's client.
 const ENV: &str = "TEST";
@@ -164,13 +164,14 @@ impl Fixture {
     /// Panics if the condition does not hold in time.
     pub async fn until(&self, id: impl Into<TaskId>, condition: impl Fn(&Task) -> bool) -> Task {
         let id = id.into();
+        // Only the end of a task notifies its subscribers, so other changes are polled.
         within(async {
             loop {
                 let task = self.task(&id).await;
                 if condition(&task) {
                     return task;
                 }
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(INTERVAL).await;
             }
         })
         .await

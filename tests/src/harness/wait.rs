@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 pub const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The interval at which conditions are polled.
-const INTERVAL: Duration = Duration::from_millis(5);
+pub const INTERVAL: Duration = Duration::from_millis(5);
 
 /// Calls the probe at this interval until it returns a value. Returns `None` after the time limit.
 pub async fn poll<T>(

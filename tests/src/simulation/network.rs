@@ -27,7 +27,7 @@ pub(crate) struct Network {
     pub(crate) recorder: Recorder,
     pub(crate) broken: Option<Broken>,
     pub(crate) fault_counts: Mutex<FaultCounts>,
-    /// Whether the faults have stopped.
+    /// True if the faults have stopped.
     pub(crate) healed: AtomicBool,
 }
 
@@ -52,13 +52,13 @@ pub(crate) struct Connection {
 pub(crate) struct Delivery {
     /// The time until the request arrives; `None` if it is lost.
     pub(crate) request_delay: Option<Millis>,
-    /// Whether the request arrives and is answered with an error before the write.
+    /// True if the request arrives and is answered with an error before the write.
     pub(crate) fails_before: bool,
-    /// Whether the request is answered with an error after the write.
+    /// True if the request is answered with an error after the write.
     pub(crate) fails_after: bool,
     /// The number of tasks of the request that are written before the error.
     pub(crate) max_written: usize,
-    /// Whether the request is executed and its reply is lost.
+    /// True if the request is executed and its reply is lost.
     pub(crate) reply_lost: bool,
     /// The time until the reply arrives.
     pub(crate) reply_delay: Millis,

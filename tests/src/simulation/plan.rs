@@ -113,7 +113,7 @@ pub(crate) struct NetworkPlan {
     pub(crate) lose_wakeup: u32,
     /// The interval at which the store wakes its subscribers without a reason, if wake-ups may be lost.
     pub(crate) poll: Option<Millis>,
-    /// Whether the store allows prefetching.
+    /// True if the store allows prefetching.
     pub(crate) prefetch: bool,
     /// The extra time of every claim, renewal and finish; about a heartbeat if the store is starved for good.
     pub(crate) starved: Millis,

@@ -26,7 +26,7 @@ pub(crate) enum ProcessFault {
 pub(crate) struct Trigger {
     /// The number of polls before it.
     pub(crate) polls: u32,
-    /// Whether only polls that spawn another future count. The fault then strikes before the spawned future is
+    /// True if only polls that spawn another future count. The fault then strikes before the spawned future is
     /// polled, that is, between two steps that follow each other immediately.
     pub(crate) spawning_only: bool,
 }

@@ -26,9 +26,9 @@ pub(crate) struct Script {
     pub(crate) steps: u32,
     /// The time before each effect, in milliseconds.
     pub(crate) step: Millis,
-    /// Whether the handler returns when it is signalled to stop.
+    /// True if the handler returns when it is signalled to stop.
     pub(crate) obeys_cancellation: bool,
-    /// Whether the handler reports its progress.
+    /// True if the handler reports its progress.
     pub(crate) reports_progress: bool,
     /// The ends of the attempts in order. Later attempts succeed.
     pub(crate) ends: Vec<End>,

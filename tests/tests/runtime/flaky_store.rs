@@ -22,16 +22,16 @@ pub(crate) struct StoreControl {
     failing_finishes: AtomicUsize,
     /// The number of renewals that still fail.
     failing_renewals: AtomicUsize,
-    /// Whether claims, renewals and finishes never return.
+    /// True if claims, renewals and finishes never return.
     hangs: AtomicBool,
     /// A task whose finishes and renewals fail permanently.
     damaged: Mutex<Option<TaskId>>,
-    /// Whether responses with claims wait for `release`.
+    /// True if responses with claims wait for `release`.
     holds_claims: AtomicBool,
     release: Notify,
     /// The delay of each claim in milliseconds.
     claim_delay: AtomicU64,
-    /// Whether subscriptions use `notifier` instead of the store's own.
+    /// True if subscriptions use `notifier` instead of the store's own.
     uses_own_notifier: AtomicBool,
     /// The notifier of the test.
     pub(crate) notifier: Notifier,

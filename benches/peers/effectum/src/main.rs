@@ -13,7 +13,7 @@ use peers::{Job, Options, Peer, Result, record_run, scratch_folder};
 #[derive(Clone)]
 struct Effectum {
     queue: Arc<Queue>,
-    /// Whether a worker fetches jobs when half of its running jobs have ended, instead of after each one.
+    /// True if a worker fetches jobs when half of its running jobs have ended, instead of after each one.
     fetch_at_half: bool,
     _folder: Arc<tempfile::TempDir>,
 }

@@ -23,7 +23,7 @@ type Outcome = (usize, std::result::Result<Line, String>);
 struct Figures {
     /// The number of each round, and the figure.
     by_round: Vec<(usize, f64)>,
-    /// Whether a round reached the time limit.
+    /// True if a round reached the time limit.
     cut_off: bool,
 }
 
@@ -110,7 +110,7 @@ impl Table {
         }
     }
 
-    /// Returns how many times as fast oncetask is as a peer: the median of the rounds' ratios. Ratios are
+    /// Returns the speed of oncetask as a multiple of a peer's speed: the median of the rounds' ratios. Ratios are
     /// taken within a round, because a disturbance affects both systems of a round.
     fn ratio(&self, case: Case, ours: usize, peer: usize) -> Option<f64> {
         let latency = case == Case::Latency;
@@ -159,7 +159,7 @@ impl Table {
 
     fn ratios(&self, page: &mut String) -> Result {
         page.push_str(
-            "## Summary\n\nHow many times as fast oncetask is as each peer whose acknowledged creates survive the same failure: the median of the \
+            "## Summary\n\nThe speed of oncetask as a multiple of the speed of each peer whose acknowledged creates survive the same failure: the median of the \
              rounds' ratios. Below 1, the peer is faster. The goals were 1.5 times effectum and 15 times apalis-sqlite, creating from 100 callers.\n\n",
         );
         page.push_str("| survives | peer |");

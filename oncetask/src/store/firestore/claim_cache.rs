@@ -27,7 +27,7 @@ pub(super) fn key_of(task: &Task) -> Option<Key> {
 pub(super) struct CachedClaim {
     /// The task as it was last read or written.
     pub(super) stored: Stored,
-    /// Whether a write that ends the claim may have been applied although it failed.
+    /// True if a write that ends the claim may have been applied although it failed.
     pub(super) ambiguous: bool,
     claimed: Instant,
 }

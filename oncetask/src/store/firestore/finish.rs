@@ -29,7 +29,7 @@ use crate::task::{Json, Task};
 struct EndingClaim {
     /// The task as it was last seen.
     stored: Stored,
-    /// Whether a write that ends the claim may have been applied although it failed.
+    /// True if a write that ends the claim may have been applied although it failed.
     ambiguous: bool,
 }
 

@@ -20,7 +20,7 @@ pub(super) struct RequestDeadlines {
 #[derive(Debug)]
 pub(super) struct Response<T> {
     pub(super) value: T,
-    /// Whether an earlier attempt, whose answer was lost, may have been carried out.
+    /// True if an earlier attempt, whose answer was lost, may have been carried out.
     pub(super) ambiguous: bool,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Failure {
     pub(super) code: Code,
     /// The name of the request and the server's message.
     pub(super) message: String,
-    /// Whether the request may have been carried out nevertheless.
+    /// True if the request may have been carried out nevertheless.
     pub(super) ambiguous: bool,
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 pub(super) struct Settings {
     /// The name of the collection that holds the tasks.
     pub(super) collection: String,
-    /// Whether documents are named as the Go library names them.
+    /// True if documents are named as the Go library names them.
     pub(super) shared_ids: bool,
-    /// Whether to listen for the changes of other processes.
+    /// True if the store listens for the changes of other processes.
     pub(super) listen: bool,
     /// The interval between two polls of the queue.
     pub(super) poll_every: Duration,

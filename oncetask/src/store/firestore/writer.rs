@@ -34,7 +34,7 @@ pub(super) enum WriteOutcome {
     Stored(Timestamp),
     /// The document was not in the state that the write demanded.
     Refused {
-        /// Whether the write itself may have changed the document: an earlier attempt, whose answer was lost, may
+        /// True if the write itself may have changed the document: an earlier attempt, whose answer was lost, may
         /// have been applied.
         ambiguous: bool,
     },
@@ -56,7 +56,7 @@ struct WriteQueue {
     busy: HashSet<String>,
     /// The number of requests in flight.
     in_flight: usize,
-    /// Whether the queue will be checked after [`MAX_BATCH_WAIT`].
+    /// True if the queue will be checked after [`MAX_BATCH_WAIT`].
     has_timer: bool,
 }
 
@@ -66,9 +66,9 @@ struct QueuedWrite {
     bytes: usize,
     since: Instant,
     attempts: u32,
-    /// Whether an earlier attempt may have been applied.
+    /// True if an earlier attempt may have been applied.
     ambiguous: bool,
-    /// Whether it is sent alone, because a request with it and other writes was invalid.
+    /// True if it is sent alone, because a request with it and other writes was invalid.
     alone: bool,
     reply: oneshot::Sender<WriteOutcome>,
 }
@@ -77,7 +77,7 @@ struct QueuedWrite {
 struct BatchResults {
     /// For each write its update time, or the server's error.
     results: Vec<Result<Timestamp, Status>>,
-    /// Whether an earlier attempt of the request may have been carried out.
+    /// True if an earlier attempt of the request may have been carried out.
     ambiguous: bool,
 }
 

@@ -232,7 +232,7 @@ fn renew(slab: &mut Slab, renewal: Renewal, now: DateTime<Utc>) -> Renewed {
 struct Finished {
     /// The kind of which a task may be due: this task again, another one of its key, or one of its occurrences.
     due_kind: Option<Arc<str>>,
-    /// Whether the task is done.
+    /// True if the task is done.
     is_done: bool,
 }
 

@@ -228,7 +228,7 @@ struct StoredProgress<'a> {
     message: Cow<'a, str>,
 }
 
-/// Returns errors as a JSON array with one line for each error; `None` if there are none.
+/// Returns errors as a JSON array with one line for each error, or `None` if there are none.
 pub(super) fn encode_errors(errors: &[AttemptError]) -> Option<String> {
     let encode = |error: &AttemptError| {
         to_json(&StoredError {

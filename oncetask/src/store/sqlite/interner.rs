@@ -23,7 +23,7 @@ impl Interner {
         *self = Self::default();
     }
 
-    /// Returns the number of an environment; `None` if nothing was ever stored in it.
+    /// Returns the number of an environment, or `None` if nothing was ever stored in it.
     pub(super) fn env(&mut self, db: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
         if let Some(env) = self.envs.get(name) {
             return Ok(Some(*env));
@@ -35,7 +35,7 @@ impl Interner {
         Ok(env)
     }
 
-    /// Returns the number of a kind; `None` if no task of it was ever stored in this environment.
+    /// Returns the number of a kind, or `None` if no task of it was ever stored in this environment.
     pub(super) fn kind(&mut self, db: &Connection, env: i64, name: &str) -> rusqlite::Result<Option<i64>> {
         if let Some(kind) = self.kinds_by_env.get(&env).and_then(|kinds| kinds.get(name)) {
             return Ok(Some(*kind));

@@ -26,7 +26,7 @@ pub(super) fn update(db: &Connection, kind: i64, key: &str) -> Result<(), Sqlite
     Ok(())
 }
 
-/// Returns the position of the first task of a key; `None` if all of its tasks are done.
+/// Returns the position of the first task of a key, or `None` if all of its tasks are done.
 fn first_task(db: &Connection, kind: i64, key: &str) -> rusqlite::Result<Option<QueuePosition>> {
     const SQL: &str = concat!(
         "SELECT wait_until AS due, seq FROM tasks INDEXED BY members
@@ -44,7 +44,7 @@ fn first_task(db: &Connection, kind: i64, key: &str) -> rusqlite::Result<Option<
         .optional()
 }
 
-/// Returns the end of the last lease on a key, in milliseconds since 1970; `None` if no task of it is leased.
+/// Returns the end of the last lease on a key, in milliseconds since 1970, or `None` if no task of it is leased.
 fn leased_until(db: &Connection, kind: i64, key: &str) -> rusqlite::Result<Option<i64>> {
     let sql = "
         SELECT max(lease_until) FROM tasks INDEXED BY leased

@@ -6,7 +6,7 @@
 //! commits before it, and the writer continues in the meantime. The results of claims and renewals are sent
 //! at once.
 //!
-//! Why this is safe:
+//! This is safe, for these reasons:
 //!
 //! - **Acknowledged writes are on disk.** All frames of the commit were written to the log before its
 //!   operations were sent to this thread. So the `fsync` covers them, and all frames before them: those of

@@ -101,7 +101,7 @@ impl WatcherSwitch {
 struct LogProbe {
     log: File,
     last: Option<(SystemTime, u64)>,
-    /// Whether the next check must ask SQLite even if the log looks unchanged.
+    /// True if the next check must ask SQLite even if the log looks unchanged.
     unsure: bool,
     /// The number of checks without a change.
     unchanged: u32,

@@ -70,7 +70,7 @@ pub(super) struct Contention {
     won: usize,
     /// The number of claims of the current page that were lost.
     lost: usize,
-    /// Whether this process won enough of its first claim of the current page.
+    /// True if this process won enough of its first claim of the current page.
     leads: bool,
     /// The duration of the last read.
     read_duration: Duration,

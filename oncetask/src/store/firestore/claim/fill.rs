@@ -39,7 +39,7 @@ pub(super) struct FillDemand<'a> {
 pub(super) struct Filled {
     pub(super) claims: Vec<Claim>,
     pub(super) next_due: Option<DateTime<Utc>>,
-    /// Whether no due task is left.
+    /// True if no due task is left.
     pub(super) drained: bool,
     pub(super) failure: Option<Failure>,
 }
@@ -124,7 +124,7 @@ impl<'a> FillDemand<'a> {
         let mut claimable_at = None;
         // The next due time of the queue, if it was read while claims were written.
         let mut queue_due = Next::Unknown;
-        // Whether the last round found a backlog, so that more tasks may have become due.
+        // True if the last round found a backlog, so that more tasks may have become due.
         let mut is_backlog = false;
         let mut saw_whole_queue = false;
         for _ in 0..MAX_ROUNDS {

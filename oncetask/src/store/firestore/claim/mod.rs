@@ -124,7 +124,7 @@ struct Shared {
 struct QueueState {
     page_size: PageSize,
     contention: Contention,
-    /// Whether the last claim took the fast path.
+    /// True if the last claim took the fast path.
     took_fast_path: bool,
 }
 
@@ -133,7 +133,7 @@ struct QueueState {
 struct SharedNextDue {
     kinds: Vec<String>,
     next: OnceCell<Option<DateTime<Utc>>>,
-    /// Whether each demand gets its own due time, at the cost of two queries for each.
+    /// True if each demand gets its own due time, at the cost of two queries for each.
     exact: bool,
 }
 

@@ -63,7 +63,7 @@ pub(super) struct Consumption {
 pub(super) struct PageSize {
     /// The number of tasks to read; 0 before the first use of a page.
     pub(super) tasks: usize,
-    /// Whether nothing is read ahead, because the last page that was read ahead was not used.
+    /// True if nothing is read ahead, because the last page that was read ahead was not used.
     pub(super) no_read_ahead: bool,
     /// The average size of a document in bytes.
     bytes: usize,

@@ -16,7 +16,7 @@ use crate::task::transition::{self, Phase};
 pub(super) struct Candidate {
     pub(super) key: Option<Key>,
     pub(super) tasks: Vec<Stored>,
-    /// Whether more tasks of the key may be due than were read.
+    /// True if more tasks of the key may be due than were read.
     pub(super) incomplete: bool,
 }
 

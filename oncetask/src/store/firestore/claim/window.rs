@@ -42,7 +42,7 @@ pub(super) struct Window {
     /// The number of documents that were read.
     pub(super) size: usize,
     pub(super) consumption: Consumption,
-    /// Whether tasks were dropped from the window that may still be free.
+    /// True if tasks were dropped from the window that may still be free.
     pub(super) has_gaps: bool,
     /// The keys for which a claim was lost, and the keys that other workers own. Their later tasks must not overtake
     /// the one that could not be claimed.

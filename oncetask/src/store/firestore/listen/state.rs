@@ -28,7 +28,7 @@ pub(super) struct ListenerState {
     /// The kinds whose last claim left a task due.
     backlogged: HashSet<String>,
     backlog: Option<Backlog>,
-    /// Whether the backlog is assumed for a new subscriber, and no claim has found it yet.
+    /// True if the backlog is assumed for a new subscriber, and no claim has found it yet.
     is_backlog_assumed: bool,
 }
 
