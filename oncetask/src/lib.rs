@@ -35,7 +35,7 @@
 //!
 //! # Where to go next
 //!
-//! | | |
+//! | topic | item |
 //! | --- | --- |
 //! | every attribute of a task | [`derive@OnceTask`] |
 //! | the parameters and the result of a handler | [`handler`] |
@@ -46,7 +46,7 @@
 //!
 //! # Features
 //!
-//! | feature | default | |
+//! | feature | default | effect |
 //! | --- | --- | --- |
 //! | `sqlite` | yes | the store in one SQLite file |
 //! | `firestore` | no | the store in Google Firestore |
@@ -71,15 +71,20 @@ pub mod task;
 pub use crate::client::{Client, Enqueued, OnceTask, Payload, Tasks};
 pub use crate::clock::Clock;
 pub use crate::error::{Error, StartError, StoreError, StoreErrorKind};
+#[doc(inline)]
 pub use crate::handler::{
     Attempt, Context, Handler, HandlerConfig, HandlerError, Location, Outcome, Result, ResultExt, Retry,
     Signal, State,
 };
 pub use crate::registry::TaskType;
 pub use crate::runtime::{Worker, WorkerBuilder, builder, run};
+#[doc(inline)]
 pub use crate::schedule::{Gap, Missed, Overlap, Recurrence, RecurrenceError, Schedule, Zone, preview};
+#[doc(inline)]
 pub use crate::store::{Cursor, Filter, Order};
+#[doc(inline)]
 pub use crate::task::transition::Change;
+#[doc(inline)]
 pub use crate::task::{AttemptError, Ending, Progress, ResourceKey, Status, Task, TaskId};
 
 #[doc = include_str!("../docs/derive.md")]
